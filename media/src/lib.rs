@@ -1,0 +1,1 @@
+//! Audio: codecs, jitter buffer, mixing bridge, WAV files and devices.

@@ -1,0 +1,1 @@
+//! Sessions with audio, chat and files over SIP: the SIP SIMPLE client middleware API.
