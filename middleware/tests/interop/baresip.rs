@@ -1,0 +1,133 @@
+//! Debian's baresip: plays a file into the call, and leaves what it sent and heard as WAV
+//! files.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{Running, free_port, wait_until_bound};
+use crate::sound::Sound;
+
+/// Whether the media are encrypted, on both sides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    /// Plain RTP.
+    None,
+    /// SRTP with SDES keys, or no call.
+    Mandatory,
+}
+
+impl Encryption {
+    /// The value of the program's `--srtp`.
+    pub(crate) fn ours(self) -> &'static str {
+        match self {
+            Self::None => "off",
+            Self::Mandatory => "mandatory",
+        }
+    }
+
+    /// The parameter of baresip's account.
+    fn theirs(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Mandatory => ";mediaenc=srtp-mand",
+        }
+    }
+}
+
+/// A configured baresip.
+pub(crate) struct Baresip {
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Baresip {
+    /// Writes a configuration into a new folder within `folder`; it will play `playing`.
+    pub(crate) fn new(folder: &Path, codec: &str, encryption: Encryption, playing: &Sound) -> Self {
+        let folder = folder.join("baresip");
+        let dumps = folder.join("dumps");
+        std::fs::create_dir_all(&dumps).expect("new folders");
+        let port = free_port();
+        // RTP ports apart from those of other tests; baresip picks among them.
+        let rtp = 20_000 + (port % 400) * 100;
+        let file = folder.join("playing.wav");
+        playing.write(&file);
+        let config = format!(
+            "sip_listen 127.0.0.1:{port}\n\
+             net_interface 127.0.0.1\n\
+             rtp_ports {rtp}-{}\n\
+             call_max_calls 4\n\
+             call_local_timeout 60\n\
+             audio_source aufile,{}\n\
+             audio_player aubridge,sink\n\
+             audio_alert aubridge,sink\n\
+             ausrc_srate 48000\n\
+             auplay_srate 48000\n\
+             ausrc_channels 1\n\
+             auplay_channels 1\n\
+             module_path {}\n\
+             module g711.so\n\
+             module g722.so\n\
+             module opus.so\n\
+             module aufile.so\n\
+             module aubridge.so\n\
+             module sndfile.so\n\
+             module srtp.so\n\
+             module uuid.so\n\
+             module_tmp account.so\n\
+             module_app menu.so\n\
+             snd_path {}\n",
+            rtp + 98,
+            file.display(),
+            modules().display(),
+            dumps.display(),
+        );
+        let account = format!(
+            "<sip:baresip@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={codec}{}\n",
+            encryption.theirs()
+        );
+        std::fs::write(folder.join("config"), config).expect("a new file");
+        std::fs::write(folder.join("accounts"), account).expect("a new file");
+        std::fs::write(folder.join("contacts"), "").expect("a new file");
+        Self { folder, port }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("sip:baresip@127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it; it answers calls by itself.
+    pub(crate) fn answer(&self) -> Running {
+        self.start(&[])
+    }
+
+    /// Starts it and makes it call.
+    pub(crate) fn dial(&self, uri: &str) -> Running {
+        self.start(&["-e", &format!("/dial {uri}")])
+    }
+
+    /// What it heard in its one call.
+    pub(crate) fn heard(&self) -> Sound {
+        let dumps = std::fs::read_dir(self.folder.join("dumps")).expect("the folder of dumps");
+        let heard: Vec<PathBuf> = dumps
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .collect();
+        assert_eq!(heard.len(), 1, "baresip dumped what it heard once: {heard:?}");
+        Sound::read(&heard[0])
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(&self.folder).args(["-t", "60"]).args(arguments);
+        let running = Running::start(&mut command, &self.folder, "baresip");
+        wait_until_bound(self.port);
+        running
+    }
+}
+
+/// Where the distribution keeps baresip's modules.
+fn modules() -> PathBuf {
+    let places = ["/usr/lib/baresip/modules", "/usr/lib64/baresip/modules", "/usr/local/lib/baresip/modules"];
+    let found = places.into_iter().map(PathBuf::from).find(|place| place.is_dir());
+    found.expect("baresip's modules are installed; ./dev interop installs them on Debian")
+}

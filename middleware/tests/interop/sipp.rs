@@ -1,0 +1,39 @@
+//! sipp (Debian: sip-tester), with the scenarios that are built into it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Running, wait_until_bound};
+
+/// Calls `count` times at `rate` a second; every call must succeed.
+pub(crate) fn uac(port: u16, count: u32, rate: u32) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = sipp(folder.path());
+    command.args(["-sn", "uac", "-d", "300", "-timeout", "60s", "-trace_err"]).args([
+        "-m",
+        &count.to_string(),
+        "-r",
+        &rate.to_string(),
+        &format!("127.0.0.1:{port}"),
+    ]);
+    let mut running = Running::start(&mut command, folder.path(), "sipp-uac");
+    let status = running.wait(Duration::from_secs(90));
+    assert!(status.success(), "sipp's uac ended with {status}, so some call failed");
+}
+
+/// Answers calls at `port` until `count` are through.
+pub(crate) fn uas(port: u16, count: u32) -> (Running, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = sipp(folder.path());
+    command.args(["-sn", "uas", "-timeout", "60s", "-p", &port.to_string(), "-m", &count.to_string()]);
+    let running = Running::start(&mut command, folder.path(), "sipp-uas");
+    wait_until_bound(port);
+    (running, folder)
+}
+
+fn sipp(folder: &std::path::Path) -> Command {
+    let mut command = Command::new("sipp");
+    // It leaves files where it runs, and draws on whatever terminal it believes in.
+    command.current_dir(folder).env("TERM", "dumb").args(["-i", "127.0.0.1"]);
+    command
+}
