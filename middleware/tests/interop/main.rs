@@ -157,6 +157,15 @@ fn check(played: &Sound, heard: &Sound, what: &str) {
     assert!(found.median() > ALIKE, "{what}: {found:?}, needs more than {ALIKE}");
 }
 
+/// The harness itself: the generator and its counterpart.
+#[test]
+#[ignore = "needs sipp: ./dev interop"]
+fn sipp_calls_sipp() {
+    let port = free_port();
+    let _uas = sipp::uas(port, 20);
+    sipp::uac(port, 20, 60);
+}
+
 /// The harness itself: two baresips hear each other, so a scenario that fails is ours.
 #[test]
 #[ignore = "needs baresip: ./dev interop"]
