@@ -1,0 +1,290 @@
+//! The shared productions of RFC 3261 §25.1, on nom. Private: no nom type leaves the crate.
+//!
+//! Everything here reads one header value or URI, already cut out of the message: a CR or LF in
+//! it can only be folding, so it counts as white space. Every production is linear in what it
+//! consumes and none recurses.
+
+use crate::{ErrorKind, ParseError};
+use std::borrow::Cow;
+
+/// What a production returns: the rest and a value, or where it failed.
+pub(crate) type Res<'a, O> = nom::IResult<&'a str, O, Fail>;
+
+/// A failure, by how much text was left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fail {
+    left: usize,
+    kind: ErrorKind,
+    what: &'static str,
+}
+
+impl nom::error::ParseError<&str> for Fail {
+    fn from_error_kind(input: &str, _: nom::error::ErrorKind) -> Self {
+        Self { left: input.len(), kind: ErrorKind::Syntax, what: "another character" }
+    }
+
+    fn append(_: &str, _: nom::error::ErrorKind, other: Self) -> Self {
+        other
+    }
+}
+
+/// The error "`what` was expected where `input` starts".
+pub(crate) fn expected<'a, O>(input: &'a str, what: &'static str) -> Res<'a, O> {
+    failed(input, ErrorKind::Syntax, what)
+}
+
+/// An error of any kind where `input` starts.
+pub(crate) fn failed<'a, O>(input: &'a str, kind: ErrorKind, what: &'static str) -> Res<'a, O> {
+    Err(nom::Err::Error(Fail { left: input.len(), kind, what }))
+}
+
+/// Runs a production over the whole of `text`, white space around it aside.
+pub(crate) fn whole<'a, O>(
+    text: &'a str,
+    what: &'static str,
+    parser: impl FnOnce(&'a str) -> Res<'a, O>,
+) -> Result<O, ParseError> {
+    match parser(lws(text)) {
+        Ok((rest, value)) => {
+            let rest = lws(rest);
+            if rest.is_empty() {
+                Ok(value)
+            } else {
+                Err(ParseError::new(text.len() - rest.len(), ErrorKind::Syntax, what))
+            }
+        }
+        Err(nom::Err::Error(fail) | nom::Err::Failure(fail)) => {
+            Err(ParseError::new(text.len().saturating_sub(fail.left), fail.kind, fail.what))
+        }
+        Err(nom::Err::Incomplete(_)) => Err(ParseError::new(text.len(), ErrorKind::Truncated, what)),
+    }
+}
+
+pub(crate) const fn is_token_byte(b: u8) -> bool {
+    matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
+        | b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+}
+
+pub(crate) const fn is_lws(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// `word` of RFC 3261 §25.1, the parts of a Call-ID; `@` on top.
+pub(crate) const fn is_callid_byte(b: u8) -> bool {
+    is_token_byte(b)
+        || matches!(
+            b,
+            b'(' | b')' | b'<' | b'>' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'{' | b'}' | b'@'
+        )
+}
+
+/// What a parameter value without quotes may hold: token, host, and what senders really put there.
+const fn is_value_byte(b: u8) -> bool {
+    !matches!(b, 0..=b' ' | 0x7f | b';' | b',' | b'"' | b'<' | b'>')
+}
+
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// Cuts `text` at `at`; the whole of it is the first part where that is not a boundary.
+pub(crate) fn cut(text: &str, at: usize) -> (&str, &str) {
+    text.split_at_checked(at).unwrap_or((text, ""))
+}
+
+/// The longest prefix whose bytes all satisfy `is`, and the rest.
+pub(crate) fn span(text: &str, is: impl Fn(u8) -> bool) -> (&str, &str) {
+    cut(text, text.bytes().position(|b| !is(b)).unwrap_or(text.len()))
+}
+
+/// Skips linear white space.
+pub(crate) fn lws(text: &str) -> &str {
+    match text.as_bytes().first() {
+        Some(&b) if is_lws(b) => span(text, is_lws).1,
+        _ => text,
+    }
+}
+
+/// Cuts linear white space off the end.
+pub(crate) fn trim_end(text: &str) -> &str {
+    text.trim_end_matches([' ', '\t', '\r', '\n'])
+}
+
+pub(crate) fn token<'a>(input: &'a str) -> Res<'a, &'a str> {
+    match span(input, is_token_byte) {
+        ("", _) => expected(input, "a token"),
+        (token, rest) => Ok((rest, token)),
+    }
+}
+
+/// One character with white space allowed around it.
+pub(crate) fn sign(c: char, what: &'static str) -> impl Fn(&str) -> Res<'_, ()> {
+    move |input| match lws(input).strip_prefix(c) {
+        Some(rest) => Ok((lws(rest), ())),
+        None => expected(input, what),
+    }
+}
+
+/// A quoted-string, given with its quotes (RFC 3261 §25.1).
+pub(crate) fn quoted<'a>(input: &'a str) -> Res<'a, &'a str> {
+    let bytes = input.as_bytes();
+    if bytes.first() != Some(&b'"') {
+        return expected(input, "a quoted string");
+    }
+    let mut at = 1;
+    loop {
+        let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) else {
+            return failed(input, ErrorKind::Truncated, "a closing quote");
+        };
+        at += found;
+        if bytes.get(at) == Some(&b'"') {
+            let (text, rest) = cut(input, at + 1);
+            return Ok((rest, text));
+        }
+        at += 2;
+    }
+}
+
+/// What a quoted-string says; other text is returned as it is. Folds become one space.
+pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
+    let Some(inner) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {
+        return Cow::Borrowed(text);
+    };
+    if !inner.contains(['\\', '\r', '\n']) {
+        return Cow::Borrowed(inner);
+    }
+    let mut out = String::with_capacity(inner.len());
+    let mut chars = inner.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.extend(chars.next()),
+            '\r' | '\n' => {
+                while chars.next_if(|c| matches!(c, ' ' | '\t' | '\r' | '\n')).is_some() {}
+                out.push(' ');
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Writes `text` as a quoted-string. CR, LF and NUL cannot stand in one (RFC 3261 §25.1
+/// `quoted-pair`): they become spaces.
+pub(crate) fn quote_into(out: &mut impl std::fmt::Write, text: &str) -> std::fmt::Result {
+    out.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                out.write_char('\\')?;
+                out.write_char(c)?;
+            }
+            '\r' | '\n' | '\0' => out.write_char(' ')?,
+            c => out.write_char(c)?,
+        }
+    }
+    out.write_char('"')
+}
+
+/// 1*DIGIT up to `max`.
+pub(crate) fn number<'a>(input: &'a str, max: u64, what: &'static str) -> Res<'a, u64> {
+    let (digits, rest) = span(input, |b| b.is_ascii_digit());
+    if digits.is_empty() {
+        return expected(input, what);
+    }
+    let value = digits.bytes().try_fold(0u64, |sum, b| sum.checked_mul(10)?.checked_add(u64::from(b - b'0')));
+    match value {
+        Some(value) if value <= max => Ok((rest, value)),
+        _ => failed(input, ErrorKind::Number, what),
+    }
+}
+
+/// A number that fits 32 bits.
+pub(crate) fn number32<'a>(input: &'a str, what: &'static str) -> Res<'a, u32> {
+    let (rest, value) = number(input, u64::from(u32::MAX), what)?;
+    Ok((rest, u32::try_from(value).unwrap_or(u32::MAX)))
+}
+
+/// `name [= value]` of a header parameter.
+pub(crate) fn param<'a>(input: &'a str) -> Res<'a, (&'a str, Option<&'a str>)> {
+    let (rest, name) = token(input)?;
+    let Some(after) = lws(rest).strip_prefix('=') else {
+        return Ok((rest, (name, None)));
+    };
+    let (rest, value) = param_value(lws(after))?;
+    Ok((rest, (name, Some(value))))
+}
+
+/// A parameter's value: quoted-string, token, host or anything else without separators.
+pub(crate) fn param_value<'a>(input: &'a str) -> Res<'a, &'a str> {
+    if input.starts_with('"') {
+        return quoted(input);
+    }
+    match span(input, is_value_byte) {
+        ("", _) => expected(input, "a parameter value"),
+        (value, rest) => Ok((rest, value)),
+    }
+}
+
+/// The end of the list element that starts at `text`: the first comma outside quotes and angle
+/// brackets, or the end.
+pub(crate) fn element_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut angle = false;
+    while let Some(&b) = bytes.get(at) {
+        match b {
+            b',' if !angle => return at,
+            b'<' => angle = true,
+            b'>' => angle = false,
+            b'"' if !angle => match quoted(text.get(at..).unwrap_or("")) {
+                Ok((rest, _)) => {
+                    at = text.len() - rest.len();
+                    continue;
+                }
+                Err(_) => return text.len(),
+            },
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// The elements of a comma-separated list, trimmed. An empty element comes out as an empty text.
+pub(crate) fn elements(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (element, after) = cut(text, element_end(text));
+        rest = after.strip_prefix(',');
+        Some(trim_end(lws(element)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_end_where_they_end() {
+        assert_eq!(quoted(r#""a\"b" x"#).map(|(rest, q)| (rest, q)).ok(), Some((" x", r#""a\"b""#)));
+        assert!(quoted(r#""open"#).is_err());
+        assert!(quoted(r#""open\""#).is_err());
+        assert!(quoted(r#""\"#).is_err());
+        assert_eq!(unquote(r#""J \\\"""#), r#"J \""#);
+    }
+
+    #[test]
+    fn lists_split_outside_quotes_and_brackets() {
+        let parts: Vec<_> = elements(r#""a, b" <sip:a,b@c> , <sip:d>,e"#).collect();
+        assert_eq!(parts, [r#""a, b" <sip:a,b@c>"#, "<sip:d>", "e"]);
+        assert_eq!(elements("a,,b").collect::<Vec<_>>(), ["a", "", "b"]);
+    }
+
+    #[test]
+    fn numbers_do_not_wrap() {
+        assert!(number("18446744073709551616", u64::MAX, "n").is_err());
+        assert!(number32("4294967296", "n").is_err());
+        assert_eq!(number32("0009 x", "n").ok(), Some((" x", 9)));
+    }
+}

@@ -1,0 +1,47 @@
+//! Typed headers, one family a file. They are read from a message on demand: a bad optional
+//! header is an error for who asks for it, not the loss of the message.
+
+mod address;
+mod basic;
+mod name;
+mod via;
+
+pub use address::{
+    Contact, From, PAssertedIdentity, PPreferredIdentity, Path, RecordRoute, ReferTo, ReferredBy, ReplyTo,
+    Route, ServiceRoute, To,
+};
+pub use basic::{
+    CSeq, CallId, ContentLength, Expires, MaxForwards, MinExpires, Organization, Priority, RSeq, Server,
+    SipEtag, SipIfMatch, Subject, UserAgent,
+};
+pub use name::HeaderName;
+pub(crate) use name::{UNKNOWN, lookup};
+pub use via::Via;
+
+use crate::ParseError;
+use std::fmt::Display;
+
+/// A header this crate, or yours, knows the meaning of.
+///
+/// `Display` writes the value alone. What it writes is put into a message with CR, LF and NUL
+/// replaced by spaces, so that no value can start another line.
+pub trait TypedHeader: Sized + Display {
+    /// Its name.
+    const NAME: HeaderName<'static>;
+    /// How several values are carried.
+    const FORM: Form = Form::Single;
+
+    /// Reads one value: for [`Form::Values`] one element of the list.
+    fn parse(text: &str) -> Result<Self, ParseError>;
+}
+
+/// How a header carries several values (RFC 3261 §7.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One value; commas have no meaning.
+    Single,
+    /// A list, over commas and several lines; a typed header is one element.
+    Values,
+    /// A list, over commas and several lines; a typed header is all of it.
+    Whole,
+}

@@ -1,0 +1,277 @@
+//! Names of headers, their compact forms (RFC 3261 §7.3.3) and a quick look-up.
+
+use std::fmt;
+
+/// The name of a header. Names compare without case, and compact forms equal long ones.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderName<'a> {
+    id: u8,
+    text: &'a str,
+}
+
+/// The id of names that this crate does not know.
+pub(crate) const UNKNOWN: u8 = u8::MAX;
+
+macro_rules! names {
+    ($($konst:ident $text:literal $compact:literal;)*) => {
+        #[derive(Clone, Copy)]
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "the variants number the constants")]
+        #[repr(u8)]
+        enum Id { $($konst),* }
+
+        impl HeaderName<'static> {
+            $(
+                #[doc = concat!("`", $text, "`")]
+                pub const $konst: Self = Self { id: Id::$konst as u8, text: $text };
+            )*
+        }
+
+        /// Long name and compact form by id.
+        const NAMES: &[(&str, &str)] = &[$(($text, $compact)),*];
+    };
+}
+
+names! {
+    VIA "Via" "v";
+    FROM "From" "f";
+    TO "To" "t";
+    CALL_ID "Call-ID" "i";
+    CSEQ "CSeq" "";
+    MAX_FORWARDS "Max-Forwards" "";
+    CONTACT "Contact" "m";
+    CONTENT_LENGTH "Content-Length" "l";
+    CONTENT_TYPE "Content-Type" "c";
+    ROUTE "Route" "";
+    RECORD_ROUTE "Record-Route" "";
+    ACCEPT "Accept" "";
+    ACCEPT_CONTACT "Accept-Contact" "a";
+    ACCEPT_ENCODING "Accept-Encoding" "";
+    ACCEPT_LANGUAGE "Accept-Language" "";
+    ALERT_INFO "Alert-Info" "";
+    ALLOW "Allow" "";
+    ALLOW_EVENTS "Allow-Events" "u";
+    AUTHENTICATION_INFO "Authentication-Info" "";
+    AUTHORIZATION "Authorization" "";
+    CALL_INFO "Call-Info" "";
+    CONTENT_DISPOSITION "Content-Disposition" "";
+    CONTENT_ENCODING "Content-Encoding" "e";
+    CONTENT_LANGUAGE "Content-Language" "";
+    DATE "Date" "";
+    ERROR_INFO "Error-Info" "";
+    EVENT "Event" "o";
+    EXPIRES "Expires" "";
+    IDENTITY "Identity" "y";
+    IN_REPLY_TO "In-Reply-To" "";
+    MIME_VERSION "MIME-Version" "";
+    MIN_EXPIRES "Min-Expires" "";
+    MIN_SE "Min-SE" "";
+    ORGANIZATION "Organization" "";
+    PATH "Path" "";
+    PRIORITY "Priority" "";
+    PRIVACY "Privacy" "";
+    PROXY_AUTHENTICATE "Proxy-Authenticate" "";
+    PROXY_AUTHORIZATION "Proxy-Authorization" "";
+    PROXY_REQUIRE "Proxy-Require" "";
+    P_ASSERTED_IDENTITY "P-Asserted-Identity" "";
+    P_PREFERRED_IDENTITY "P-Preferred-Identity" "";
+    RACK "RAck" "";
+    REASON "Reason" "";
+    REFERRED_BY "Referred-By" "b";
+    REFER_SUB "Refer-Sub" "";
+    REFER_TO "Refer-To" "r";
+    REJECT_CONTACT "Reject-Contact" "j";
+    REPLACES "Replaces" "";
+    REPLY_TO "Reply-To" "";
+    REQUEST_DISPOSITION "Request-Disposition" "d";
+    REQUIRE "Require" "";
+    RETRY_AFTER "Retry-After" "";
+    RSEQ "RSeq" "";
+    SERVER "Server" "";
+    SERVICE_ROUTE "Service-Route" "";
+    SESSION_EXPIRES "Session-Expires" "x";
+    SIP_ETAG "SIP-ETag" "";
+    SIP_IF_MATCH "SIP-If-Match" "";
+    SUBJECT "Subject" "s";
+    SUBSCRIPTION_STATE "Subscription-State" "";
+    SUPPORTED "Supported" "k";
+    TIMESTAMP "Timestamp" "";
+    UNSUPPORTED "Unsupported" "";
+    USER_AGENT "User-Agent" "";
+    WARNING "Warning" "";
+    WWW_AUTHENTICATE "WWW-Authenticate" "";
+}
+
+impl<'a> HeaderName<'a> {
+    /// The name in this text, in any case or compact.
+    pub fn new(text: &'a str) -> Self {
+        Self { id: lookup(text.as_bytes()), text }
+    }
+
+    /// A name this crate does not know, for typed headers of other crates.
+    pub const fn custom(text: &'a str) -> Self {
+        Self { id: UNKNOWN, text }
+    }
+
+    /// The name as it is written on the wire.
+    pub const fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    pub(crate) const fn id(&self) -> u8 {
+        self.id
+    }
+}
+
+impl<'a> From<&'a str> for HeaderName<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl<'a> From<&'a String> for HeaderName<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl PartialEq for HeaderName<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && (self.id != UNKNOWN || self.text.eq_ignore_ascii_case(other.text))
+    }
+}
+
+impl Eq for HeaderName<'_> {}
+
+impl fmt::Display for HeaderName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+/// The id of a name: by length and first letter, then one comparison.
+pub(crate) fn lookup(name: &[u8]) -> u8 {
+    use Id::*;
+    let Some(first) = name.first().map(u8::to_ascii_lowercase) else { return UNKNOWN };
+    let id = match (name.len(), first) {
+        (1, b'v') => VIA,
+        (1, b'f') => FROM,
+        (1, b't') => TO,
+        (1, b'i') => CALL_ID,
+        (1, b'm') => CONTACT,
+        (1, b'l') => CONTENT_LENGTH,
+        (1, b'c') => CONTENT_TYPE,
+        (1, b'a') => ACCEPT_CONTACT,
+        (1, b'u') => ALLOW_EVENTS,
+        (1, b'e') => CONTENT_ENCODING,
+        (1, b'o') => EVENT,
+        (1, b'y') => IDENTITY,
+        (1, b'b') => REFERRED_BY,
+        (1, b'r') => REFER_TO,
+        (1, b'j') => REJECT_CONTACT,
+        (1, b'd') => REQUEST_DISPOSITION,
+        (1, b'x') => SESSION_EXPIRES,
+        (1, b's') => SUBJECT,
+        (1, b'k') => SUPPORTED,
+        (1, _) => return UNKNOWN,
+        (2, b't') => TO,
+        (3, b'v') => VIA,
+        (4, b'f') => FROM,
+        (4, b'c') => CSEQ,
+        (4, b'd') => DATE,
+        (4, b'p') => PATH,
+        (4, b'r') => return either(name, RACK, RSEQ),
+        (5, b'r') => ROUTE,
+        (5, b'a') => ALLOW,
+        (5, b'e') => EVENT,
+        (6, b'a') => ACCEPT,
+        (6, b'm') => MIN_SE,
+        (6, b'r') => REASON,
+        (6, b's') => SERVER,
+        (7, b'c') => return either(name, CALL_ID, CONTACT),
+        (7, b'e') => EXPIRES,
+        (7, b'p') => PRIVACY,
+        (7, b'r') => REQUIRE,
+        (7, b's') => SUBJECT,
+        (7, b'w') => WARNING,
+        (8, b'i') => IDENTITY,
+        (8, b'p') => PRIORITY,
+        (8, b'r') => match name.get(3).map(u8::to_ascii_lowercase) {
+            Some(b'e') => REFER_TO,
+            Some(b'l') => return either(name, REPLACES, REPLY_TO),
+            _ => return UNKNOWN,
+        },
+        (8, b's') => SIP_ETAG,
+        (9, b'c') => CALL_INFO,
+        (9, b'r') => REFER_SUB,
+        (9, b's') => SUPPORTED,
+        (9, b't') => TIMESTAMP,
+        (10, b'a') => ALERT_INFO,
+        (10, b'e') => ERROR_INFO,
+        (10, b'u') => USER_AGENT,
+        (11, b'i') => IN_REPLY_TO,
+        (11, b'm') => MIN_EXPIRES,
+        (11, b'r') => return either(name, REFERRED_BY, RETRY_AFTER),
+        (11, b'u') => UNSUPPORTED,
+        (12, b'a') => ALLOW_EVENTS,
+        (12, b'c') => CONTENT_TYPE,
+        (12, b'm') => return either(name, MAX_FORWARDS, MIME_VERSION),
+        (12, b'o') => ORGANIZATION,
+        (12, b'r') => RECORD_ROUTE,
+        (12, b's') => SIP_IF_MATCH,
+        (13, b'a') => AUTHORIZATION,
+        (13, b'p') => PROXY_REQUIRE,
+        (13, b's') => SERVICE_ROUTE,
+        (14, b'a') => ACCEPT_CONTACT,
+        (14, b'c') => CONTENT_LENGTH,
+        (14, b'r') => REJECT_CONTACT,
+        (15, b'a') => return either(name, ACCEPT_ENCODING, ACCEPT_LANGUAGE),
+        (15, b's') => SESSION_EXPIRES,
+        (16, b'c') => return either(name, CONTENT_ENCODING, CONTENT_LANGUAGE),
+        (16, b'w') => WWW_AUTHENTICATE,
+        (18, b'p') => PROXY_AUTHENTICATE,
+        (18, b's') => SUBSCRIPTION_STATE,
+        (19, b'a') => AUTHENTICATION_INFO,
+        (19, b'c') => CONTENT_DISPOSITION,
+        (19, b'p') => return either(name, PROXY_AUTHORIZATION, P_ASSERTED_IDENTITY),
+        (19, b'r') => REQUEST_DISPOSITION,
+        (20, b'p') => P_PREFERRED_IDENTITY,
+        _ => return UNKNOWN,
+    };
+    if name.len() == 1 || is(name, id) { id as u8 } else { UNKNOWN }
+}
+
+fn is(name: &[u8], id: Id) -> bool {
+    NAMES.get(usize::from(id as u8)).is_some_and(|(long, _)| name.eq_ignore_ascii_case(long.as_bytes()))
+}
+
+fn either(name: &[u8], a: Id, b: Id) -> u8 {
+    if is(name, a) {
+        a as u8
+    } else if is(name, b) {
+        b as u8
+    } else {
+        UNKNOWN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_long_compact_and_in_any_case() {
+        for (at, (long, compact)) in NAMES.iter().enumerate() {
+            let id = u8::try_from(at).unwrap();
+            assert_eq!(lookup(long.as_bytes()), id, "{long}");
+            assert_eq!(lookup(long.to_uppercase().as_bytes()), id, "{long}");
+            if !compact.is_empty() {
+                assert_eq!(lookup(compact.to_uppercase().as_bytes()), id, "{compact}");
+            }
+        }
+        for unknown in ["", "z", "X-Via", "Vib", "Call-IE", "NewFangledHeader"] {
+            assert_eq!(lookup(unknown.as_bytes()), UNKNOWN, "{unknown}");
+        }
+        assert_eq!(HeaderName::new("m"), HeaderName::CONTACT);
+        assert_eq!(HeaderName::new("x-a"), HeaderName::custom("X-A"));
+    }
+}

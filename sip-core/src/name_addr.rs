@@ -1,0 +1,180 @@
+//! `name-addr` and `addr-spec` with parameters: what From, To, Contact, Route and kin hold.
+
+use crate::{Params, ParseError, Uri, UsageError, grammar};
+use std::{fmt, str::FromStr};
+
+/// A URI with an optional display name and header parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NameAddr {
+    /// The display name without quotes and escapes.
+    pub display_name: Option<String>,
+    /// The URI.
+    pub uri: Uri,
+    /// The parameters after it.
+    pub params: Params,
+}
+
+impl NameAddr {
+    /// A URI alone.
+    pub fn new(uri: Uri) -> Self {
+        Self { display_name: None, uri, params: Params::new() }
+    }
+
+    /// With this display name.
+    pub fn with_display_name(mut self, name: impl Into<String>) -> Self {
+        self.display_name = Some(name.into());
+        self
+    }
+
+    /// With this parameter.
+    pub fn with_param(mut self, name: &str, value: &str) -> Result<Self, UsageError> {
+        self.params.set(name, value)?;
+        Ok(self)
+    }
+
+    /// With this tag, in place of any it had.
+    pub fn with_tag(self, tag: &str) -> Result<Self, UsageError> {
+        self.with_param("tag", tag)
+    }
+
+    /// The `tag` parameter.
+    pub fn tag(&self) -> Option<&str> {
+        self.params.get("tag")
+    }
+
+    /// `( name-addr / addr-spec ) *( SEMI param )`.
+    pub(crate) fn read(input: &str) -> grammar::Res<'_, Self> {
+        let (rest, (display_name, text)) = read_addr(input)?;
+        let uri = match Uri::parse(text) {
+            Ok(uri) => uri,
+            Err(e) => {
+                // `text` starts after the display name; point into it.
+                let start = memchr::memmem::find(input.as_bytes(), text.as_bytes()).unwrap_or(0);
+                return grammar::failed(grammar::cut(input, start + e.at).1, e.kind, e.what);
+            }
+        };
+        let (rest, params) = Params::read(rest)?;
+        let display_name = display_name.map(|name| grammar::unquote(name).into_owned());
+        Ok((rest, Self { display_name, uri, params }))
+    }
+}
+
+/// The display name as written and the URI's text.
+pub(crate) fn read_addr(input: &str) -> grammar::Res<'_, (Option<&str>, &str)> {
+    let (rest, name) = if input.starts_with('"') {
+        let (rest, name) = grammar::quoted(input)?;
+        (grammar::lws(rest), Some(name))
+    } else {
+        // `*( token LWS )`, and no white space before `<` is fine (RFC 4475 §3.1.1.6).
+        let (words, rest) =
+            grammar::span(input, |b| grammar::is_token_byte(b) || grammar::is_lws(b) || b >= 0x80);
+        if rest.starts_with('<') {
+            (rest, Some(grammar::trim_end(words)).filter(|w| !w.is_empty()))
+        } else {
+            (input, None)
+        }
+    };
+    if let Some(inner) = rest.strip_prefix('<') {
+        let Some(close) = memchr::memchr(b'>', inner.as_bytes()) else {
+            return grammar::expected("", "'>' after the URI");
+        };
+        let (text, rest) = grammar::cut(inner, close);
+        return Ok((rest.strip_prefix('>').unwrap_or(rest), (name, text)));
+    }
+    if name.is_some() {
+        return grammar::expected(rest, "'<' after the display name");
+    }
+    // RFC 3261 §20: without brackets, what follows `;` belongs to the header, and `?` and `,`
+    // may not be in the URI.
+    let (text, rest) = grammar::span(rest, |b| !matches!(b, b';' | b'?' | b',') && !grammar::is_lws(b));
+    if rest.starts_with('?') {
+        return grammar::expected(rest, "'<' and '>' around a URI with headers");
+    }
+    Ok((rest, (None, text)))
+}
+
+impl FromStr for NameAddr {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        grammar::whole(text, "';' or the end of the address", Self::read)
+    }
+}
+
+impl fmt::Display for NameAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.display_name.as_deref() {
+            if is_words(name) {
+                f.write_str(name)?;
+            } else {
+                grammar::quote_into(f, name)?;
+            }
+            f.write_str(" ")?;
+        }
+        write!(f, "<{}>{}", self.uri, self.params)
+    }
+}
+
+impl From<Uri> for NameAddr {
+    fn from(uri: Uri) -> Self {
+        Self::new(uri)
+    }
+}
+
+/// Tokens with single spaces between them need no quotes.
+fn is_words(name: &str) -> bool {
+    name.split(' ').all(grammar::is_token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        for (text, name, uri, tag) in [
+            (
+                "\"J Rosenberg \\\\\\\"\"  <sip:jdrosen@example.com>\r\n ;\r\n tag = 98asjd8",
+                Some("J Rosenberg \\\""),
+                "sip:jdrosen@example.com",
+                Some("98asjd8"),
+            ),
+            ("caller<sip:caller@example.com>;tag=323", Some("caller"), "sip:caller@example.com", Some("323")),
+            (
+                "sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n",
+                None,
+                "sip:vivekg@chair-dnrc.example.com",
+                Some("1918181833n"),
+            ),
+            ("<sip:a@b;x=y>", None, "sip:a@b;x=y", None),
+            ("Anders B <tel:+1>", Some("Anders B"), "tel:+1", None),
+        ] {
+            let addr: NameAddr = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!((addr.display_name.as_deref(), addr.uri.as_str(), addr.tag()), (name, uri, tag));
+            assert_eq!(addr.to_string().parse(), Ok(addr));
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for text in [
+            "Bell, Alexander <sip:a.g.bell@example.com>;tag=43",
+            "\"Mr. J. User <sip:j.user@example.com>",
+            "< sip:a@b >",
+            "<sip:a@b",
+            "sip:user@example.com?Route=%3Csip:sip.example.com%3E",
+            "\"x\" sip:a@b",
+            "",
+            "<>",
+            "<sip:a@b> x",
+        ] {
+            assert!(text.parse::<NameAddr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_display_name_cannot_break_out() {
+        let addr = NameAddr::new("sip:a@b".parse().unwrap()).with_display_name("x\" <sip:evil@e>\r\nVia: y");
+        assert_eq!(addr.to_string(), "\"x\\\" <sip:evil@e>  Via: y\" <sip:a@b>");
+    }
+}

@@ -1,0 +1,722 @@
+//! URIs (RFC 3261 §19.1): sip and sips taken apart, others kept as text.
+
+use crate::{ErrorKind, ParseError, UsageError, grammar};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// A URI: keeps and prints the text it was read from.
+///
+/// ```
+/// use sip_core::{Host, Uri};
+/// let uri: Uri = "sip:alice@example.com:5070;transport=tcp".parse()?;
+/// assert_eq!(uri.user(), Some("alice"));
+/// assert_eq!(uri.host(), &Host::Name("example.com".into()));
+/// assert_eq!((uri.port(), uri.param("transport")), (Some(5070), Some("tcp")));
+/// # Ok::<(), sip_core::ParseError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Uri {
+    text: String,
+    scheme: Scheme,
+    user: Span,
+    password: Span,
+    host: Host,
+    port: Option<u16>,
+    params: Span,
+    headers: Span,
+}
+
+/// A piece of the text; empty and at 0 where there is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// The scheme of a [`Uri`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:` (RFC 3966)
+    Tel,
+    /// Any other; [`Uri::scheme_str`] has it.
+    Other,
+}
+
+/// A host name or address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A domain name.
+    Name(Box<str>),
+    /// An IPv4 address.
+    Ipv4(Ipv4Addr),
+    /// An IPv6 address, printed in brackets.
+    Ipv6(Ipv6Addr),
+}
+
+/// The longest URI that is taken apart: offsets stay far from their limit.
+const LONGEST: usize = 1 << 20;
+
+impl Uri {
+    /// The URI of a text, without white space around it.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Self::from_text(Cow::Borrowed(text))
+    }
+
+    fn from_text(text: Cow<'_, str>) -> Result<Self, ParseError> {
+        let t = text.as_ref();
+        if t.len() > LONGEST {
+            return Err(ParseError::new(LONGEST, ErrorKind::TooLarge, "a shorter URI"));
+        }
+        let Some(colon) = memchr::memchr(b':', t.as_bytes()) else {
+            return Err(ParseError::new(0, ErrorKind::Syntax, "a URI scheme and ':'"));
+        };
+        let (name, rest) = grammar::cut(t, colon);
+        let rest = rest.strip_prefix(':').unwrap_or(rest);
+        let scheme = Scheme::named(name)?;
+        let at = |part: &str| t.len() - part.len();
+        if matches!(scheme, Scheme::Sip | Scheme::Sips) {
+            let parts = SipParts::split(rest).map_err(|e| e.moved(colon + 1))?;
+            let span = |part: &str, from: &str| {
+                // `from` is the rest of the text that starts with `part`.
+                Span::new(at(from), at(from) + part.len())
+            };
+            let user = parts.user.map_or(Span::default(), |(part, from)| span(part, from));
+            let password = parts.password.map_or(Span::default(), |(part, from)| span(part, from));
+            let params = span(parts.params.0, parts.params.1);
+            let headers = span(parts.headers.0, parts.headers.1);
+            let (host, port) = (parts.host, parts.port);
+            Ok(Self { text: text.into_owned(), scheme, user, password, host, port, params, headers })
+        } else {
+            if rest.is_empty() {
+                return Err(ParseError::new(t.len(), ErrorKind::Syntax, "more than a scheme"));
+            }
+            if let Some(bad) =
+                rest.bytes().position(|b| !matches!(b, b'!'..=b'~') || matches!(b, b'<' | b'>' | b'"'))
+            {
+                return Err(ParseError::new(colon + 1 + bad, ErrorKind::Syntax, "a URI character"));
+            }
+            let params = memchr::memchr(b';', rest.as_bytes()).map_or(t.len(), |i| colon + 1 + i);
+            let host = Host::Name("".into());
+            let end = Span::new(t.len(), t.len());
+            let params = if scheme == Scheme::Tel { Span::new(params, t.len()) } else { end };
+            let user = Span::new(colon + 1, params.start_usize());
+            let password = Span::default();
+            Ok(Self {
+                text: text.into_owned(),
+                scheme,
+                user,
+                password,
+                host,
+                port: None,
+                params,
+                headers: end,
+            })
+        }
+    }
+
+    /// A sip URI of a user (escaped here where needed), a host and a port.
+    pub fn sip(user: Option<&str>, host: &Host, port: Option<u16>) -> Result<Self, UsageError> {
+        let mut text = String::from("sip:");
+        if let Some(user) = user {
+            escape_into(&mut text, user);
+            text.push('@');
+        }
+        text.push_str(&host.to_string());
+        if let Some(port) = port {
+            text.push(':');
+            text.push_str(&port.to_string());
+        }
+        Ok(Self::from_text(Cow::Owned(text))?)
+    }
+
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The scheme as it was written.
+    pub fn scheme_str(&self) -> &str {
+        self.text.split(':').next().unwrap_or("")
+    }
+
+    /// Whether the scheme is sip or sips.
+    pub fn is_sip(&self) -> bool {
+        matches!(self.scheme, Scheme::Sip | Scheme::Sips)
+    }
+
+    /// The user part as written, escapes included. The number of a tel URI; what follows the
+    /// colon of another scheme.
+    pub fn user(&self) -> Option<&str> {
+        Some(self.piece(self.user)).filter(|u| !u.is_empty())
+    }
+
+    /// The user part with its escapes resolved, once (RFC 3261 §19.1.2).
+    pub fn user_unescaped(&self) -> Option<Cow<'_, str>> {
+        self.user().map(unescape)
+    }
+
+    /// The password, as written.
+    pub fn password(&self) -> Option<&str> {
+        Some(self.piece(self.password)).filter(|p| !p.is_empty())
+    }
+
+    /// The host; an empty name where the scheme has none.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port, if the text names one.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The port, or 5060, or 5061 for sips (RFC 3261 §19.1.2).
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(if self.scheme == Scheme::Sips { 5061 } else { 5060 })
+    }
+
+    /// The parameters: name and value as written.
+    pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        pairs(self.piece(self.params).strip_prefix(';'), ';')
+    }
+
+    /// The value of a parameter; `Some("")` if it has none, `None` if it is absent.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params().find(|(n, _)| same_escaped(n, name)).map(|(_, v)| v.unwrap_or(""))
+    }
+
+    /// Whether a parameter is there: `uri.has_param("lr")`.
+    pub fn has_param(&self, name: &str) -> bool {
+        self.param(name).is_some()
+    }
+
+    /// The headers after `?`: name and value as written.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        pairs(self.piece(self.headers).strip_prefix('?'), '&')
+            .map(|(name, value)| (name, value.unwrap_or("")))
+    }
+
+    /// This URI with a parameter added or replaced (`None`: without a value). Escapes what needs it.
+    pub fn with_param(&self, name: &str, value: Option<&str>) -> Result<Self, UsageError> {
+        let mut text = self.text_without_param(name);
+        let headers = text.split_off(text.len() - self.piece(self.headers).len());
+        text.push(';');
+        escape_into(&mut text, name);
+        if let Some(value) = value {
+            text.push('=');
+            escape_param_into(&mut text, value);
+        }
+        text.push_str(&headers);
+        Ok(Self::from_text(Cow::Owned(text))?)
+    }
+
+    /// This URI without a parameter.
+    pub fn without_param(&self, name: &str) -> Self {
+        // Taking a parameter out of a valid text leaves a valid text.
+        Self::from_text(Cow::Owned(self.text_without_param(name))).unwrap_or_else(|_| self.clone())
+    }
+
+    /// This URI without the headers after `?`, as it may stand in a request line (RFC 3261 §19.1.1).
+    pub fn without_headers(&self) -> Self {
+        let end = self.text.len() - self.piece(self.headers).len();
+        Self::parse(grammar::cut(&self.text, end).0).unwrap_or_else(|_| self.clone())
+    }
+
+    fn text_without_param(&self, name: &str) -> String {
+        let (head, _) = grammar::cut(&self.text, self.params.start_usize());
+        let mut text = String::with_capacity(self.text.len() + 24);
+        text.push_str(head);
+        for (n, value) in self.params().filter(|(n, _)| !same_escaped(n, name)) {
+            text.push(';');
+            text.push_str(n);
+            if let Some(value) = value {
+                text.push('=');
+                text.push_str(value);
+            }
+        }
+        text.push_str(self.piece(self.headers));
+        text
+    }
+
+    /// Whether both name the same resource by the rules of RFC 3261 §19.1.4.
+    pub fn equivalent(&self, other: &Self) -> bool {
+        if self.scheme != other.scheme {
+            return false;
+        }
+        if !self.is_sip() {
+            return self.text.eq_ignore_ascii_case(&other.text);
+        }
+        let same_user = match (self.user(), other.user()) {
+            (Some(a), Some(b)) => unescape(a) == unescape(b),
+            (None, None) => true,
+            _ => false,
+        };
+        let same_password = self.password().map(unescape) == other.password().map(unescape);
+        same_user
+            && same_password
+            && self.host.same(&other.host)
+            && self.port == other.port
+            && params_match(self, other)
+            && params_match(other, self)
+            && headers_match(self, other)
+            && headers_match(other, self)
+    }
+
+    fn piece(&self, span: Span) -> &str {
+        self.text.get(span.start_usize()..span.end as usize).unwrap_or("")
+    }
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        Self { start: u32::try_from(start).unwrap_or(u32::MAX), end: u32::try_from(end).unwrap_or(u32::MAX) }
+    }
+
+    fn start_usize(self) -> usize {
+        self.start as usize
+    }
+}
+
+impl Scheme {
+    fn named(name: &str) -> Result<Self, ParseError> {
+        let is = |text: &str| name.eq_ignore_ascii_case(text);
+        if is("sip") {
+            Ok(Self::Sip)
+        } else if is("sips") {
+            Ok(Self::Sips)
+        } else if is("tel") {
+            Ok(Self::Tel)
+        } else if name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        {
+            Ok(Self::Other)
+        } else {
+            Err(ParseError::new(0, ErrorKind::Syntax, "a URI scheme"))
+        }
+    }
+}
+
+/// The parts of what follows `sip:`; pieces with the rest of the text they start.
+struct SipParts<'a> {
+    user: Option<(&'a str, &'a str)>,
+    password: Option<(&'a str, &'a str)>,
+    host: Host,
+    port: Option<u16>,
+    params: (&'a str, &'a str),
+    headers: (&'a str, &'a str),
+}
+
+impl<'a> SipParts<'a> {
+    /// `[ userinfo ] hostport uri-parameters [ headers ]` (RFC 3261 §25.1).
+    fn split(text: &'a str) -> Result<Self, ParseError> {
+        let error = |rest: &str, what| Err(ParseError::new(text.len() - rest.len(), ErrorKind::Syntax, what));
+        let (mut user, mut password, mut rest) = (None, None, text);
+        if let Some(i) = memchr::memchr(b'@', text.as_bytes()) {
+            let (info, after) = grammar::cut(text, i);
+            let (name, secret) =
+                grammar::cut(info, memchr::memchr(b':', info.as_bytes()).unwrap_or(info.len()));
+            if name.is_empty() {
+                return error(text, "a user before '@'");
+            }
+            if let Some(bad) = misfit(name, is_user_byte) {
+                return error(grammar::cut(text, bad).1, "a user character");
+            }
+            user = Some((name, text));
+            if let Some(secret) = secret.strip_prefix(':') {
+                let from = grammar::cut(text, name.len() + 1).1;
+                if let Some(bad) = misfit(secret, is_user_byte) {
+                    return error(grammar::cut(from, bad).1, "a password character");
+                }
+                password = Some((secret, from));
+            }
+            rest = after.strip_prefix('@').unwrap_or(after);
+        }
+        let before = rest;
+        let (after, (host, port)) = host_port(rest)
+            .map_err(|(left, what)| ParseError::new(text.len() - left, ErrorKind::Syntax, what))?;
+        rest = after;
+        debug_assert!(before.len() >= rest.len());
+        let (params, headers) =
+            grammar::cut(rest, memchr::memchr(b'?', rest.as_bytes()).unwrap_or(rest.len()));
+        if let Some(list) = params.strip_prefix(';') {
+            if let Some(bad) = misfit(list, |b| is_param_byte(b) || matches!(b, b';' | b'=')) {
+                return error(grammar::cut(rest, bad + 1).1, "a URI parameter character");
+            }
+            if list.split(';').any(|p| p.is_empty() || p.starts_with('=')) {
+                return error(rest, "a URI parameter's name");
+            }
+        } else if !params.is_empty() {
+            return error(rest, "';', '?' or the end of the URI");
+        }
+        if let Some(list) = headers.strip_prefix('?') {
+            let start = params.len() + 1;
+            if let Some(bad) = misfit(list, |b| is_header_byte(b) || matches!(b, b'&' | b'=')) {
+                return error(grammar::cut(rest, start + bad).1, "a URI header character");
+            }
+            if list.split('&').any(|h| h.is_empty() || h.starts_with('=') || !h.contains('=')) {
+                return error(grammar::cut(rest, start).1, "name=value after '?'");
+            }
+        }
+        Ok(Self {
+            user,
+            password,
+            host,
+            port,
+            params: (params, rest),
+            headers: (headers, grammar::cut(rest, params.len()).1),
+        })
+    }
+}
+
+/// `host [ ":" port ]` at the start of `text`; an error is how much text was left, and what was expected.
+pub(crate) fn host_port(text: &str) -> Result<(&str, (Host, Option<u16>)), (usize, &'static str)> {
+    let (host, rest) = if let Some(inner) = text.strip_prefix('[') {
+        let Some(close) = memchr::memchr(b']', inner.as_bytes()) else {
+            return Err((inner.len(), "']' after an IPv6 address"));
+        };
+        let (address, rest) = grammar::cut(inner, close);
+        let address = address.parse().map_err(|_| (inner.len(), "an IPv6 address"))?;
+        (Host::Ipv6(address), rest.strip_prefix(']').unwrap_or(rest))
+    } else {
+        let (name, rest) =
+            grammar::span(text, |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+        (Host::name(name).ok_or((text.len(), "a host"))?, rest)
+    };
+    let Some(digits) = rest.strip_prefix(':') else {
+        return Ok((rest, (host, None)));
+    };
+    match grammar::number(digits, u64::from(u16::MAX), "a port") {
+        Ok((rest, port)) => Ok((rest, (host, u16::try_from(port).ok()))),
+        Err(_) => Err((digits.len(), "a port")),
+    }
+}
+
+impl Host {
+    /// A name, or the IPv4 address it spells.
+    fn name(name: &str) -> Option<Self> {
+        if name.starts_with(|c: char| c.is_ascii_digit())
+            && let Ok(address) = name.parse()
+        {
+            return Some(Self::Ipv4(address));
+        }
+        if name.is_empty() || name.starts_with('.') || name.contains("..") {
+            None
+        } else {
+            Some(Self::Name(name.into()))
+        }
+    }
+
+    /// The address, if it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Name(_) => None,
+            Self::Ipv4(ip) => Some((*ip).into()),
+            Self::Ipv6(ip) => Some((*ip).into()),
+        }
+    }
+
+    /// Equal, names without case and without a closing dot.
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(a), Self::Name(b)) => {
+                a.strip_suffix('.').unwrap_or(a).eq_ignore_ascii_case(b.strip_suffix('.').unwrap_or(b))
+            }
+            (a, b) => a == b,
+        }
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::Ipv4(ip),
+            IpAddr::V6(ip) => Self::Ipv6(ip),
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = ParseError;
+
+    /// A name, an IPv4 address, or an IPv6 address with or without brackets.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if let Ok(ip) = text.parse::<Ipv6Addr>() {
+            return Ok(Self::Ipv6(ip));
+        }
+        match host_port(text) {
+            Ok(("", (host, None))) => Ok(host),
+            Ok(_) => Err(ParseError::new(0, ErrorKind::Syntax, "a host")),
+            Err((left, what)) => Err(ParseError::new(text.len() - left, ErrorKind::Syntax, what)),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Ipv4(ip) => write!(f, "{ip}"),
+            Self::Ipv6(ip) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Uri {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+/// Texts are compared; [`Uri::equivalent`] compares what they name.
+impl PartialEq for Uri {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Uri {}
+
+impl std::hash::Hash for Uri {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl AsRef<Uri> for Uri {
+    fn as_ref(&self) -> &Uri {
+        self
+    }
+}
+
+fn is_unreserved(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+}
+
+/// `user` and `password`; `#` is not in the grammar, but dialled (RFC 3261 §19.1.6 escapes it).
+fn is_user_byte(b: u8) -> bool {
+    is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#')
+}
+
+fn is_param_byte(b: u8) -> bool {
+    is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'@' | b',' | b'|')
+}
+
+fn is_header_byte(b: u8) -> bool {
+    is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'@' | b';' | b',')
+}
+
+/// The first byte that is neither fit nor a %HH escape.
+fn misfit(text: &str, fit: impl Fn(u8) -> bool) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&b) = bytes.get(at) {
+        if b == b'%' {
+            let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
+            if !(hex(at + 1) && hex(at + 2)) {
+                return Some(at);
+            }
+            at += 3;
+        } else if fit(b) {
+            at += 1;
+        } else {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// `name[=value]` pairs of a list.
+fn pairs(list: Option<&str>, sign: char) -> impl Iterator<Item = (&str, Option<&str>)> {
+    list.into_iter().flat_map(move |list| list.split(sign)).map(|pair| match pair.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (pair, None),
+    })
+}
+
+/// Resolves %HH, once. What does not come out as UTF-8 stays as it is.
+pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&b, after)) = rest.split_first() {
+        if b == b'%'
+            && let Some((pair, next)) = after.split_first_chunk::<2>()
+            && let Some(value) = std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok())
+        {
+            out.push(value);
+            rest = next;
+        } else {
+            out.push(b);
+            rest = after;
+        }
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+fn same_escaped(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || (a.contains('%') && unescape(a).eq_ignore_ascii_case(&unescape(b)))
+}
+
+fn escape(out: &mut String, text: &str, fit: impl Fn(u8) -> bool) {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    for b in text.bytes() {
+        if fit(b) {
+            out.push(char::from(b));
+        } else {
+            out.push('%');
+            for digit in [b >> 4, b & 15] {
+                out.extend(HEX.get(usize::from(digit)));
+            }
+        }
+    }
+}
+
+/// Writes a user part, escaping what may not stand there.
+fn escape_into(out: &mut String, text: &str) {
+    escape(out, text, |b| {
+        is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
+    });
+}
+
+fn escape_param_into(out: &mut String, text: &str) {
+    escape(out, text, |b| is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$'));
+}
+
+/// RFC 3261 §19.1.4: a parameter both have must be equal; user, ttl, method, maddr and transport
+/// must be in both or in neither.
+fn params_match(a: &Uri, b: &Uri) -> bool {
+    const MUST: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
+    a.params().all(|(name, value)| match b.param(name) {
+        Some(other) => same_escaped(value.unwrap_or(""), other),
+        None => !MUST.iter().any(|must| same_escaped(name, must)),
+    })
+}
+
+/// RFC 3261 §19.1.4: headers are never ignored.
+fn headers_match(a: &Uri, b: &Uri) -> bool {
+    a.headers().all(|(name, value)| {
+        b.headers().any(|(n, v)| same_escaped(n, name) && unescape(v) == unescape(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn parts() {
+        let u = uri("sips:alice:secret@[2001:db8::10]:5070;lr;x=%41?Subject=a%20b&Route=c");
+        assert_eq!((u.scheme(), u.user(), u.password()), (Scheme::Sips, Some("alice"), Some("secret")));
+        assert_eq!((u.host().to_string().as_str(), u.port()), ("[2001:db8::10]", Some(5070)));
+        assert!(u.has_param("lr") && u.param("x") == Some("%41"));
+        assert_eq!(u.headers().collect::<Vec<_>>(), [("Subject", "a%20b"), ("Route", "c")]);
+        let u = uri("sip:user;par=u%40example.net@example.com");
+        assert_eq!(u.user(), Some("user;par=u%40example.net"));
+        assert_eq!(uri("tel:+1-201-555-0123;phone-context=x").user(), Some("+1-201-555-0123"));
+        assert_eq!(uri("nobodyKnowsThisScheme:totallyopaquecontent").scheme(), Scheme::Other);
+        assert_eq!(uri("soap.beep://192.0.2.103:3002").scheme_str(), "soap.beep");
+    }
+
+    #[test]
+    fn ambiguous_ports_of_rfc_5118() {
+        let u = uri("sip:[2001:db8::10:5070]");
+        assert_eq!((u.host().to_string().as_str(), u.port()), ("[2001:db8::10:5070]", None));
+        assert!("sip:2001:db8::10".parse::<Uri>().is_err());
+    }
+
+    #[test]
+    fn refused() {
+        for text in [
+            "",
+            "sip:",
+            "sip",
+            ":x",
+            "sip:@h",
+            "sip:a b@h",
+            "sip:a@h h",
+            "sip:a@h:99999",
+            "sip:a@h:",
+            "sip:[::1",
+            "sip:a@h;",
+            "sip:a@h;;x",
+            "sip:a@h?",
+            "sip:a@h?x",
+            "sip:a%4@h",
+            "<sip:a@h>",
+            "1x:y",
+            "sip:a@h\r\nX: y",
+            "tel:",
+            "sip:a@b@c",
+            "sip:jö@h",
+        ] {
+            assert!(text.parse::<Uri>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn equivalence_of_rfc_3261_19_1_4() {
+        for (a, b) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+        ] {
+            assert!(uri(a).equivalent(&uri(b)) && uri(b).equivalent(&uri(a)), "{a} {b}");
+        }
+        for (a, b) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+        ] {
+            assert!(!uri(a).equivalent(&uri(b)) && !uri(b).equivalent(&uri(a)), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_added_escaped() {
+        let u = uri("sip:a@h;lr?x=y").with_param("maddr", Some("a b;c\r\n")).unwrap();
+        assert_eq!(u.as_str(), "sip:a@h;lr;maddr=a%20b%3Bc%0D%0A?x=y");
+        assert_eq!(u.without_param("LR").as_str(), "sip:a@h;maddr=a%20b%3Bc%0D%0A?x=y");
+        assert_eq!(u.without_headers().as_str(), "sip:a@h;lr;maddr=a%20b%3Bc%0D%0A");
+        let host = Host::Ipv6("::1".parse().unwrap());
+        assert_eq!(Uri::sip(Some("a b@c"), &host, Some(1)).unwrap().as_str(), "sip:a%20b%40c@[::1]:1");
+    }
+}
