@@ -2,7 +2,9 @@
 //! demultiplexing of what shares a media port (RFC 7983, 5761). No sockets, no clock, no threads.
 //!
 //! **Wire**: [`RtpPacket`], [`RtpHeader`], [`extension`], [`rtcp`], [`dtmf::Event`], [`demux`].
+//! **Machines**: [`session::RtpReceiver`], [`session::RtpSender`], [`session::RtcpScheduler`],
 //! [`srtp::SrtpSender`], [`srtp::SrtpReceiver`], [`dtmf::EventSender`], [`dtmf::EventReceiver`].
+//! **Endpoint**: [`session::Session`], one RTP session with one source of our own.
 //!
 //! The data plane works on the caller's buffers: nothing is allocated per packet.
 //!
@@ -27,8 +29,11 @@ pub mod demux;
 pub mod dtmf;
 mod error;
 pub mod extension;
+#[doc(hidden)]
+pub mod fuzzing;
 mod packet;
 pub mod rtcp;
+pub mod session;
 pub mod srtp;
 mod wire;
 
