@@ -93,4 +93,18 @@ pub enum UsageError {
     /// The value is not what the grammar allows there.
     #[error("not valid there: {0}")]
     Invalid(#[from] ParseError),
+    /// The call or request is over, or never was.
+    #[error("no such call or request")]
+    Gone,
+    /// The command does not fit the state of the call.
+    #[error("{command} is not possible now: it needs {needs}")]
+    State {
+        /// What was asked for.
+        command: &'static str,
+        /// When it would be right.
+        needs: &'static str,
+    },
+    /// A table is full.
+    #[error("too many {0}")]
+    Limit(&'static str),
 }

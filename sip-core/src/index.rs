@@ -71,104 +71,123 @@ pub(crate) fn leading_crlf(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
 }
 
-/// Indexes a datagram, or a message cut out of a stream.
-pub(crate) fn index(bytes: &[u8], limits: &Limits) -> Result<Index, ParseError> {
-    if u32::try_from(bytes.len()).is_err() {
-        return Err(ParseError::new(0, ErrorKind::TooLarge, "a message below 4 GiB"));
-    }
-    let start = leading_crlf(bytes);
-    let mut fault = None;
-    let mut note = |at, kind, what| {
-        fault.get_or_insert(ParseError::new(at, kind, what));
-    };
-    let Some(eol) = line_feed(bytes, start) else {
-        return Err(ParseError::new(bytes.len(), ErrorKind::Truncated, "the end of the start line"));
-    };
-    let (start_line, ok) = without_cr(bytes, start, eol);
-    if !ok {
-        note(eol, ErrorKind::Syntax, "CRLF at the end of the line");
-    }
-    if start_line.range().len() > limits.line {
-        note(start, ErrorKind::UriTooLong, "a shorter start line");
-    }
-    let mut fields = Fields::new();
-    let mut vias = 0;
-    let mut at = eol + 1;
-    let head_end = start.saturating_add(limits.head);
-    let body_at = loop {
-        match (bytes.get(at), bytes.get(at + 1)) {
-            (Some(b'\r'), Some(b'\n')) => break at + 2,
-            (Some(b'\n'), _) => {
-                note(at, ErrorKind::Syntax, "CRLF at the end of the line");
-                break at + 1;
+impl Index {
+    /// Indexes start line and headers; the body is the rest, or nothing if Content-Length is bad.
+    pub(crate) fn head(bytes: &[u8], limits: &Limits) -> Result<Self, ParseError> {
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(ParseError::new(0, ErrorKind::TooLarge, "a message below 4 GiB"));
+        }
+        let start = leading_crlf(bytes);
+        let mut fault = None;
+        let mut note = |at, kind, what| {
+            fault.get_or_insert(ParseError::new(at, kind, what));
+        };
+        let Some(eol) = line_feed(bytes, start) else {
+            return Err(ParseError::new(bytes.len(), ErrorKind::Truncated, "the end of the start line"));
+        };
+        let (start_line, ok) = without_cr(bytes, start, eol);
+        if !ok {
+            note(eol, ErrorKind::Syntax, "CRLF at the end of the line");
+        }
+        if start_line.range().len() > limits.line {
+            note(start, ErrorKind::UriTooLong, "a shorter start line");
+        }
+        let mut fields = Fields::new();
+        let mut vias = 0;
+        let mut at = eol + 1;
+        let head_end = start.saturating_add(limits.head);
+        let body_at = loop {
+            match (bytes.get(at), bytes.get(at + 1)) {
+                (Some(b'\r'), Some(b'\n')) => break at + 2,
+                (Some(b'\n'), _) => {
+                    note(at, ErrorKind::Syntax, "CRLF at the end of the line");
+                    break at + 1;
+                }
+                (None, _) => {
+                    note(at, ErrorKind::Truncated, "an empty line after the headers");
+                    break bytes.len();
+                }
+                _ => {}
             }
-            (None, _) => {
-                note(at, ErrorKind::Truncated, "an empty line after the headers");
+            if at > head_end {
+                note(at, ErrorKind::TooLarge, "a shorter header section");
                 break bytes.len();
             }
-            _ => {}
-        }
-        if at > head_end {
-            note(at, ErrorKind::TooLarge, "a shorter header section");
-            break bytes.len();
-        }
-        // A field goes on over the lines that start with white space (RFC 3261 §7.3.1).
-        let mut end = at;
-        let (mut last, mut closed);
-        loop {
-            let Some(eol) = line_feed(bytes, end) else {
-                (last, closed, end) = (bytes.len(), false, bytes.len());
-                break;
-            };
-            let (line, ok) = without_cr(bytes, end, eol);
-            if !ok {
-                note(eol, ErrorKind::Syntax, "CRLF at the end of the line");
+            // A field goes on over the lines that start with white space (RFC 3261 §7.3.1).
+            let mut end = at;
+            let (mut last, mut closed);
+            loop {
+                let Some(eol) = line_feed(bytes, end) else {
+                    (last, closed, end) = (bytes.len(), false, bytes.len());
+                    break;
+                };
+                let (line, ok) = without_cr(bytes, end, eol);
+                if !ok {
+                    note(eol, ErrorKind::Syntax, "CRLF at the end of the line");
+                }
+                (last, closed, end) = (line.end as usize, true, eol + 1);
+                if !matches!(bytes.get(end), Some(b' ' | b'\t')) {
+                    break;
+                }
             }
-            (last, closed, end) = (line.end as usize, true, eol + 1);
-            if !matches!(bytes.get(end), Some(b' ' | b'\t')) {
-                break;
+            if !closed {
+                note(end, ErrorKind::Truncated, "the end of the header field");
             }
-        }
-        if !closed {
-            note(end, ErrorKind::Truncated, "the end of the header field");
-        }
-        if end - at > limits.line {
-            note(at, ErrorKind::TooLarge, "a shorter header field");
-        } else if fields.len() >= limits.fields {
-            note(at, ErrorKind::TooLarge, "fewer header fields");
-        } else if let Some(field) = field(bytes, at, last, end) {
-            vias += usize::from(field.id == VIA);
-            if vias > limits.vias {
-                note(at, ErrorKind::TooLarge, "fewer Via headers");
+            if end - at > limits.line {
+                note(at, ErrorKind::TooLarge, "a shorter header field");
+            } else if fields.len() >= limits.fields {
+                note(at, ErrorKind::TooLarge, "fewer header fields");
+            } else if let Some(field) = field(bytes, at, last, end) {
+                vias += usize::from(field.id == VIA);
+                if vias > limits.vias {
+                    note(at, ErrorKind::TooLarge, "fewer Via headers");
+                } else {
+                    fields.push(field);
+                }
             } else {
-                fields.push(field);
+                note(at, ErrorKind::Syntax, "a header name and ':'");
             }
-        } else {
-            note(at, ErrorKind::Syntax, "a header name and ':'");
-        }
-        at = end;
-    };
-    let available = bytes.len() - body_at;
-    let mut body = Span::new(body_at, bytes.len());
-    let content_length = match content_length(bytes, &fields) {
-        Ok(length) => length,
-        Err(e) => {
-            note(e.at, e.kind, e.what);
-            body.end = body.start;
-            None
-        }
-    };
-    // RFC 3261 §18.3: more than Content-Length is discarded, less is an error.
-    if let Some(length) = content_length {
-        match usize::try_from(length) {
-            Ok(length) if length <= available => body = Span::new(body_at, body_at + length),
-            _ => note(body_at, ErrorKind::Truncated, "a body as long as Content-Length says"),
-        }
+            at = end;
+        };
+        let content_length = match content_length(bytes, &fields) {
+            Ok(length) => length,
+            Err(e) => {
+                note(e.at, e.kind, e.what);
+                return Ok(Index {
+                    start_line,
+                    fields,
+                    body: Span::new(body_at, body_at),
+                    fault,
+                    content_length: None,
+                });
+            }
+        };
+        let body = Span::new(body_at, bytes.len());
+        Ok(Index { start_line, fields, body, fault, content_length })
     }
-    if body.range().len() > limits.body {
-        note(body_at, ErrorKind::BodyTooLarge, "a shorter body");
+
+    /// Indexes a datagram: what is behind the headers is the body, as far as Content-Length says
+    /// (RFC 3261 §18.3: more is discarded, less is an error).
+    pub(crate) fn datagram(bytes: &[u8], limits: &Limits) -> Result<Self, ParseError> {
+        let mut found = Self::head(bytes, limits)?;
+        let body_at = found.body.start as usize;
+        if let Some(length) = found.content_length {
+            match usize::try_from(length) {
+                Ok(length) if length <= found.body.range().len() => {
+                    found.body = Span::new(body_at, body_at + length)
+                }
+                _ => found.note(body_at, ErrorKind::Truncated, "a body as long as Content-Length says"),
+            }
+        }
+        if found.body.range().len() > limits.body {
+            found.note(body_at, ErrorKind::BodyTooLarge, "a shorter body");
+        }
+        Ok(found)
     }
-    Ok(Index { start_line, fields, body, fault, content_length })
+
+    fn note(&mut self, at: usize, kind: ErrorKind, what: &'static str) {
+        self.fault.get_or_insert(ParseError::new(at, kind, what));
+    }
 }
 
 const VIA: u8 = header::HeaderName::VIA.id();

@@ -38,6 +38,7 @@
 // Wire: values and bytes; total, stateless, without time.
 mod builder;
 mod error;
+mod frame;
 mod grammar;
 pub mod header;
 mod headers;
@@ -48,10 +49,13 @@ mod method;
 mod name_addr;
 mod params;
 mod status;
+mod stream;
 mod uri;
+mod validate;
 
 pub use builder::{RequestBuilder, ResponseBuilder};
 pub use error::{ErrorKind, ParseError, UsageError};
+pub use frame::Frame;
 pub use headers::{HeaderField, Headers, unfold};
 pub use limits::Limits;
 pub use message::{Message, Request, Response};
@@ -59,4 +63,6 @@ pub use method::Method;
 pub use name_addr::NameAddr;
 pub use params::{Param, Params};
 pub use status::StatusCode;
+pub use stream::{StreamDecoder, StreamError, StreamItem};
 pub use uri::{Host, Scheme, Uri};
+pub use validate::Refusal;

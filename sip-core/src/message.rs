@@ -3,7 +3,7 @@
 use crate::{
     ErrorKind, Headers, Limits, Method, NameAddr, ParseError, StatusCode, Uri, UsageError, grammar,
     header::{CSeq, CallId, ContentLength, From as FromHeader, HeaderName, To, TypedHeader, Via},
-    index::{self, Span},
+    index::{Index, Span},
 };
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -72,7 +72,12 @@ impl Message {
     /// An error means that there is nothing to answer to. Other faults stay with the message for
     /// [`Message::validate`], which says what to answer.
     pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, ParseError> {
-        let found = index::index(&bytes, limits)?;
+        let found = Index::datagram(&bytes, limits)?;
+        Self::assemble(bytes, found)
+    }
+
+    /// A message from its bytes and what is where in them.
+    pub(crate) fn assemble(bytes: Bytes, found: Index) -> Result<Self, ParseError> {
         let line = found.start_line;
         let text = std::str::from_utf8(line.of(&bytes)).map_err(|e| {
             ParseError::new(
@@ -140,13 +145,6 @@ impl Message {
         match self {
             Self::Request(_) => None,
             Self::Response(m) => Some(m),
-        }
-    }
-
-    pub(crate) fn fault(&self) -> Option<ParseError> {
-        match self {
-            Self::Request(m) => m.fault,
-            Self::Response(m) => m.fault,
         }
     }
 }

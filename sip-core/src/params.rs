@@ -86,12 +86,21 @@ impl Params {
 
     /// Adds or replaces a parameter. A value that is no token is put in quotes.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), UsageError> {
+        self.put(name, value, !is_plain(value))
+    }
+
+    /// [`Self::set`], in quotes whatever the value is.
+    pub fn set_quoted(&mut self, name: &str, value: &str) -> Result<(), UsageError> {
+        self.put(name, value, true)
+    }
+
+    fn put(&mut self, name: &str, value: &str, quotes: bool) -> Result<(), UsageError> {
         check_name(name)?;
         if value.contains(['\r', '\n', '\0']) {
             return Err(UsageError::LineBreak("a parameter value"));
         }
         let mut kept = self.without(name);
-        if is_plain(value) {
+        if !quotes {
             push(&mut kept, name, Some(value));
         } else {
             let mut text = String::with_capacity(value.len() + 2);

@@ -3,6 +3,7 @@
 
 mod address;
 mod basic;
+mod media;
 mod name;
 mod via;
 
@@ -13,6 +14,10 @@ pub use address::{
 pub use basic::{
     CSeq, CallId, ContentLength, Expires, MaxForwards, MinExpires, Organization, Priority, RSeq, Server,
     SipEtag, SipIfMatch, Subject, UserAgent,
+};
+pub use media::{
+    Accept, AcceptEncoding, AcceptLanguage, ContentDisposition, ContentType, Event, MediaType, Reason,
+    SubscriptionState,
 };
 pub use name::HeaderName;
 pub(crate) use name::{UNKNOWN, lookup};

@@ -20,9 +20,6 @@ pub struct Via {
     pub params: Params,
 }
 
-/// What branches of RFC 3261 start with (RFC 3261 §8.1.1.7).
-pub const MAGIC_COOKIE: &str = "z9hG4bK";
-
 impl Via {
     /// A Via of ours.
     pub fn new(transport: &str, host: Host, port: Option<u16>, branch: &str) -> Result<Self, UsageError> {
@@ -35,6 +32,19 @@ impl Via {
     /// The `branch` parameter.
     pub fn branch(&self) -> Option<&str> {
         self.params.get("branch")
+    }
+
+    /// What branches made by RFC 3261 start with (RFC 3261 §8.1.1.7).
+    pub const MAGIC_COOKIE: &'static str = "z9hG4bK";
+
+    /// Whether the branch identifies a transaction: the cookie and something behind it
+    /// (RFC 3261 §17.2.3; RFC 4475 §3.2.1).
+    pub fn has_rfc3261_branch(&self) -> bool {
+        let Some((cookie, id)) = self.branch().and_then(|b| b.split_at_checked(Self::MAGIC_COOKIE.len()))
+        else {
+            return false;
+        };
+        cookie.eq_ignore_ascii_case(Self::MAGIC_COOKIE) && !id.is_empty()
     }
 
     /// The address the request came from, as the `received` parameter says (RFC 3261 §18.2.1).

@@ -1,0 +1,178 @@
+//! The borrowed view of a message that is enough to route it: no allocation, one pass.
+
+use crate::{
+    ErrorKind, ParseError, grammar,
+    header::{HeaderName, lookup},
+    index,
+};
+
+/// What a transaction layer matches messages by, borrowed from the datagram.
+///
+/// Only the first header of each kind counts, and nothing is validated beyond finding it: this is
+/// for choosing where a message goes, or that it is a retransmission, before it is read.
+///
+/// ```
+/// let bytes = b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK776\r\nCSeq: 5 BYE\r\n\r\n";
+/// let frame = sip_core::Frame::parse(bytes)?;
+/// assert_eq!((frame.branch, frame.cseq_method), (Some("z9hG4bK776"), Some("BYE")));
+/// # Ok::<(), sip_core::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Frame<'a> {
+    /// The start line without CRLF.
+    pub start_line: &'a [u8],
+    /// The method of a request; `None` for a response.
+    pub method: Option<&'a str>,
+    /// The `branch` of the top Via.
+    pub branch: Option<&'a str>,
+    /// The `sent-by` of the top Via: host and port as written.
+    pub sent_by: Option<&'a str>,
+    /// The tag of From.
+    pub from_tag: Option<&'a str>,
+    /// The tag of To.
+    pub to_tag: Option<&'a str>,
+    /// The Call-ID.
+    pub call_id: Option<&'a str>,
+    /// The number of CSeq.
+    pub cseq: Option<u32>,
+    /// The method of CSeq.
+    pub cseq_method: Option<&'a str>,
+    /// What follows the headers, as far as there is anything.
+    pub body: &'a [u8],
+}
+
+const VIA: u8 = HeaderName::VIA.id();
+const FROM: u8 = HeaderName::FROM.id();
+const TO: u8 = HeaderName::TO.id();
+const CALL_ID: u8 = HeaderName::CALL_ID.id();
+const CSEQ: u8 = HeaderName::CSEQ.id();
+
+impl<'a> Frame<'a> {
+    /// Finds the parts in one pass over the start line and headers.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let start = index::leading_crlf(bytes);
+        let mut rest = bytes.get(start..).unwrap_or(&[]);
+        let Some(line) = take_line(&mut rest) else {
+            return Err(ParseError::new(bytes.len(), ErrorKind::Truncated, "the end of the start line"));
+        };
+        let mut frame = Self { start_line: line, ..Self::default() };
+        if !line.starts_with(b"SIP/") {
+            let method = line.get(..memchr::memchr(b' ', line).unwrap_or(0)).unwrap_or(&[]);
+            frame.method = std::str::from_utf8(method).ok().filter(|m| grammar::is_token(m));
+            if frame.method.is_none() {
+                return Err(ParseError::new(start, ErrorKind::Syntax, "a method or SIP/2.0"));
+            }
+        }
+        loop {
+            let field = rest;
+            let Some(mut line) = take_line(&mut rest) else { break };
+            let Some(first) = line.first() else { break };
+            // The names that matter start with these: all others cost one comparison.
+            if !matches!(first, b'v' | b'V' | b'f' | b'F' | b't' | b'T' | b'i' | b'I' | b'c' | b'C') {
+                continue;
+            }
+            while matches!(rest.first(), Some(b' ' | b'\t')) {
+                // Folded: the value goes on to the end of the next line.
+                take_line(&mut rest);
+                line = field.get(..field.len() - rest.len()).unwrap_or(line);
+            }
+            frame.field(line);
+        }
+        frame.body = rest;
+        Ok(frame)
+    }
+
+    fn field(&mut self, line: &'a [u8]) {
+        let Some(colon) = line.iter().take(32).position(|b| *b == b':') else { return };
+        let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
+        let id = lookup(name.trim_ascii_end());
+        if !matches!(id, VIA | FROM | TO | CALL_ID | CSEQ) {
+            return;
+        }
+        let Some(value) = value.get(1..).and_then(|v| std::str::from_utf8(v.trim_ascii()).ok()) else {
+            return;
+        };
+        match id {
+            VIA if self.sent_by.is_none() => self.via(value),
+            FROM if self.from_tag.is_none() => self.from_tag = tag(value),
+            TO if self.to_tag.is_none() => self.to_tag = tag(value),
+            CALL_ID if self.call_id.is_none() => self.call_id = Some(value),
+            CSEQ if self.cseq.is_none() => {
+                if let Ok((rest, number)) = grammar::number32(value, "a number") {
+                    self.cseq = Some(number);
+                    self.cseq_method = Some(grammar::lws(rest)).filter(|m| !m.is_empty());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn via(&mut self, value: &'a str) {
+        let after = |sign| {
+            move |text: &'a str| Some(grammar::cut(text, memchr::memchr(sign, text.as_bytes())? + 1).1)
+        };
+        let Some(rest) = after(b'/')(value).and_then(after(b'/')) else { return };
+        let (_, rest) = grammar::span(grammar::lws(rest), grammar::is_token_byte);
+        let (sent_by, rest) =
+            grammar::span(grammar::lws(rest), |b| !matches!(b, b';' | b',' | b' ' | b'\t' | b'\r' | b'\n'));
+        self.sent_by = Some(sent_by);
+        self.branch = param(rest, "branch");
+    }
+}
+
+/// The next line without its line end; `None` if none is complete.
+fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (line, after) = rest.split_at_checked(memchr::memchr(b'\n', rest)?)?;
+    *rest = after.get(1..)?;
+    Some(line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// The tag behind an address.
+fn tag(value: &str) -> Option<&str> {
+    let rest = match value.strip_prefix('"') {
+        Some(_) => grammar::quoted(value).ok()?.0,
+        None => value,
+    };
+    let rest = match memchr::memchr(b'>', rest.as_bytes()) {
+        Some(close) => grammar::cut(rest, close + 1).1,
+        None => grammar::cut(rest, memchr::memchr(b';', rest.as_bytes())?).1,
+    };
+    param(rest, "tag")
+}
+
+/// The value of a parameter in `;a=b;c`.
+fn param<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = text;
+    while let Some(after) = grammar::lws(rest).strip_prefix(';') {
+        let (next, (found, value)) = grammar::param(grammar::lws(after)).ok()?;
+        if found.eq_ignore_ascii_case(name) {
+            return value;
+        }
+        rest = next;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_with_folds_and_compact_names() {
+        let text = b"\r\nINVITE sip:a SIP/2.0\r\nTO :\r\n sip:v@x ;   tag    = 191n\r\nf: \"<;tag=no>\" <sip:j;tag=no@e>\r\n  ;\r\n  tag = 98\r\n\
+            Contact: <sip:x>\r\nCall-ID: w@1\r\ncseq: 0009\r\n  INVITE\r\nVia  : SIP  /   2.0\r\n /UDP\r\n    192.0.2.2;rport;branch=390, SIP/2.0/UDP b;branch=2\r\n\r\nbody";
+        let frame = Frame::parse(text).unwrap();
+        assert_eq!(frame.method, Some("INVITE"));
+        assert_eq!((frame.to_tag, frame.from_tag), (Some("191n"), Some("98")));
+        assert_eq!((frame.call_id, frame.cseq, frame.cseq_method), (Some("w@1"), Some(9), Some("INVITE")));
+        assert_eq!((frame.sent_by, frame.branch), (Some("192.0.2.2"), Some("390")));
+        assert_eq!(frame.body, b"body");
+    }
+
+    #[test]
+    fn no_start_line() {
+        for text in [&b""[..], b"\r\n\r\n", b"INVITE", b"\x00\x01 \r\n", b" x\r\n"] {
+            assert!(Frame::parse(text).is_err());
+        }
+    }
+}
