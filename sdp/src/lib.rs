@@ -1,1 +1,32 @@
 //! SDP (RFC 8866) and offer/answer (RFC 3264).
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::cast_possible_truncation,
+        clippy::panic
+    )
+)]
+
+mod address;
+pub mod attribute;
+mod attributes;
+mod description;
+mod error;
+mod media_line;
+mod number;
+mod parse;
+mod print;
+mod text;
+
+pub use address::{AddrType, Address, Connection, NetType, Origin, SessionId};
+pub use attribute::{Attribute, Direction};
+pub use attributes::{AttributeRef, Attributes};
+pub use description::{Bandwidth, Key, MediaDescription, SessionDescription, Timing};
+pub use error::{ErrorKind, ParseError, PeerError, UsageError};
+pub use media_line::{Formats, MediaKind, Protocol};
+pub use parse::Limits;
+pub use text::{Text, Token};
