@@ -50,7 +50,7 @@ impl<'a> Extension<'a> {
     }
 
     pub(crate) fn write(&self, cursor: &mut Cursor<'_>) -> Result<(), WriteError> {
-        let words = u16::try_from(self.data.len() / 4).ok().filter(|_| self.data.len() % 4 == 0);
+        let words = u16::try_from(self.data.len() / 4).ok().filter(|_| self.data.len().is_multiple_of(4));
         cursor.u16(self.profile)?;
         cursor.u16(words.ok_or(WriteError::DoesNotFit("header extension"))?)?;
         cursor.bytes(self.data)
@@ -129,7 +129,7 @@ pub fn write_elements<'b>(
         }
         cursor.bytes(element.data)?;
     }
-    while cursor.len() % 4 != 0 {
+    while !cursor.len().is_multiple_of(4) {
         cursor.u8(0)?;
     }
     let len = cursor.len();

@@ -7,6 +7,7 @@ use crate::rtcp::{Compound, Packet, Writer};
 use crate::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 
 /// Name and body of every target.
+#[expect(clippy::type_complexity, reason = "the shape that every crate's fuzz targets have")]
 pub const TARGETS: &[(&str, fn(&[u8]))] =
     &[("rtp_packet", rtp_packet), ("rtcp_compound", rtcp_compound), ("srtp", srtp), ("dtmf", dtmf)];
 

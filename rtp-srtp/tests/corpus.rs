@@ -120,7 +120,7 @@ fn same(name: &str, packet: Packet<'_>, expected: &Value) {
 }
 
 #[test]
-fn janus_verdicts_where_rfc_3550_and_aiortc_agree() {
+fn janus_verdicts_differ_from_aiortc_only_where_rfc_3550_does() {
     let Some(folder) = corpus("rtp-rtcp-seeds") else { return };
     let oracle = json(&folder.join("aiortc_oracle.json"));
     let (mut judged, mut differ) = (0, Vec::new());
@@ -137,8 +137,11 @@ fn janus_verdicts_where_rfc_3550_and_aiortc_agree() {
             differ.push(name);
         }
     }
-    println!("{judged} judged, {} differ: {differ:?}", differ.len());
-    assert!(differ.len() * 4 < judged, "{differ:?}");
+    // aiortc takes the padding of a chunk for an item (10, 14, 25, 45), an item without its length for the end
+    // (35), and no bytes for a compound (55).
+    let expected = [10, 14, 25, 35, 45, 55].map(|n| format!("janus/rtcp_fuzzer/2webrtc/{n}.rtcp"));
+    assert_eq!(differ, expected.iter().collect::<Vec<_>>());
+    assert!(judged >= 90, "{judged}");
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn libsrtp_packets() {
         for index in 0..=number(&vector["srtcp_index"]) {
             buffer[..plain.len()].copy_from_slice(&plain);
             let len = sender.protect_rtcp(&mut buffer, plain.len()).unwrap();
-            assert_eq!(&buffer[..len] == secret, index == number(&vector["srtcp_index"]), "{name} RTCP");
+            assert_eq!(buffer[..len] == secret, index == number(&vector["srtcp_index"]), "{name} RTCP");
         }
         let len = receiver.unprotect_rtcp(&mut buffer[..secret.len()]).unwrap();
         assert_eq!(&buffer[..len], plain, "{name} RTCP");

@@ -183,7 +183,7 @@ impl<'b> Writer<'b> {
         self.cursor.bytes(&[0x80 | count, kind, 0, 0])?;
         body(&mut self.cursor)?;
         let len = self.cursor.len() - start;
-        if len % 4 != 0 {
+        if !len.is_multiple_of(4) {
             return Err(WriteError::DoesNotFit("data that is no multiple of 4 bytes"));
         }
         let words = u16::try_from(len / 4 - 1).map_err(|_| WriteError::DoesNotFit("RTCP length"))?;
@@ -192,7 +192,7 @@ impl<'b> Writer<'b> {
 }
 
 fn align(cursor: &mut Cursor<'_>) -> Result<(), WriteError> {
-    while cursor.len() % 4 != 0 {
+    while !cursor.len().is_multiple_of(4) {
         cursor.u8(0)?;
     }
     Ok(())
