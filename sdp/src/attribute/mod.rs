@@ -13,6 +13,7 @@ pub use direction::Direction;
 pub use grouping::{Group, Label, Mid, Msid, Ssrc, SsrcGroup};
 pub use plain::*;
 pub use rtp::{ExtMap, Fmtp, MaxPtime, Ptime, RtcpFb, RtpMap};
+pub(crate) use rtp::{parameter, parameters};
 pub use transport::{Fingerprint, Rtcp, Setup, TcpConnection};
 
 use crate::error::ParseError;
