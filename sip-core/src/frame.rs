@@ -143,12 +143,11 @@ fn tag(value: &str) -> Option<&str> {
 /// The value of a parameter in `;a=b;c`.
 fn param<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = text;
-    while let Some(after) = grammar::lws(rest).strip_prefix(';') {
-        let (next, (found, value)) = grammar::param(grammar::lws(after)).ok()?;
+    while let Ok((after, Some((found, value)))) = grammar::next_param(rest) {
         if found.eq_ignore_ascii_case(name) {
             return value;
         }
-        rest = next;
+        rest = after;
     }
     None
 }

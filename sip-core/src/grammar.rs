@@ -44,10 +44,28 @@ pub(crate) fn whole<'a, O>(
     what: &'static str,
     parser: impl FnOnce(&'a str) -> Res<'a, O>,
 ) -> Result<O, ParseError> {
+    run(text, what, parser, str::is_empty)
+}
+
+/// Like [`whole`], but ignores what follows the value behind white space: a line that should not
+/// have been indented, an ellipsis. Headers that a message needs are read so.
+pub(crate) fn leading<'a, O>(
+    text: &'a str,
+    what: &'static str,
+    parser: impl FnOnce(&'a str) -> Res<'a, O>,
+) -> Result<O, ParseError> {
+    run(text, what, parser, |rest| rest.bytes().next().is_none_or(is_lws))
+}
+
+fn run<'a, O>(
+    text: &'a str,
+    what: &'static str,
+    parser: impl FnOnce(&'a str) -> Res<'a, O>,
+    may_follow: impl Fn(&str) -> bool,
+) -> Result<O, ParseError> {
     match parser(lws(text)) {
         Ok((rest, value)) => {
-            let rest = lws(rest);
-            if rest.is_empty() {
+            if lws(rest).is_empty() || may_follow(rest) {
                 Ok(value)
             } else {
                 Err(ParseError::new(text.len() - rest.len(), ErrorKind::Syntax, what))
@@ -204,14 +222,45 @@ pub(crate) fn number32<'a>(input: &'a str, what: &'static str) -> Res<'a, u32> {
     Ok((rest, u32::try_from(value).unwrap_or(u32::MAX)))
 }
 
-/// `name [= value]` of a header parameter.
-pub(crate) fn param<'a>(input: &'a str) -> Res<'a, (&'a str, Option<&'a str>)> {
-    let (rest, name) = token(input)?;
-    let Some(after) = lws(rest).strip_prefix('=') else {
-        return Ok((rest, (name, None)));
-    };
-    let (rest, value) = param_value(lws(after))?;
-    Ok((rest, (name, Some(value))))
+/// One header parameter: its name and, perhaps, its value.
+pub(crate) type RawParam<'a> = (&'a str, Option<&'a str>);
+
+/// `SEMI name [= value]` at the start of `input`, if there is another parameter.
+///
+/// Tolerates what messages printed in RFCs contain: empty parameters, a backslash before a fold,
+/// a stray `>` before a parameter or at the end, and `:` for `=`.
+pub(crate) fn next_param<'a>(input: &'a str) -> Res<'a, Option<RawParam<'a>>> {
+    let mut rest = input;
+    loop {
+        let start = skip(rest);
+        if let Some(after) = start.strip_prefix('>')
+            && (skip(after).is_empty() || skip(after).starts_with(';'))
+        {
+            rest = after;
+            continue;
+        }
+        let Some(after) = start.strip_prefix(';') else { return Ok((rest, None)) };
+        let after = skip(after);
+        if after.is_empty() || after.starts_with(';') {
+            rest = after;
+            continue;
+        }
+        let (end, name) = token(after)?;
+        let Some(value) = lws(end).strip_prefix('=').or_else(|| end.strip_prefix(':')) else {
+            return Ok((end, Some((name, None))));
+        };
+        let (end, value) = param_value(lws(value))?;
+        return Ok((end, Some((name, Some(value)))));
+    }
+}
+
+/// [`lws`], and backslashes before folds.
+fn skip(text: &str) -> &str {
+    let mut rest = lws(text);
+    while let Some(after) = rest.strip_prefix('\\').filter(|t| t.starts_with(['\r', '\n'])) {
+        rest = lws(after);
+    }
+    rest
 }
 
 /// A parameter's value: quoted-string, token, host or anything else without separators.
@@ -250,17 +299,6 @@ pub(crate) fn element_end(text: &str) -> usize {
     text.len()
 }
 
-/// The elements of a comma-separated list, trimmed. An empty element comes out as an empty text.
-pub(crate) fn elements(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let (element, after) = cut(text, element_end(text));
-        rest = after.strip_prefix(',');
-        Some(trim_end(lws(element)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,9 +314,10 @@ mod tests {
 
     #[test]
     fn lists_split_outside_quotes_and_brackets() {
-        let parts: Vec<_> = elements(r#""a, b" <sip:a,b@c> , <sip:d>,e"#).collect();
-        assert_eq!(parts, [r#""a, b" <sip:a,b@c>"#, "<sip:d>", "e"]);
-        assert_eq!(elements("a,,b").collect::<Vec<_>>(), ["a", "", "b"]);
+        for first in [r#""a, b\"," <sip:a,b@c> "#, "<sip:d,e>;x", "e", ""] {
+            assert_eq!(element_end(&format!("{first},next,more")), first.len());
+            assert_eq!(element_end(first), first.len());
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl NameAddr {
     /// `( name-addr / addr-spec ) *( SEMI param )`.
     pub(crate) fn read(input: &str) -> grammar::Res<'_, Self> {
         let (rest, (display_name, text)) = read_addr(input)?;
-        let uri = match Uri::parse(text) {
+        let uri = match read_uri(text) {
             Ok(uri) => uri,
             Err(e) => {
                 // `text` starts after the display name; point into it.
@@ -56,6 +56,19 @@ impl NameAddr {
         let (rest, params) = Params::read(rest)?;
         let display_name = display_name.map(|name| grammar::unquote(name).into_owned());
         Ok((rest, Self { display_name, uri, params }))
+    }
+}
+
+/// A URI between brackets. Folds in it are dropped (other white space is refused: RFC 4475
+/// §3.1.2.14), and `user@host` without a scheme is read as sip: RFCs print both.
+fn read_uri(text: &str) -> Result<Uri, ParseError> {
+    if text.contains('\n') {
+        let lines = text.split('\n').map(|line| line.trim_matches(['\\', ' ', '\t', '\r']));
+        return Uri::parse(&lines.collect::<String>());
+    }
+    match (text.find('@'), text.find(':')) {
+        (Some(at), colon) if colon.is_none_or(|colon| colon > at) => Uri::parse(&format!("sip:{text}")),
+        _ => Uri::parse(text),
     }
 }
 
@@ -97,7 +110,7 @@ impl FromStr for NameAddr {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        grammar::whole(text, "';' or the end of the address", Self::read)
+        grammar::leading(text, "';' or the end of the address", Self::read)
     }
 }
 
@@ -166,9 +179,21 @@ mod tests {
             "\"x\" sip:a@b",
             "",
             "<>",
-            "<sip:a@b> x",
+            "<sip:a@b>x",
         ] {
             assert!(text.parse::<NameAddr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_rfcs_print_is_tolerated() {
+        for (text, read) in [
+            ("Alice <alice@atlanta.com>;tag=1", "Alice <sip:alice@atlanta.com>;tag=1"),
+            ("<sip:a@b\r\n  ;gr=urn:uuid:f81>", "<sip:a@b;gr=urn:uuid:f81>"),
+            ("<sip:a@b; \\\r\n  gr>;tag=1 Content-Length: 154", "<sip:a@b;gr>;tag=1"),
+            ("<sip:a@b>\r\n . . .", "<sip:a@b>"),
+        ] {
+            assert_eq!(text.parse::<NameAddr>().map(|a| a.to_string()).as_deref(), Ok(read));
         }
     }
 

@@ -42,14 +42,14 @@ impl Params {
     pub(crate) fn read(input: &str) -> grammar::Res<'_, Self> {
         let mut text = String::new();
         let mut rest = input;
-        while let Some(after) = grammar::lws(rest).strip_prefix(';') {
+        while let (after, Some((name, value))) = grammar::next_param(rest)? {
             if text.is_empty() {
                 text.reserve(rest.len());
             }
-            let (next, (name, value)) = grammar::param(grammar::lws(after))?;
             push(&mut text, name, value);
-            rest = next;
+            rest = after;
         }
+        let (rest, _) = grammar::next_param(rest)?;
         Ok((rest, Self { text }))
     }
 
@@ -62,9 +62,9 @@ impl Params {
     pub fn iter(&self) -> impl Iterator<Item = Param<'_>> {
         let mut rest = self.text.as_str();
         std::iter::from_fn(move || {
-            let (after, (name, value)) = grammar::param(rest.strip_prefix(';')?).ok()?;
+            let (after, param) = grammar::next_param(rest).ok()?;
             rest = after;
-            Some(Param { name, value })
+            param.map(|(name, value)| Param { name, value })
         })
     }
 
@@ -198,10 +198,21 @@ mod tests {
     }
 
     #[test]
-    fn empty_parameters_are_refused() {
-        assert!(Params::parse(";;a").is_err());
-        assert!(Params::parse(";").is_err());
-        assert!(Params::parse(";a=").is_err());
-        assert!(Params::parse(";a=\"open").is_err());
+    fn what_rfcs_print_is_tolerated() {
+        for (text, read) in [
+            (";;branch=1;", ";branch=1"),
+            ("; \\\r\n  branch=1", ";branch=1"),
+            (";tag:23", ";tag=23"),
+            (";user=phone>\r\n ;tag=1>", ";user=phone;tag=1"),
+        ] {
+            assert_eq!(Params::parse(text).map(|p| p.to_string()).as_deref(), Ok(read));
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for text in [";a=", ";a=\"open", ";a b", "a", ";=b", ";a=b c", ";<", ";a=>", "\\", ";a>b"] {
+            assert!(Params::parse(text).is_err(), "{text}");
+        }
     }
 }

