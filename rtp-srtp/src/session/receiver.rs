@@ -362,7 +362,8 @@ impl RtpReceiver {
         count
     }
 
-    /// The place for a new source: at the end, or that of one that left or fell silent.
+    /// The place for a new source: at the end, that of one that left or fell silent, or that of the oldest one not
+    /// believed yet, so that single packets of made-up sources keep nobody out.
     fn room(&self, now: Instant) -> Option<usize> {
         if self.sources.len() < self.config.max_sources {
             return Some(self.sources.len());
@@ -370,7 +371,11 @@ impl RtpReceiver {
         let idle = |source: &Source| {
             source.left || now.saturating_duration_since(source.last_packet) >= self.config.source_timeout
         };
-        self.sources.iter().position(idle)
+        let unproven = || {
+            let unproven = self.sources.iter().enumerate().filter(|(_, source)| !source.is_valid());
+            unproven.min_by_key(|(_, source)| source.last_packet).map(|(place, _)| place)
+        };
+        self.sources.iter().position(idle).or_else(unproven)
     }
 }
 

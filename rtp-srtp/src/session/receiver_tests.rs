@@ -147,11 +147,27 @@ fn the_table_is_bounded_and_its_places_come_free() {
     let mut receiver = RtpReceiver::new(now, ReceiverConfig { max_sources: 3, ..ReceiverConfig::new(8000) });
     for ssrc in 0..1000 {
         feed(&mut receiver, now, ssrc, 1, 0);
+        feed(&mut receiver, now, ssrc, 2, 0);
     }
-    assert_eq!((receiver.sources().count(), receiver.refused()), (3, 997));
+    assert_eq!((receiver.sources().count(), receiver.refused()), (3, 2 * 997));
     assert!(receiver.bye(1) && !receiver.bye(1));
     assert!(matches!(feed(&mut receiver, now, 7, 1, 0), Received::Probation { .. }));
     let later = now + Duration::from_secs(30);
     assert!(matches!(feed(&mut receiver, later, 8, 1, 0), Received::Probation { .. }));
     assert_eq!(receiver.sources().count(), 3);
+}
+
+#[test]
+fn single_packets_of_made_up_sources_keep_nobody_out() {
+    let now = start();
+    let mut receiver = RtpReceiver::new(now, ReceiverConfig::new(8000));
+    feed(&mut receiver, now, 1, 1, 0);
+    feed(&mut receiver, now, 1, 2, 0);
+    for ssrc in 100..1000 {
+        feed(&mut receiver, now, ssrc, 1, 0);
+    }
+    assert_eq!(receiver.sources().count(), 8);
+    feed(&mut receiver, now, 2, 1, 0);
+    assert!(matches!(feed(&mut receiver, now, 2, 2, 0), Received::Valid { .. }));
+    assert!(receiver.source(1).unwrap().is_valid());
 }
