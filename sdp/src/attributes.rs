@@ -25,7 +25,8 @@ pub struct AttributeRef<'a> {
     pub value: Option<&'a str>,
 }
 
-/// `start..name_end` is the name; the value, if any, is what follows the colon up to `end`.
+/// `start..name_end` is the name; the value, if any, is what follows the colon up to `end`. A name without a
+/// colon may have spaces behind it, which print but do not count.
 #[derive(Clone, Copy)]
 struct Entry {
     start: u32,
@@ -185,8 +186,8 @@ impl Attributes {
     fn resolve(&self, entry: &Entry) -> AttributeRef<'_> {
         let text = self.text(entry.own);
         let name = text.get(entry.start as usize..entry.name_end as usize).unwrap_or_default();
-        let value = (entry.name_end < entry.end)
-            .then(|| text.get(entry.name_end as usize + 1..entry.end as usize).unwrap_or_default());
+        let rest = text.get(entry.name_end as usize..entry.end as usize).unwrap_or_default();
+        let value = rest.strip_prefix(':');
         AttributeRef { name, value }
     }
 

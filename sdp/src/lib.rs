@@ -17,6 +17,8 @@ mod attributes;
 mod codec;
 mod description;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod matching;
 mod media_line;
 mod negotiator;

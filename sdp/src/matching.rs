@@ -51,7 +51,7 @@ fn answer(offer: &Codec, ours: &Codec) -> Option<Codec> {
         return None;
     }
     let fmtp = match offer.name.to_ascii_lowercase().as_str() {
-        "telephone-event" | "tone" => Some(events(offer, ours)?),
+        "telephone-event" | "tone" => events(offer, ours)?,
         "amr" | "amr-wb" => amr(offer, ours)?,
         "g729" => annex_b(offer, ours),
         "ilbc" => ilbc(offer, ours),
@@ -71,10 +71,13 @@ fn answer(offer: &Codec, ours: &Codec) -> Option<Codec> {
 }
 
 /// RFC 4733 §2.4.1: the answer names the events that both ends have; none named is 0-15.
-fn events(offer: &Codec, ours: &Codec) -> Option<String> {
+fn events(offer: &Codec, ours: &Codec) -> Option<Option<String>> {
+    if offer.fmtp.is_none() && ours.fmtp.is_none() {
+        return Some(None);
+    }
     let set = |codec: &Codec| EventSet::parse(codec.fmtp.as_deref().unwrap_or("0-15"));
     let common = set(offer).and(&set(ours));
-    (!common.is_empty()).then(|| common.print())
+    (!common.is_empty()).then(|| Some(common.print()))
 }
 
 /// Events 0 to 255.

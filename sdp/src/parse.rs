@@ -276,7 +276,8 @@ impl<'l> Parser<'l> {
         if self.attributes > self.limits.attributes {
             return Err(ParseError::new(line.start, ErrorKind::Limit, "fewer attributes"));
         }
-        let colon = line.value.bytes().position(|byte| byte == b':').unwrap_or(line.value.len());
+        let colon = line.value.bytes().position(|byte| byte == b':');
+        let colon = colon.unwrap_or_else(|| line.value.trim_end_matches(' ').len());
         if line.value.get(..colon) == Some("crypto") {
             self.cryptos += 1;
             if self.cryptos > self.limits.cryptos {
