@@ -59,15 +59,20 @@ impl NameAddr {
     }
 }
 
-/// A URI between brackets. Folds in it are dropped (other white space is refused: RFC 4475
-/// §3.1.2.14), and `user@host` without a scheme is read as sip: RFCs print both.
+/// A URI where RFCs print it otherwise: with folds in it or white space behind it (but not before
+/// it: RFC 4475 §3.1.2.14), `user@host` without a scheme, or a bare number.
 fn read_uri(text: &str) -> Result<Uri, ParseError> {
+    let text = grammar::trim_end(text);
     if text.contains('\n') {
         let lines = text.split('\n').map(|line| line.trim_matches(['\\', ' ', '\t', '\r']));
         return Uri::parse(&lines.collect::<String>());
     }
-    match (text.find('@'), text.find(':')) {
+    let (at, colon) = (memchr::memchr(b'@', text.as_bytes()), memchr::memchr(b':', text.as_bytes()));
+    match (at, colon) {
         (Some(at), colon) if colon.is_none_or(|colon| colon > at) => Uri::parse(&format!("sip:{text}")),
+        (None, None) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            Uri::parse(&format!("tel:{text}"))
+        }
         _ => Uri::parse(text),
     }
 }
@@ -89,7 +94,9 @@ pub(crate) fn read_addr(input: &str) -> grammar::Res<'_, (Option<&str>, &str)> {
     };
     if let Some(inner) = rest.strip_prefix('<') {
         let Some(close) = memchr::memchr(b'>', inner.as_bytes()) else {
-            return grammar::expected("", "'>' after the URI");
+            // Without the bracket, the parameters are the header's.
+            let (text, rest) = grammar::span(inner, |b| b != b';' && !grammar::is_lws(b));
+            return Ok((rest, (name, text)));
         };
         let (text, rest) = grammar::cut(inner, close);
         return Ok((rest.strip_prefix('>').unwrap_or(rest), (name, text)));
@@ -174,7 +181,6 @@ mod tests {
             "Bell, Alexander <sip:a.g.bell@example.com>;tag=43",
             "\"Mr. J. User <sip:j.user@example.com>",
             "< sip:a@b >",
-            "<sip:a@b",
             "sip:user@example.com?Route=%3Csip:sip.example.com%3E",
             "\"x\" sip:a@b",
             "",
@@ -192,6 +198,9 @@ mod tests {
             ("<sip:a@b\r\n  ;gr=urn:uuid:f81>", "<sip:a@b;gr=urn:uuid:f81>"),
             ("<sip:a@b; \\\r\n  gr>;tag=1 Content-Length: 154", "<sip:a@b;gr>;tag=1"),
             ("<sip:a@b>\r\n . . .", "<sip:a@b>"),
+            ("<sip:a@b >", "<sip:a@b>"),
+            ("<sip:a@b;tag=1", "<sip:a@b>;tag=1"),
+            ("112", "<tel:112>"),
         ] {
             assert_eq!(text.parse::<NameAddr>().map(|a| a.to_string()).as_deref(), Ok(read));
         }

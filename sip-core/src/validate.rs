@@ -55,7 +55,9 @@ impl Request {
             return Err(ParseError::new(0, ErrorKind::Mismatch, "the method of the request in CSeq"));
         }
         at_most_one::<MaxForwards>(headers, "one Max-Forwards")?;
-        headers.all::<Contact>().try_for_each(|contact| contact.map(drop))?;
+        if needs_contact(self.method()) {
+            headers.all::<Contact>().try_for_each(|contact| contact.map(drop))?;
+        }
         match at_most_one::<ContentType>(headers, "one Content-Type")? {
             // RFC 3261 §20.15: mandatory where the body is not empty.
             None if !self.body().is_empty() => {
@@ -77,6 +79,12 @@ impl Response {
         lines(self.headers())?;
         mandatory(self.headers()).map(drop)
     }
+}
+
+/// Methods whose Contact the core acts on: the remote target of a dialog, or a binding.
+fn needs_contact(method: &Method) -> bool {
+    use Method::{Invite, Refer, Register, Subscribe, Update};
+    matches!(method, Invite | Refer | Register | Subscribe | Update)
 }
 
 /// Names are tokens, and CR stands only before LF: a lone one is a line break to some.
