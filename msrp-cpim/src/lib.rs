@@ -1,1 +1,21 @@
 //! MSRP (RFC 4975), its relays (RFC 4976) and CPIM (RFC 3862), without I/O.
+//!
+//! - **wire**: [`uri`], [`wire`], [`cpim`]: values and bytes.
+//! - **machines**: [`chunk`]: what cuts messages into chunks and puts them together.
+//! - **endpoint**: [`connection`]: one TCP or TLS connection with its sessions.
+
+pub mod chunk;
+pub mod connection;
+pub mod cpim;
+mod error;
+mod ident;
+pub mod inspect;
+pub mod uri;
+pub mod wire;
+
+pub use connection::{
+    Body, Config, Connection, Event, Input, OutgoingMessage, Output, Receive, SessionConfig, SessionId,
+};
+pub use error::{LimitError, ParseError, ParseErrorKind, UsageError};
+pub use ident::{IdSource, is_ident};
+pub use uri::MsrpUri;

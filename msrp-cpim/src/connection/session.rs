@@ -1,0 +1,189 @@
+//! What a connection knows of one session.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::chunk::{RangeSet, Reassembler};
+use crate::error::UsageError;
+use crate::uri::MsrpUri;
+
+/// Names a session of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub(super) u64);
+
+/// How messages reach the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Receive {
+    /// Whole, in `Event::Message`.
+    #[default]
+    Whole,
+    /// As they arrive, in `Event::Data`: for files, which never sit in memory.
+    Streamed,
+}
+
+/// A session as negotiated in SDP.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// Our own `a=path`: our relays, if any, then our URI.
+    pub local_path: Vec<MsrpUri>,
+    /// The peer's `a=path`: its relays, if any, then its URI.
+    pub remote_path: Vec<MsrpUri>,
+    /// Whether we introduce ourselves with an empty SEND (we made the connection).
+    pub active: bool,
+    /// Our `a=accept-types`; `text/*` and `*` are wildcards, an empty list takes all. Others are answered with 415.
+    pub accept_types: Vec<String>,
+    /// Our `a=accept-wrapped-types`, for what is inside message/cpim; these are accepted only there.
+    pub accept_wrapped_types: Vec<String>,
+    /// The largest message we take, in bytes; larger ones are answered with 413.
+    pub max_size: u64,
+    /// How messages are given to the application.
+    pub receive: Receive,
+    /// Messages of which parts have arrived.
+    pub max_partial: usize,
+    /// Pieces with gaps between them in one such message.
+    pub max_fragments: usize,
+    /// Identifiers of complete messages that are remembered, so that none is shown twice.
+    pub max_remembered: usize,
+    /// Bytes in a chunk; above 2,048 the chunks are interruptible (RFC 4975 §7.1.1).
+    pub chunk_size: usize,
+}
+
+impl SessionConfig {
+    /// A session with the defaults: 10 MiB a message, chunks of 2,048 bytes, all types.
+    #[must_use]
+    pub fn new(local_path: Vec<MsrpUri>, remote_path: Vec<MsrpUri>, active: bool) -> Self {
+        Self {
+            local_path,
+            remote_path,
+            active,
+            accept_types: Vec::new(),
+            accept_wrapped_types: Vec::new(),
+            max_size: 10 * 1024 * 1024,
+            receive: Receive::Whole,
+            max_partial: 32,
+            max_fragments: 4096,
+            max_remembered: 1024,
+            chunk_size: crate::chunk::SMALL_CHUNK,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) config: SessionConfig,
+    pub(super) local: MsrpUri,
+    pub(super) local_text: String,
+    pub(super) remote: MsrpUri,
+    pub(super) remote_text: String,
+    /// `To-Path` of what we send: our relays, then the peer's path.
+    pub(super) to_path: String,
+    pub(super) active: bool,
+    pub(super) bound: bool,
+    pub(super) paused: bool,
+    /// Messages that wait until the session is bound.
+    pub(super) waiting: Vec<u64>,
+    pub(super) partials: BTreeMap<String, Partial>,
+    /// Bytes in all reassemblers.
+    pub(super) buffered: u64,
+    /// Messages that are over, with the code that every further chunk gets.
+    pub(super) over: BTreeMap<String, u16>,
+    pub(super) over_order: VecDeque<String>,
+}
+
+/// An incoming message of which parts have arrived.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) content_type: String,
+    pub(super) sink: Sink,
+}
+
+#[derive(Debug)]
+pub(super) enum Sink {
+    Whole(Reassembler),
+    Streamed { seen: RangeSet, total: Option<u64> },
+}
+
+impl Session {
+    pub(super) fn new(config: SessionConfig) -> Result<Self, UsageError> {
+        let (Some((local, relays)), Some(remote)) =
+            (config.local_path.split_last(), config.remote_path.last())
+        else {
+            return Err(UsageError::EmptyPath);
+        };
+        let mut to_path = relays.to_vec();
+        to_path.extend_from_slice(&config.remote_path);
+        Ok(Self {
+            local: local.clone(),
+            local_text: local.to_string(),
+            remote: remote.clone(),
+            remote_text: remote.to_string(),
+            to_path: MsrpUri::print_path(&to_path),
+            active: config.active,
+            bound: false,
+            paused: false,
+            waiting: Vec::new(),
+            partials: BTreeMap::new(),
+            buffered: 0,
+            over: BTreeMap::new(),
+            over_order: VecDeque::new(),
+            config,
+        })
+    }
+
+    /// Whether this media type may be sent to us unwrapped.
+    pub(super) fn accepts(&self, content_type: &str) -> bool {
+        self.config.accept_types.is_empty() || matches_any(&self.config.accept_types, content_type)
+    }
+
+    /// Whether this media type may stand inside message/cpim.
+    pub(super) fn accepts_wrapped(&self, content_type: &str) -> bool {
+        let (plain, wrapped) = (&self.config.accept_types, &self.config.accept_wrapped_types);
+        (plain.is_empty() && wrapped.is_empty())
+            || matches_any(plain, content_type)
+            || matches_any(wrapped, content_type)
+            // Only the container is listed: nothing is said about what is inside.
+            || (wrapped.is_empty() && plain.iter().all(|t| t.eq_ignore_ascii_case("message/cpim")))
+    }
+
+    /// Remembers that a message is over and gives back the memory of its parts.
+    pub(super) fn finish(&mut self, message_id: &str, code: u16) -> Option<Partial> {
+        let partial = self.partials.remove(message_id);
+        if let Some(Partial { sink: Sink::Whole(whole), .. }) = &partial {
+            self.buffered = self.buffered.saturating_sub(whole.received());
+        }
+        if self.over.insert(message_id.to_owned(), code).is_none() {
+            self.over_order.push_back(message_id.to_owned());
+        }
+        while self.over_order.len() > self.config.max_remembered.max(1) {
+            if let Some(oldest) = self.over_order.pop_front() {
+                self.over.remove(&oldest);
+            }
+        }
+        partial
+    }
+}
+
+pub(super) fn matches_any(accepted: &[String], content_type: &str) -> bool {
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    accepted.iter().any(|pattern| {
+        let pattern = pattern.split(';').next().unwrap_or_default().trim();
+        pattern == "*"
+            || pattern.eq_ignore_ascii_case(media)
+            || pattern.strip_suffix("/*").is_some_and(|kind| {
+                media.split_once('/').is_some_and(|(there, _)| there.eq_ignore_ascii_case(kind))
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_types() {
+        let list = vec!["message/cpim".to_owned(), "text/*".to_owned()];
+        assert!(matches_any(&list, "Message/CPIM"));
+        assert!(matches_any(&list, "text/plain; charset=utf-8"));
+        assert!(!matches_any(&list, "image/png"));
+        assert!(matches_any(&["*".to_owned()], "image/png"));
+    }
+}

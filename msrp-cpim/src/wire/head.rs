@@ -1,0 +1,433 @@
+//! The start line and the header fields of a request or response.
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use super::header::{ByteRange, FailureReport, HeaderName, Status, three_digits};
+use crate::error::{ParseError, ParseErrorKind, UsageError};
+use crate::ident::{is_ident, is_ident_byte};
+use crate::uri::{MsrpUri, is_token};
+
+/// The start line and header fields, kept as the text that was read; values are slices of it and are
+/// given a type when asked for. Unknown header fields survive.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// All lines, each with its CRLF.
+    text: String,
+    id: Range<u32>,
+    start: StartLine,
+    fields: SmallVec<[Field; 10]>,
+}
+
+/// Two heads are equal if they print alike.
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Head {}
+
+#[derive(Debug, Clone)]
+enum StartLine {
+    Request(Method, Range<u32>),
+    Response(u16, Range<u32>),
+}
+
+#[derive(Debug, Clone)]
+struct Field {
+    name: HeaderName,
+    label: Range<u32>,
+    value: Range<u32>,
+}
+
+/// What a start line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// A request; the name of the method is there also where it is not known.
+    Request(Method, &'a str),
+    /// A response: its code and its comment, which may be empty.
+    Response(u16, &'a str),
+}
+
+/// The methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Content, RFC 4975.
+    Send,
+    /// What became of content, RFC 4975.
+    Report,
+    /// Asks a relay for a URI, RFC 4976.
+    Auth,
+    /// Asks a conference for a name, RFC 7701.
+    Nickname,
+    /// Any other; to be answered with 501.
+    Other,
+}
+
+impl Method {
+    fn lookup(name: &str) -> Self {
+        match name {
+            "SEND" => Self::Send,
+            "REPORT" => Self::Report,
+            "AUTH" => Self::Auth,
+            "NICKNAME" => Self::Nickname,
+            _ => Self::Other,
+        }
+    }
+
+    /// The name as printed; empty for [`Method::Other`].
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "SEND",
+            Self::Report => "REPORT",
+            Self::Auth => "AUTH",
+            Self::Nickname => "NICKNAME",
+            Self::Other => "",
+        }
+    }
+}
+
+impl Head {
+    /// A request without header fields.
+    ///
+    /// # Errors
+    /// If `id` is no `ident`.
+    pub fn request(id: &str, method: Method) -> Result<Self, UsageError> {
+        if !is_ident(id) || method == Method::Other {
+            return Err(UsageError::InvalidIdentifier);
+        }
+        let mut text = String::with_capacity(384);
+        text.push_str("MSRP ");
+        let id = append(&mut text, id);
+        text.push(' ');
+        let name = append(&mut text, method.as_str());
+        text.push_str("\r\n");
+        Ok(Self { text, id, start: StartLine::Request(method, name), fields: SmallVec::new() })
+    }
+
+    /// A response without header fields.
+    ///
+    /// # Errors
+    /// If `id` is no `ident`, or the code has not three digits.
+    pub fn response(id: &str, code: u16, comment: &str) -> Result<Self, UsageError> {
+        if !is_ident(id) || !(100..=999).contains(&code) {
+            return Err(UsageError::InvalidIdentifier);
+        }
+        if !is_text(comment) {
+            return Err(UsageError::InvalidHeader);
+        }
+        let mut text = String::with_capacity(256);
+        text.push_str("MSRP ");
+        let id = append(&mut text, id);
+        text.push(' ');
+        text.push_str(&code.to_string());
+        let comment = if comment.is_empty() {
+            0..0
+        } else {
+            text.push(' ');
+            append(&mut text, comment)
+        };
+        text.push_str("\r\n");
+        Ok(Self { text, id, start: StartLine::Response(code, comment), fields: SmallVec::new() })
+    }
+
+    /// Appends a header field that the crate knows.
+    ///
+    /// # Errors
+    /// If the value holds a line end or another control character.
+    pub fn push(&mut self, name: HeaderName, value: &str) -> Result<(), UsageError> {
+        self.push_named(name, name.as_str(), value)
+    }
+
+    /// Appends any header field.
+    ///
+    /// # Errors
+    /// If the name is no token or the value holds a line end or another control character.
+    pub fn push_other(&mut self, name: &str, value: &str) -> Result<(), UsageError> {
+        self.push_named(HeaderName::lookup(name), name, value)
+    }
+
+    fn push_named(&mut self, name: HeaderName, label: &str, value: &str) -> Result<(), UsageError> {
+        if !is_token(label) || label.contains(':') || !is_text(value) {
+            return Err(UsageError::InvalidHeader);
+        }
+        let label = append(&mut self.text, label);
+        self.text.push_str(": ");
+        let value = append(&mut self.text, value);
+        self.text.push_str("\r\n");
+        self.fields.push(Field { name, label, value });
+        Ok(())
+    }
+
+    /// Reads a start line and header fields, each with its line end, and nothing else.
+    ///
+    /// A line that begins with a space continues the one before it: RFC 4976 prints its long header fields so.
+    ///
+    /// # Errors
+    /// If a line is malformed.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        Self::parse_limited(bytes, usize::MAX)
+    }
+
+    pub(crate) fn parse_limited(bytes: &[u8], max_headers: usize) -> Result<Self, ParseError> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|e| ParseError::new(e.valid_up_to(), ParseErrorKind::Utf8, "UTF-8 in a header"))?;
+        if u32::try_from(text.len()).is_err() {
+            return Err(ParseError::new(0, ParseErrorKind::TooLong, "a head below 4 GiB"));
+        }
+        if memchr::memmem::find(bytes, b"\r\n ").is_some() || memchr::memmem::find(bytes, b"\r\n\t").is_some()
+        {
+            return Self::parse_lines(unfold(text), max_headers);
+        }
+        Self::parse_lines(text.to_owned(), max_headers)
+    }
+
+    fn parse_lines(text: String, max_headers: usize) -> Result<Self, ParseError> {
+        let first = next_line(&text, 0)?;
+        let (id, start) = parse_start(&text, first.clone())?;
+        let mut fields: SmallVec<[Field; 10]> = SmallVec::new();
+        let mut at = first.end + 2;
+        while at < text.len() {
+            let line = next_line(&text, at)?;
+            at = line.end + 2;
+            if fields.len() >= max_headers {
+                return Err(ParseError::new(line.start, ParseErrorKind::TooLong, "fewer header fields"));
+            }
+            fields.push(parse_field(&text, line)?);
+        }
+        Ok(Self { text, id, start, fields })
+    }
+
+    /// The transaction identifier.
+    #[must_use]
+    pub fn transaction_id(&self) -> &str {
+        self.slice(&self.id)
+    }
+
+    /// What the start line says.
+    #[must_use]
+    pub fn start(&self) -> Start<'_> {
+        match &self.start {
+            StartLine::Request(method, name) => Start::Request(*method, self.slice(name)),
+            StartLine::Response(code, comment) => Start::Response(*code, self.slice(comment)),
+        }
+    }
+
+    /// The method, if this is a request.
+    #[must_use]
+    pub fn method(&self) -> Option<Method> {
+        match &self.start {
+            StartLine::Request(method, _) => Some(*method),
+            StartLine::Response(..) => None,
+        }
+    }
+
+    /// The first value of a header field that the crate knows.
+    #[must_use]
+    pub fn get(&self, name: HeaderName) -> Option<&str> {
+        self.fields.iter().find(|f| f.name == name).map(|f| self.slice(&f.value))
+    }
+
+    /// The first value of any header field; names are compared without regard to case.
+    #[must_use]
+    pub fn get_named(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(label, _)| label.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All header fields in their order, with the names as printed.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|f| (self.slice(&f.label), self.slice(&f.value)))
+    }
+
+    /// `To-Path`.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn to_path(&self) -> Result<Vec<MsrpUri>, ParseError> {
+        self.path(HeaderName::ToPath)
+    }
+
+    /// `From-Path`.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn from_path(&self) -> Result<Vec<MsrpUri>, ParseError> {
+        self.path(HeaderName::FromPath)
+    }
+
+    /// Any header field that holds a path.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn path(&self, name: HeaderName) -> Result<Vec<MsrpUri>, ParseError> {
+        MsrpUri::parse_path(self.get(name).ok_or(ParseError::new(0, ParseErrorKind::Missing, "a path"))?)
+    }
+
+    /// `Message-ID`.
+    #[must_use]
+    pub fn message_id(&self) -> Option<&str> {
+        self.get(HeaderName::MessageId)
+    }
+
+    /// `Byte-Range`, if there is one.
+    ///
+    /// # Errors
+    /// If it is malformed.
+    pub fn byte_range(&self) -> Result<Option<ByteRange>, ParseError> {
+        self.get(HeaderName::ByteRange).map(str::parse).transpose()
+    }
+
+    /// `Success-Report`; RFC 4975 §7.1.1 takes its absence, and we take an unknown value, as no.
+    #[must_use]
+    pub fn success_report(&self) -> bool {
+        self.get(HeaderName::SuccessReport).is_some_and(|v| v.eq_ignore_ascii_case("yes"))
+    }
+
+    /// `Failure-Report`; RFC 4975 §7.1.1 takes its absence, and we take an unknown value, as yes.
+    #[must_use]
+    pub fn failure_report(&self) -> FailureReport {
+        match self.get(HeaderName::FailureReport) {
+            Some(v) if v.eq_ignore_ascii_case("no") => FailureReport::No,
+            Some(v) if v.eq_ignore_ascii_case("partial") => FailureReport::Partial,
+            _ => FailureReport::Yes,
+        }
+    }
+
+    /// `Status` of a REPORT.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn status(&self) -> Result<Status, ParseError> {
+        self.get(HeaderName::Status)
+            .ok_or(ParseError::new(0, ParseErrorKind::Missing, "a Status header field"))?
+            .parse()
+    }
+
+    /// `Content-Type`.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.get(HeaderName::ContentType)
+    }
+
+    /// The text as it goes over the wire, up to where the empty line or the end-line follows.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn slice(&self, range: &Range<u32>) -> &str {
+        self.text.get(widen(range)).unwrap_or_default()
+    }
+}
+
+fn append(text: &mut String, part: &str) -> Range<u32> {
+    let start = narrow(text.len());
+    text.push_str(part);
+    start..narrow(text.len())
+}
+
+/// Offsets fit: the parser refuses heads of 4 GiB and builders do not reach them.
+fn narrow(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn widen(range: &Range<u32>) -> Range<usize> {
+    usize::try_from(range.start).unwrap_or(usize::MAX)..usize::try_from(range.end).unwrap_or(usize::MAX)
+}
+
+fn shrink(range: &Range<usize>) -> Range<u32> {
+    narrow(range.start)..narrow(range.end)
+}
+
+/// The next line, without its CRLF.
+fn next_line(text: &str, at: usize) -> Result<Range<usize>, ParseError> {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    let Some(end) = memchr::memchr2(b'\r', b'\n', rest) else {
+        return Err(ParseError::new(text.len(), ParseErrorKind::Truncated, "CRLF"));
+    };
+    if rest.get(end..end + 2) != Some(b"\r\n") {
+        return Err(ParseError::new(at + end, ParseErrorKind::Syntax, "CRLF"));
+    }
+    Ok(at..at + end)
+}
+
+fn parse_start(text: &str, line: Range<usize>) -> Result<(Range<u32>, StartLine), ParseError> {
+    let syntax = |at, what| ParseError::new(at, ParseErrorKind::Syntax, what);
+    let content = text.get(line.clone()).unwrap_or_default();
+    let Some(rest) = content.strip_prefix("MSRP ") else {
+        return Err(syntax(line.start, "MSRP and a space"));
+    };
+    let id_at = line.start + 5;
+    let Some((id, what)) = rest.split_once(' ') else {
+        return Err(syntax(id_at, "a transaction identifier and a space"));
+    };
+    if !is_ident(id) {
+        return Err(syntax(id_at, "a transaction identifier of 4 to 32 characters"));
+    }
+    let what_at = id_at + id.len() + 1;
+    let id = narrow(id_at)..narrow(id_at + id.len());
+    if !what.is_empty() && what.bytes().all(|b| b.is_ascii_uppercase()) {
+        let name = narrow(what_at)..narrow(line.end);
+        return Ok((id, StartLine::Request(Method::lookup(what), name)));
+    }
+    let (code, comment_at) = match what.split_once(' ') {
+        Some((code, _)) => (code, what_at + code.len() + 1),
+        None => (what, line.end),
+    };
+    let code = three_digits(code).ok_or_else(|| syntax(what_at, "a method or a status code"))?;
+    Ok((id, StartLine::Response(code, narrow(comment_at)..narrow(line.end))))
+}
+
+fn parse_field(text: &str, line: Range<usize>) -> Result<Field, ParseError> {
+    let content = text.get(line.clone()).unwrap_or_default();
+    let colon = memchr::memchr(b':', content.as_bytes());
+    let Some(label) = colon.and_then(|colon| content.get(..colon)) else {
+        return Err(ParseError::new(line.start, ParseErrorKind::Syntax, "a header field"));
+    };
+    if label.is_empty() || !label.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(ParseError::new(line.start, ParseErrorKind::Syntax, "the name of a header field"));
+    }
+    let label_range = line.start..line.start + label.len();
+    let raw = content.get(label.len() + 1..).unwrap_or_default();
+    let value = raw.trim_matches([' ', '\t']);
+    let before = raw.len() - raw.trim_start_matches([' ', '\t']).len();
+    let start = label_range.end + 1 + before;
+    let value_range = start..start + value.len();
+    let bytes = value.as_bytes();
+    if bytes.iter().any(|b| *b < 0x20 && *b != b'\t' || *b == 0x7F) {
+        return Err(ParseError::new(start, ParseErrorKind::Syntax, "text without control characters"));
+    }
+    Ok(Field { name: HeaderName::lookup(label), label: shrink(&label_range), value: shrink(&value_range) })
+}
+
+/// Joins continuation lines with one space; a backslash before the line end, as RFC 4976 prints it, goes.
+fn unfold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive("\r\n") {
+        if line.starts_with([' ', '\t']) && !out.is_empty() {
+            let kept = out.trim_end_matches("\r\n");
+            let kept = kept.strip_suffix('\\').unwrap_or(kept).trim_end_matches([' ', '\t']).len();
+            out.truncate(kept);
+            out.push(' ');
+            out.push_str(line.trim_start_matches([' ', '\t']));
+        } else {
+            out.push_str(line);
+        }
+    }
+    out
+}
+
+/// `utf8text` of RFC 4975 §9.
+fn is_text(text: &str) -> bool {
+    text.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7F))
+}
+
+pub(crate) fn id_bytes(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.strip_prefix(b"MSRP ")?;
+    let end = memchr::memchr(b' ', rest)?;
+    let id = rest.get(..end)?;
+    ((4..=32).contains(&id.len()) && id.iter().all(|b| is_ident_byte(*b))).then_some(id)
+}
