@@ -2,18 +2,30 @@
 //! header is an error for who asks for it, not the loss of the message.
 
 mod address;
+mod auth;
 mod basic;
+mod date;
+mod extension;
 mod media;
 mod name;
+mod tokens;
 mod via;
 
 pub use address::{
     Contact, From, PAssertedIdentity, PPreferredIdentity, Path, RecordRoute, ReferTo, ReferredBy, ReplyTo,
     Route, ServiceRoute, To,
 };
+pub use auth::{
+    AuthParams, AuthValue, AuthenticationInfo, Authorization, ProxyAuthenticate, ProxyAuthorization,
+    WwwAuthenticate,
+};
 pub use basic::{
     CSeq, CallId, ContentLength, Expires, MaxForwards, MinExpires, Organization, Priority, RSeq, Server,
     SipEtag, SipIfMatch, Subject, UserAgent,
+};
+pub use date::Date;
+pub use extension::{
+    AlertInfo, CallInfo, ErrorInfo, MinSe, RAck, Refresher, Replaces, RetryAfter, SessionExpires, Warning,
 };
 pub use media::{
     Accept, AcceptEncoding, AcceptLanguage, ContentDisposition, ContentType, Event, MediaType, Reason,
@@ -21,6 +33,10 @@ pub use media::{
 };
 pub use name::HeaderName;
 pub(crate) use name::{UNKNOWN, lookup};
+pub use tokens::{
+    Allow, AllowEvents, ContentEncoding, ContentLanguage, Privacy, ProxyRequire, Require, Supported,
+    Unsupported,
+};
 pub use via::Via;
 
 use crate::ParseError;
