@@ -1,0 +1,295 @@
+//! G.722 at 64 kbit/s (ITU-T G.722, RFC 3551 §4.5.2), bit exact.
+//!
+//! ```text
+//!  16 kHz ─► analysis QMF ─┬─ low  ─► 6-bit ADPCM ─┐
+//!                          └─ high ─► 2-bit ADPCM ─┴─► one byte per two samples
+//! ```
+//! Names of blocks are those of the recommendation's figures (QUANTL, INVQAL, LOGSCL,
+//! SCALEL, UPPOL1, UPPOL2, UPZERO, FILTEP, FILTEZ, PREDIC).
+
+use super::{Encoder, PlainDecoder};
+use crate::error::CodecError;
+
+const NAME: &str = "G722";
+
+/// Decision levels of the lower band (G.722 table 14), for a scale factor of one.
+const Q6: [i32; 31] = [
+    0, 35, 72, 110, 150, 190, 233, 276, 323, 370, 422, 473, 530, 587, 650, 714, 786, 858, 940, 1023, 1121,
+    1219, 1339, 1458, 1612, 1765, 1980, 2195, 2557, 2919, 0,
+];
+/// Multipliers of the quantiser's scale factor, by the 4-bit code.
+const WL: [i32; 8] = [-60, -30, 58, 172, 334, 538, 1198, 3042];
+const RL42: [u8; 16] = [0, 7, 6, 5, 4, 3, 2, 1, 7, 6, 5, 4, 3, 2, 1, 0];
+const WH: [i32; 3] = [0, -214, 798];
+const RH2: [u8; 4] = [2, 1, 2, 1];
+/// Antilogarithm for the scale factors.
+const ILB: [i32; 32] = [
+    2048, 2093, 2139, 2186, 2233, 2282, 2332, 2383, 2435, 2489, 2543, 2599, 2656, 2714, 2774, 2834, 2896, 2960,
+    3025, 3091, 3158, 3228, 3298, 3371, 3444, 3520, 3597, 3676, 3756, 3838, 3922, 4008,
+];
+const QM2: [i32; 4] = [-7408, -1616, 7408, 1616];
+const QM4: [i32; 16] = [
+    0, -20456, -12896, -8968, -6288, -4240, -2584, -1200, 20456, 12896, 8968, 6288, 4240, 2584, 1200, 0,
+];
+const QM6: [i32; 64] = [
+    -136, -136, -136, -136, -24808, -21904, -19008, -16704, -14984, -13512, -12280, -11192, -10232, -9360,
+    -8576, -7856, -7192, -6576, -6000, -5456, -4944, -4464, -4008, -3576, -3168, -2776, -2400, -2032, -1688,
+    -1360, -1040, -728, 24808, 21904, 19008, 16704, 14984, 13512, 12280, 11192, 10232, 9360, 8576, 7856, 7192,
+    6576, 6000, 5456, 4944, 4464, 4008, 3576, 3168, 2776, 2400, 2032, 1688, 1360, 1040, 728, 432, 136, -432,
+    -136,
+];
+/// One polyphase half of the quadrature mirror filter; the other is its mirror.
+const QMF: [i32; 12] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
+
+fn saturate(value: i32) -> i32 {
+    value.clamp(-32_768, 32_767)
+}
+
+/// The adaptive predictor and quantiser scale of one sub-band.
+#[derive(Clone)]
+struct Band {
+    /// Signal estimate.
+    s: i32,
+    sz: i32,
+    r: [i32; 2],
+    p: [i32; 2],
+    a: [i32; 2],
+    d: [i32; 6],
+    b: [i32; 6],
+    nb: i32,
+    det: i32,
+}
+
+impl Band {
+    fn new(det: i32) -> Self {
+        Self { s: 0, sz: 0, r: [0; 2], p: [0; 2], a: [0; 2], d: [0; 6], b: [0; 6], nb: 0, det }
+    }
+
+    /// LOGSCL and SCALEL (or LOGSCH, SCALEH): the scale factor follows the code.
+    fn adapt(&mut self, multiplier: i32, limit: i32, shift: i32) {
+        self.nb = (((self.nb * 127) >> 7) + multiplier).clamp(0, limit);
+        let mantissa = ILB[((self.nb >> 6) & 31) as usize];
+        let down = shift - (self.nb >> 11);
+        self.det = if down < 0 { mantissa << -down } else { mantissa >> down } << 2;
+    }
+
+    /// Takes the quantised difference and predicts the next sample.
+    #[inline]
+    fn predict(&mut self, difference: i32) {
+        let reconstructed = saturate(self.s + difference);
+        let partial = saturate(self.sz + difference);
+        // UPPOL2, UPPOL1: the pole coefficients.
+        let same = |other: i32| (partial < 0) == (other < 0);
+        let doubled = saturate(self.a[0] << 2);
+        let step = (if same(self.p[0]) { -doubled } else { doubled }).min(32_767) >> 7;
+        let step = step + if same(self.p[1]) { 128 } else { -128 };
+        let a2 = (step + ((self.a[1] * 32_512) >> 15)).clamp(-12_288, 12_288);
+        let a1 = if same(self.p[0]) { 192 } else { -192 } + ((self.a[0] * 32_640) >> 15);
+        let bound = saturate(15_360 - a2);
+        let a1 = saturate(a1).clamp(-bound, bound);
+        // UPZERO: the zero coefficients, each by the sign of its own past difference.
+        let step = if difference == 0 { 0 } else { 128 };
+        for (b, d) in self.b.iter_mut().zip(&self.d) {
+            let change = if (*d < 0) == (difference < 0) { step } else { -step };
+            *b = saturate(change + ((*b * 32_640) >> 15));
+        }
+        self.d.copy_within(0..5, 1);
+        self.d[0] = difference;
+        // FILTEP, FILTEZ, PREDIC.
+        let pole = ((a1 * saturate(reconstructed * 2)) >> 15) + ((a2 * saturate(self.r[0] * 2)) >> 15);
+        let mut zero = 0;
+        for (b, d) in self.b.iter().zip(&self.d) {
+            zero += (*b * saturate(*d * 2)) >> 15;
+        }
+        self.r = [reconstructed, self.r[0]];
+        self.p = [partial, self.p[0]];
+        self.a = [a1, a2];
+        self.sz = saturate(zero);
+        self.s = saturate(saturate(pole) + self.sz);
+    }
+
+    fn low(&mut self, code4: u8) {
+        let code4 = usize::from(code4 & 15);
+        let difference = (self.det * QM4[code4]) >> 15;
+        self.adapt(WL[usize::from(RL42[code4])], 18_432, 8);
+        self.predict(difference);
+    }
+
+    fn high(&mut self, code: u8) -> i32 {
+        let code = usize::from(code & 3);
+        let difference = (self.det * QM2[code]) >> 15;
+        let reconstructed = (difference + self.s).clamp(-16_384, 16_383);
+        self.adapt(WH[usize::from(RH2[code])], 22_528, 10);
+        self.predict(difference);
+        reconstructed
+    }
+}
+
+/// The last 24 samples of a quadrature mirror filter, split in even and odd ones; a buffer
+/// in which they slide keeps them contiguous.
+#[derive(Clone)]
+struct Mirror {
+    even: [i32; 128],
+    odd: [i32; 128],
+    at: usize,
+}
+
+impl Mirror {
+    fn new() -> Self {
+        Self { even: [0; 128], odd: [0; 128], at: 0 }
+    }
+
+    /// The two polyphase sums after a new pair.
+    #[inline]
+    fn step(&mut self, first: i32, second: i32) -> (i32, i32) {
+        if self.at + 12 > 128 {
+            let from = self.at;
+            self.even.copy_within(from..from + 11, 0);
+            self.odd.copy_within(from..from + 11, 0);
+            self.at = 0;
+        }
+        let at = self.at;
+        self.even[at + 11] = first;
+        self.odd[at + 11] = second;
+        self.at += 1;
+        let mut sums = (0, 0);
+        for (i, (even, odd)) in self.even[at..at + 12].iter().zip(&self.odd[at..at + 12]).enumerate() {
+            sums.0 += even * QMF[i];
+            sums.1 += odd * QMF[11 - i];
+        }
+        sums
+    }
+}
+
+/// Encodes 16 kHz PCM at 64 kbit/s.
+#[derive(Clone)]
+pub struct G722Encoder {
+    low: Band,
+    high: Band,
+    mirror: Mirror,
+}
+
+impl Default for G722Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl G722Encoder {
+    /// An encoder in its reset state.
+    pub fn new() -> Self {
+        Self { low: Band::new(32), high: Band::new(8), mirror: Mirror::new() }
+    }
+
+    #[inline]
+    fn pair(&mut self, first: i16, second: i16) -> u8 {
+        let (first, second) = self.mirror.step(i32::from(first), i32::from(second));
+        let low = self.low_code((second + first) >> 14);
+        let high = self.high_code((second - first) >> 14);
+        self.low.low(low >> 2);
+        self.high.high(high);
+        (high << 6) | low
+    }
+
+    /// QUANTL: 6 bits for the lower band.
+    #[inline]
+    fn low_code(&self, input: i32) -> u8 {
+        let error = saturate(input - self.low.s);
+        let magnitude = if error >= 0 { error } else { -(error + 1) };
+        // The levels rise, so halving finds the first one above; the last interval is open.
+        let (mut below, mut above) = (0usize, 30usize);
+        while above - below > 1 {
+            let middle = (below + above) / 2;
+            if magnitude < (Q6[middle] * self.low.det) >> 12 {
+                above = middle;
+            } else {
+                below = middle;
+            }
+        }
+        let interval = above as u8;
+        match (error < 0, interval) {
+            (true, 1) => 63,
+            (true, 2) => 62,
+            (true, _) => 34 - interval,
+            (false, _) => 62 - interval,
+        }
+    }
+
+    /// QUANTH: 2 bits for the higher band.
+    #[inline]
+    fn high_code(&self, input: i32) -> u8 {
+        let error = saturate(input - self.high.s);
+        let magnitude = if error >= 0 { error } else { -(error + 1) };
+        let outer = magnitude >= (564 * self.high.det) >> 12;
+        match (error < 0, outer) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, true) => 2,
+            (false, false) => 3,
+        }
+    }
+}
+
+impl Encoder for G722Encoder {
+    fn sample_rate(&self) -> u32 {
+        16_000
+    }
+
+    fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
+        let (pairs, rest) = pcm.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(CodecError::FrameSize { codec: NAME, samples: pcm.len() });
+        }
+        let got = out.len();
+        let out =
+            out.get_mut(..pairs.len()).ok_or(CodecError::Room { codec: NAME, needed: pairs.len(), got })?;
+        for (byte, [first, second]) in out.iter_mut().zip(pairs) {
+            *byte = self.pair(*first, *second);
+        }
+        Ok(pairs.len())
+    }
+}
+
+/// Decodes 64 kbit/s to 16 kHz PCM.
+#[derive(Clone)]
+pub struct G722Decoder {
+    low: Band,
+    high: Band,
+    mirror: Mirror,
+}
+
+impl Default for G722Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl G722Decoder {
+    /// A decoder in its reset state.
+    pub fn new() -> Self {
+        Self { low: Band::new(32), high: Band::new(8), mirror: Mirror::new() }
+    }
+
+    #[inline]
+    fn byte(&mut self, code: u8) -> [i16; 2] {
+        let code6 = code & 63;
+        let low = self.low.s + ((self.low.det * QM6[usize::from(code6)]) >> 15);
+        let low = low.clamp(-16_384, 16_383);
+        self.low.low(code6 >> 2);
+        let high = self.high.high(code >> 6);
+        let (even, odd) = self.mirror.step(low + high, low - high);
+        [saturate(even >> 11) as i16, saturate(odd >> 11) as i16]
+    }
+}
+
+impl PlainDecoder for G722Decoder {
+    fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, CodecError> {
+        let needed = payload.len() * 2;
+        let got = out.len();
+        let out = out.get_mut(..needed).ok_or(CodecError::Room { codec: NAME, needed, got })?;
+        for (pair, code) in out.chunks_exact_mut(2).zip(payload) {
+            pair.copy_from_slice(&self.byte(*code));
+        }
+        Ok(needed)
+    }
+}

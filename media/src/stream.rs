@@ -1,0 +1,437 @@
+//! One audio stream of a call as a port of the bridge.
+//!
+//! ```text
+//!  bridge ──► Fifo ──► Encoder ──► PacketSink                       (sending)
+//!  bridge ◄── Fifo ◄── time-scale ◄── Decoder ◄── JitterBuffer ◄── PacketSource   (receiving)
+//! ```
+//! [`StreamPort::new`] gives three ends: the port for the bridge, a [`StreamHandle`] for whoever
+//! negotiates, a [`PacketSource`] for the network. The port neither sends nor plays until told to.
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
+
+mod handle;
+
+pub use handle::{StreamHandle, StreamStats};
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::bridge::{Port, Signal};
+use crate::codec::{self, CodecInfo, CodecParams, Decoder, Encoder};
+use crate::error::CodecError;
+use crate::frame::Fifo;
+use crate::jitter::{Advice, JitterBuffer, JitterConfig, Next};
+use crate::packet::{self, EncodedFrame, PacketDrain, PacketSink, PacketSource};
+use crate::resample::Resampler;
+use crate::timescale;
+use handle::{Command, Shared};
+
+/// Settings of a stream that do not change with the codec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// Least delay of the jitter buffer.
+    pub min_delay: Duration,
+    /// Most delay of the jitter buffer.
+    pub max_delay: Duration,
+    /// Packets that the jitter buffer holds at most.
+    pub max_packets: usize,
+    /// Bytes between the network and the media thread.
+    pub ring_bytes: usize,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        let jitter = JitterConfig::default();
+        Self {
+            min_delay: jitter.min_delay,
+            max_delay: jitter.max_delay,
+            max_packets: jitter.max_packets,
+            ring_bytes: 32 * 1024,
+        }
+    }
+}
+
+/// What a stream sends.
+pub struct Outgoing {
+    /// Payload type for the frames.
+    pub payload_type: u8,
+    /// Duration of a frame in milliseconds, 10 to 120.
+    pub ptime_ms: u32,
+    clock_rate: u32,
+    encoder: Box<dyn Encoder>,
+}
+
+impl Outgoing {
+    /// Sends with this codec.
+    pub fn new(
+        info: &CodecInfo,
+        params: &CodecParams,
+        payload_type: u8,
+        ptime_ms: u32,
+    ) -> Result<Self, CodecError> {
+        let ptime_ms = (ptime_ms / 10 * 10).clamp(10, codec::MAX_FRAME_MS);
+        let encoder = codec::encoder(info, params)?;
+        Ok(Self { payload_type, ptime_ms, clock_rate: info.clock_rate, encoder })
+    }
+}
+
+/// One payload type that a stream understands.
+pub struct Incoming {
+    payload_type: u8,
+    clock_rate: u32,
+    decoder: Box<dyn Decoder>,
+    /// To the rate of the port, where it differs.
+    resampler: Option<Resampler>,
+}
+
+impl Incoming {
+    /// Understands this codec under this payload type.
+    pub fn new(info: &CodecInfo, params: &CodecParams, payload_type: u8) -> Result<Self, CodecError> {
+        let decoder = codec::decoder(info, params)?;
+        Ok(Self { payload_type, clock_rate: info.clock_rate, decoder, resampler: None })
+    }
+}
+
+/// What was negotiated: one codec out, any number in.
+pub struct StreamFormat {
+    outgoing: Outgoing,
+    incoming: Vec<Incoming>,
+    rate: u32,
+    clock_rate: u32,
+    capture: Fifo,
+    play: Fifo,
+}
+
+impl StreamFormat {
+    /// A format; the port takes the audio rate of the outgoing codec.
+    pub fn new(outgoing: Outgoing, mut incoming: Vec<Incoming>) -> Self {
+        let rate = outgoing.encoder.sample_rate();
+        for one in &mut incoming {
+            let from = one.decoder.sample_rate();
+            one.resampler = (from != rate).then(|| Resampler::new(from, rate));
+        }
+        let clock_rate = incoming.first().map_or(outgoing.clock_rate, |one| one.clock_rate);
+        let frame = rate as usize / 50;
+        Self {
+            outgoing,
+            incoming,
+            rate,
+            clock_rate,
+            capture: Fifo::new(frame * 8),
+            // The longest payload, a few frames of reserve and what time-scaling adds.
+            play: Fifo::new(frame * 16),
+        }
+    }
+
+    /// Sends and understands one codec under one payload type with 20 ms frames.
+    pub fn symmetric(info: &CodecInfo, params: &CodecParams, payload_type: u8) -> Result<Self, CodecError> {
+        let outgoing = Outgoing::new(info, params, payload_type, 20)?;
+        Ok(Self::new(outgoing, vec![Incoming::new(info, params, payload_type)?]))
+    }
+
+    /// Rate of the port, in Hz.
+    pub fn sample_rate(&self) -> u32 {
+        self.rate
+    }
+}
+
+/// The port; give it to [`crate::bridge::Bridge::add_port`].
+pub struct StreamPort {
+    format: StreamFormat,
+    sink: Box<dyn PacketSink>,
+    drain: PacketDrain,
+    jitter: JitterBuffer,
+    config: StreamConfig,
+    commands: Consumer<Command>,
+    garbage: Producer<Command>,
+    shared: Arc<Shared>,
+    /// In RTP clock units; counts from the start of the stream whatever happens.
+    timestamp: u32,
+    /// The next frame is the first after silence.
+    talk_starts: bool,
+    payload: Vec<u8>,
+    frame: Vec<i16>,
+    decoded: Vec<i16>,
+    /// Of the packet decoded last: its decoder conceals.
+    last_payload_type: u8,
+    /// Ticks since the last change of the playing speed.
+    since_scaled: u32,
+}
+
+impl StreamPort {
+    /// The three ends of a stream.
+    pub fn new(
+        config: StreamConfig,
+        format: StreamFormat,
+        sink: Box<dyn PacketSink>,
+    ) -> (Self, StreamHandle, PacketSource) {
+        let (source, drain, dropped) = packet::channel(config.ring_bytes);
+        let (to_port, commands) = RingBuffer::new(8);
+        let (garbage, from_port) = RingBuffer::new(16);
+        let shared = Arc::new(Shared::new(dropped));
+        let port = Self {
+            jitter: jitter(&config, format.clock_rate),
+            format,
+            sink,
+            drain,
+            config,
+            commands,
+            garbage,
+            shared: shared.clone(),
+            timestamp: 0,
+            talk_starts: true,
+            payload: vec![0; codec::MAX_PAYLOAD],
+            frame: vec![0; codec::MAX_FRAME_SAMPLES],
+            decoded: vec![0; codec::MAX_FRAME_SAMPLES],
+            last_payload_type: 0,
+            since_scaled: 0,
+        };
+        (port, StreamHandle::new(to_port, from_port, shared), source)
+    }
+
+    fn obey(&mut self) {
+        while let Ok(command) = self.commands.pop() {
+            let old = match command {
+                Command::Format(format) => {
+                    if format.clock_rate != self.format.clock_rate {
+                        self.jitter = jitter(&self.config, format.clock_rate);
+                    }
+                    Command::Format(Box::new(std::mem::replace(&mut self.format, *format)))
+                }
+                Command::Sink(sink) => Command::Sink(std::mem::replace(&mut self.sink, sink)),
+                Command::ExpectedLoss(percent) => {
+                    self.format.outgoing.encoder.set_expected_loss(percent);
+                    continue;
+                }
+            };
+            // Freed by the handle; when that does not look, here.
+            let _ = self.garbage.push(old);
+        }
+    }
+
+    fn receive(&mut self) {
+        while let Some((header, payload)) = self.drain.pop() {
+            if header.restart {
+                self.jitter.restart();
+            }
+            if !self.format.incoming.iter().any(|one| one.payload_type == header.payload_type) {
+                self.shared.unknown.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            self.jitter.insert(
+                header.sequence,
+                header.timestamp,
+                header.payload_type,
+                payload,
+                header.arrival,
+            );
+        }
+    }
+
+    /// Decodes or conceals one packet's worth; false when there is nothing to play.
+    fn decode_next(&mut self) -> bool {
+        let format = &mut self.format;
+        let clock = u64::from(format.clock_rate.max(1));
+        let frame_units = u64::from(self.jitter.frame());
+        let frame = |rate: u32| (frame_units * u64::from(rate) / clock) as usize;
+        match self.jitter.take() {
+            Next::Packet { payload_type, payload } => {
+                let Some(one) = decoder_for(&mut format.incoming, payload_type) else { return true };
+                self.last_payload_type = payload_type;
+                let rate = u64::from(one.decoder.sample_rate());
+                match one.decoder.decode(payload, &mut self.decoded) {
+                    Ok(samples) => {
+                        let pcm = self.decoded.get(..samples).unwrap_or_default();
+                        let units = samples as u64 * clock / rate;
+                        one.play(pcm, &mut format.play);
+                        self.jitter.played(u32::try_from(units).unwrap_or(0));
+                    }
+                    Err(_) => {
+                        self.shared.undecodable.fetch_add(1, Ordering::Relaxed);
+                        let samples = frame(one.decoder.sample_rate());
+                        if let Some(pcm) = self.decoded.get_mut(..samples) {
+                            one.decoder.conceal(pcm);
+                            one.play(pcm, &mut format.play);
+                        }
+                        self.jitter.played(u32::try_from(frame_units).unwrap_or(0));
+                    }
+                }
+            }
+            Next::Missing { following } => {
+                let payload_type = following.map_or(self.last_payload_type, |(payload_type, _)| payload_type);
+                let index = format.incoming.iter().position(|one| one.payload_type == payload_type);
+                let Some(one) = format.incoming.get_mut(index.unwrap_or(0)) else { return false };
+                let samples = frame(one.decoder.sample_rate());
+                let Some(pcm) = self.decoded.get_mut(..samples) else { return false };
+                let recovered = match following {
+                    Some((_, payload)) => one.decoder.recover(payload, pcm),
+                    None => false,
+                };
+                if recovered {
+                    self.shared.recovered.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    one.decoder.conceal(pcm);
+                    self.shared.concealed.fetch_add(1, Ordering::Relaxed);
+                }
+                one.play(pcm, &mut format.play);
+            }
+            Next::Pause => {
+                if let Some(room) = format.play.reserve(frame(format.rate)) {
+                    room.fill(0);
+                }
+            }
+            Next::Empty => return false,
+        }
+        true
+    }
+
+    /// Follows the advice of the jitter buffer, at most every 60 ms unless it is urgent.
+    fn scale(&mut self, keep: usize) {
+        self.since_scaled = self.since_scaled.saturating_add(1);
+        let rate = self.format.rate;
+        let clock = u64::from(self.format.clock_rate);
+        let units = |samples: usize| i64::try_from(samples as u64 * clock / u64::from(rate)).unwrap_or(0);
+        let reserve = self.format.play.len().saturating_sub(keep);
+        match self.jitter.advice(units(reserve)) {
+            Advice::Keep => {}
+            Advice::ShortenNow => self.shorten(keep, true, &units),
+            Advice::Shorten if self.since_scaled >= 3 => self.shorten(keep, false, &units),
+            Advice::Stretch if self.since_scaled >= 3 => {
+                let added = timescale::stretch(&mut self.format.play, rate);
+                if added > 0 {
+                    self.since_scaled = 0;
+                    self.shared.stretched.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Advice::Shorten | Advice::Stretch => {}
+        }
+    }
+
+    fn shorten(&mut self, keep: usize, force: bool, units: &dyn Fn(usize) -> i64) {
+        // Leaving out a period needs two, and enough has to be left for this tick.
+        if self.format.play.len() < 2 * keep && !self.decode_next() {
+            return;
+        }
+        let removed = timescale::shorten(&mut self.format.play, self.format.rate, force);
+        if removed > 0 {
+            self.since_scaled = 0;
+            self.jitter.adjusted(-units(removed));
+            self.shared.shortened.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn encode_waiting(&mut self) {
+        let outgoing = &mut self.format.outgoing;
+        let samples = (self.format.rate * outgoing.ptime_ms / 1000) as usize;
+        let units = outgoing.clock_rate * outgoing.ptime_ms / 1000;
+        while self.format.capture.len() >= samples {
+            let Some(frame) = self.frame.get_mut(..samples) else { return };
+            self.format.capture.read(frame);
+            let timestamp = self.timestamp;
+            self.timestamp = self.timestamp.wrapping_add(units);
+            match outgoing.encoder.encode(frame, &mut self.payload) {
+                Ok(0) => self.talk_starts = true,
+                Ok(length) => {
+                    let payload = self.payload.get(..length).unwrap_or_default();
+                    self.sink.send(EncodedFrame {
+                        payload,
+                        payload_type: outgoing.payload_type,
+                        timestamp,
+                        marker: std::mem::take(&mut self.talk_starts),
+                        samples: units,
+                    });
+                    self.shared.sent.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(_) => {
+                    self.shared.unencodable.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+impl Port for StreamPort {
+    fn sample_rate(&self) -> u32 {
+        self.format.rate
+    }
+
+    fn prepare(&mut self) {
+        self.obey();
+    }
+
+    fn pull(&mut self, out: &mut [i16]) -> Signal {
+        self.receive();
+        if !self.shared.receiving.load(Ordering::Relaxed) {
+            // What arrives on hold keeps the buffer's place but is not heard.
+            self.format.play.clear();
+            while self.jitter.held() > 2 && self.decode_next() {
+                self.format.play.clear();
+            }
+            out.fill(0);
+            return Signal::Silent;
+        }
+        while self.format.play.len() < out.len() && self.decode_next() {}
+        if self.format.play.len() >= out.len() {
+            self.scale(out.len());
+        }
+        let filled = self.format.play.read(out);
+        if let Some(rest) = out.get_mut(filled..) {
+            rest.fill(0);
+        }
+        self.shared.observe(&self.jitter, self.format.play.len(), self.format.rate);
+        if filled == 0 { Signal::Silent } else { Signal::Audible }
+    }
+
+    fn push(&mut self, pcm: &[i16], _signal: Signal) {
+        if !self.shared.sending.load(Ordering::Relaxed) {
+            // The timestamp counts samples whether or not anything is sent (RFC 3550 §5.1).
+            let units = pcm.len() as u64 * u64::from(self.format.outgoing.clock_rate)
+                / u64::from(self.format.rate.max(1));
+            let waiting = self.format.capture.len() as u64 * u64::from(self.format.outgoing.clock_rate)
+                / u64::from(self.format.rate.max(1));
+            self.format.capture.clear();
+            self.timestamp = self.timestamp.wrapping_add(u32::try_from(units + waiting).unwrap_or(0));
+            self.talk_starts = true;
+            return;
+        }
+        self.format.capture.write(pcm);
+        self.encode_waiting();
+    }
+}
+
+impl Incoming {
+    /// Puts decoded audio into the queue at the rate of the port.
+    fn play(&mut self, pcm: &[i16], queue: &mut Fifo) {
+        match &mut self.resampler {
+            None => {
+                queue.write(pcm);
+            }
+            Some(resampler) => {
+                let room = queue.room();
+                if let Some(out) = queue.reserve(room) {
+                    let written = resampler.process(pcm, out);
+                    queue.unreserve(room - written);
+                }
+            }
+        }
+    }
+}
+
+fn decoder_for(incoming: &mut [Incoming], payload_type: u8) -> Option<&mut Incoming> {
+    incoming.iter_mut().find(|one| one.payload_type == payload_type)
+}
+
+fn jitter(config: &StreamConfig, clock_rate: u32) -> JitterBuffer {
+    JitterBuffer::new(JitterConfig {
+        clock_rate,
+        min_delay: config.min_delay,
+        max_delay: config.max_delay,
+        max_packets: config.max_packets,
+    })
+}
+
+#[cfg(test)]
+mod tests;

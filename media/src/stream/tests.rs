@@ -1,0 +1,233 @@
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use super::*;
+use crate::analysis;
+use crate::bridge::{Bridge, BridgeConfig, PortId};
+use crate::pcm::{PcmReader, pcm_port};
+use crate::wav::{Clip, Repeat, WavPlayer};
+
+#[derive(Debug, Clone, PartialEq)]
+struct Sent {
+    payload_type: u8,
+    timestamp: u32,
+    marker: bool,
+    payload: Vec<u8>,
+}
+
+fn stream(name: &str, clock: u32, payload_type: u8) -> (StreamPort, StreamHandle, PacketSource, Receiver<Sent>) {
+    let (wire, sent) = channel();
+    let sink = move |frame: EncodedFrame<'_>| {
+        let _ = wire.send(Sent {
+            payload_type: frame.payload_type,
+            timestamp: frame.timestamp,
+            marker: frame.marker,
+            payload: frame.payload.to_vec(),
+        });
+    };
+    let info = codec::find(name, clock).expect("built in");
+    let format = StreamFormat::symmetric(info, &CodecParams::default(), payload_type).expect("builds");
+    let (port, handle, source) = StreamPort::new(StreamConfig::default(), format, Box::new(sink));
+    (port, handle, source, sent)
+}
+
+/// One side speaks through a network made of a function from packet number to arrivals in ms.
+struct Line {
+    bridge: Bridge,
+    sent: Receiver<Sent>,
+    source: PacketSource,
+    ear: PcmReader,
+    speaker: StreamHandle,
+    hearer: StreamHandle,
+    waiting: Vec<(u64, u64, Sent)>,
+    sequence: u64,
+    tick: u64,
+    start: Instant,
+    _speaking: PortId,
+}
+
+impl Line {
+    #[expect(clippy::disallowed_methods, reason = "a virtual clock begins somewhere")]
+    fn new(name: &str, clock: u32, clip: &Clip) -> Self {
+        let (speaking, speaker, _, sent) = stream(name, clock, 96);
+        let (hearing, hearer, source, _) = stream(name, clock, 96);
+        speaker.set_sending(true);
+        hearer.set_receiving(true);
+        let mut bridge = Bridge::new(BridgeConfig::default());
+        let (player, _) = WavPlayer::new(clip.clone(), Repeat::Once);
+        let (application, _, ear) = pcm_port(16_000, 60_000);
+        let player = bridge.add_port(Box::new(player));
+        let speaking = bridge.add_port(Box::new(speaking));
+        let hearing = bridge.add_port(Box::new(hearing));
+        let application = bridge.add_port(Box::new(application));
+        bridge.connect(player, speaking, 0.0).expect("both are there");
+        bridge.connect(hearing, application, 0.0).expect("both are there");
+        Self {
+            bridge,
+            sent,
+            source,
+            ear,
+            speaker,
+            hearer,
+            waiting: Vec::new(),
+            sequence: 0,
+            tick: 0,
+            start: Instant::now(),
+            _speaking: speaking,
+        }
+    }
+
+    fn run(&mut self, ticks: u64, network: impl Fn(u64) -> Vec<u64>) -> Vec<i16> {
+        for _ in 0..ticks {
+            let now = self.tick * 20;
+            for (_, sequence, packet) in self.waiting.extract_if(.., |(at, ..)| *at <= now) {
+                let arrival = self.start + Duration::from_millis(now);
+                self.source.push(sequence, packet.timestamp, packet.payload_type, &packet.payload, arrival);
+            }
+            self.bridge.tick();
+            for packet in self.sent.try_iter() {
+                for delay in network(self.sequence) {
+                    self.waiting.push((now + delay, self.sequence, packet.clone()));
+                }
+                self.sequence += 1;
+            }
+            self.tick += 1;
+        }
+        let mut heard = vec![0; self.ear.available()];
+        self.ear.read(&mut heard);
+        heard
+    }
+}
+
+fn random(n: u64) -> u64 {
+    let mut x = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x ^ (x >> 31)
+}
+
+fn clip() -> Clip {
+    Clip::from_bytes(crate::assets::ALICE).expect("our own file")
+}
+
+fn likeness(clip: &Clip, heard: &[i16]) -> f64 {
+    analysis::correlate(clip.samples(), heard, 16_000).1
+}
+
+#[test]
+fn speech_arrives_in_every_codec() {
+    for info in codec::available() {
+        let clip = clip();
+        let mut line = Line::new(info.name, info.clock_rate, &clip);
+        let heard = line.run(420, |_| vec![0]);
+        let found = likeness(&clip, &heard);
+        assert!(found > 0.97, "{}: {found}", info.name);
+        let stats = line.hearer.stats();
+        assert!(stats.delay <= Duration::from_millis(60), "{}: {stats:?}", info.name);
+        assert_eq!((stats.late, stats.unknown, stats.undecodable, stats.dropped), (0, 0, 0, 0));
+    }
+}
+
+#[test]
+fn speech_survives_a_bad_network() {
+    let network = |n: u64| {
+        let r = random(n);
+        match r % 100 {
+            0..5 => vec![],                                    // lost
+            5..10 => vec![(r >> 8) % 60, (r >> 8) % 60 + 1],   // twice
+            10..15 => vec![(r >> 8) % 60 + 40],                // overtaken
+            _ => vec![(r >> 8) % 60],
+        }
+    };
+    for (name, clock) in [("PCMU", 8_000), ("G722", 8_000)] {
+        let clip = clip();
+        let mut line = Line::new(name, clock, &clip);
+        let heard = line.run(460, network);
+        let stats = line.hearer.stats();
+        assert!(stats.concealed > 10 && stats.duplicate > 5 && stats.reordered > 5, "{stats:?}");
+        assert!(stats.delay < Duration::from_millis(200), "{stats:?}");
+        // Silence of more than 60 ms where the speaker spoke would be a gap; the loudest part of each 100 ms must remain.
+        let loud = |pcm: &[i16]| pcm.chunks(1_600).filter(|block| analysis::rms(block) > 300.0).count();
+        let (said, got) = (loud(clip.samples()), loud(&heard));
+        assert!(got + 4 >= said, "{name}: {got} loud blocks of {said}");
+    }
+}
+
+#[test]
+fn delay_comes_back_after_a_storm() {
+    let clip = Clip::from_samples(clip().samples().repeat(4), 16_000);
+    let mut line = Line::new("PCMA", 8_000, &clip);
+    line.run(150, |_| vec![10]);
+    line.run(250, |n| vec![random(n) % 150]);
+    let stormy = line.hearer.stats();
+    assert!(stormy.target >= Duration::from_millis(100), "{stormy:?}");
+    line.run(900, |_| vec![10]);
+    let calm = line.hearer.stats();
+    assert!(calm.target <= Duration::from_millis(40), "{calm:?}");
+    assert!(calm.delay <= Duration::from_millis(90), "{calm:?}");
+    assert!(calm.shortened > 0);
+}
+
+#[test]
+fn timestamps_go_on_over_hold_and_renegotiation() {
+    let (port, mut handle, _, sent) = stream("PCMU", 8_000, 0);
+    let mut bridge = Bridge::new(BridgeConfig::default());
+    bridge.add_port(Box::new(port));
+    bridge.tick();
+    assert!(sent.try_recv().is_err(), "silent until told to send");
+    handle.set_sending(true);
+    bridge.tick();
+    bridge.tick();
+    let frames: Vec<Sent> = sent.try_iter().collect();
+    assert_eq!(frames.iter().map(|f| (f.timestamp, f.marker)).collect::<Vec<_>>(), [(160, true), (320, false)]);
+    handle.set_sending(false);
+    for _ in 0..10 {
+        bridge.tick();
+    }
+    assert!(sent.try_recv().is_err(), "hold");
+    let l16 = codec::find("L16", 16_000).expect("built in");
+    handle
+        .set_format(StreamFormat::symmetric(l16, &CodecParams::default(), 101).expect("builds"))
+        .expect("one command");
+    handle.set_sending(true);
+    bridge.tick();
+    let frame = sent.try_recv().expect("sends again");
+    assert_eq!((frame.payload_type, frame.marker, frame.payload.len()), (101, true, 640));
+    assert_eq!(frame.timestamp, 160 * 13);
+    bridge.tick();
+    assert_eq!(sent.try_recv().map(|f| f.timestamp), Ok(160 * 13 + 320), "the new clock counts from there");
+}
+
+#[test]
+fn packet_time_is_the_formats() {
+    for (ptime, per_second) in [(10, 100), (20, 50), (30, 33), (60, 16)] {
+        let info = codec::find("PCMA", 8_000).expect("built in");
+        let params = CodecParams::default();
+        let outgoing = Outgoing::new(info, &params, 8, ptime).expect("builds");
+        let format = StreamFormat::new(outgoing, vec![]);
+        let (wire, sent) = channel();
+        let sink = move |frame: EncodedFrame<'_>| {
+            let _ = wire.send(frame.payload.len());
+        };
+        let (port, handle, _) = StreamPort::new(StreamConfig::default(), format, Box::new(sink));
+        handle.set_sending(true);
+        let mut bridge = Bridge::new(BridgeConfig::default());
+        bridge.add_port(Box::new(port));
+        for _ in 0..50 {
+            bridge.tick();
+        }
+        let frames: Vec<usize> = sent.try_iter().collect();
+        assert!(frames.len().abs_diff(per_second) <= 1, "{ptime} ms: {}", frames.len());
+        assert!(frames.iter().all(|length| *length == 8 * ptime as usize));
+    }
+}
+
+#[test]
+fn foreign_payload_types_are_counted_and_not_played() {
+    let clip = clip();
+    let mut line = Line::new("PCMU", 8_000, &clip);
+    line.source.push(0, 0, 77, &[0; 160], line.start);
+    let heard = line.run(10, |_| vec![]);
+    assert!(heard.iter().all(|sample| *sample == 0));
+    assert_eq!(line.hearer.stats().received, 0);
+    assert_eq!(line.speaker.stats().sent, 10);
+}
