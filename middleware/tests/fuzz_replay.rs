@@ -29,14 +29,14 @@ macro_rules! replay {
     };
 }
 
-replay!(rtp_srtp);
+replay!(sdp, rtp_srtp, media);
 
 /// Every body has a target for the fuzzer, and every target a body.
 #[test]
 fn fuzz_wraps_every_body() {
     let bodies: BTreeSet<String> = CRATES
         .iter()
-        .flat_map(|(krate, targets)| targets.iter().map(move |(name, _)| format!("{krate}_{name}")))
+        .flat_map(|(krate, targets)| targets.iter().map(move |(name, _)| target(krate, name)))
         .collect();
     let manifest = std::fs::read_to_string(folder().join("Cargo.toml")).expect("fuzz/Cargo.toml");
     let bins = manifest.split("[[bin]]").skip(1).map(|bin| {
@@ -46,7 +46,7 @@ fn fuzz_wraps_every_body() {
     assert_eq!(targets, bodies, "fuzz/Cargo.toml (left) and the TARGETS of the crates (right)");
     for (krate, bodies) in CRATES {
         for (name, _) in *bodies {
-            let path = folder().join(format!("fuzz_targets/{krate}_{name}.rs"));
+            let path = folder().join("fuzz_targets").join(target(krate, name)).with_extension("rs");
             let text =
                 std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert!(text.contains(&format!("target!({krate}, \"{name}\")")), "{}", path.display());
@@ -68,7 +68,7 @@ fn replay(krate: &str, targets: &[Target]) {
     let times: usize =
         std::env::var("FUZZ_REPLAY").map_or(1, |times| times.parse().expect("FUZZ_REPLAY is a number"));
     for (name, body) in targets {
-        let target = format!("{krate}_{name}");
+        let target = target(krate, name);
         let seeds = seeds(&target);
         assert!(!seeds.is_empty(), "fuzz/corpus/{target} has no seed");
         for (file, seed) in &seeds {
@@ -84,6 +84,11 @@ fn replay(krate: &str, targets: &[Target]) {
             attempt(*body, &data, || format!("{file}, mutation {number}"));
         }
     }
+}
+
+/// A target is called by its crate and its body; a body may bear the crate's name already.
+fn target(krate: &str, name: &str) -> String {
+    if name.starts_with(&format!("{krate}_")) { name.to_owned() } else { format!("{krate}_{name}") }
 }
 
 /// Runs a body; if it panics, says on what.
