@@ -8,6 +8,8 @@ pub mod chunk;
 pub mod connection;
 pub mod cpim;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ident;
 pub mod inspect;
 pub mod uri;

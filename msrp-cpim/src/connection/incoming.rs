@@ -1,7 +1,5 @@
 //! What we receive: requests matched to sessions by their path, messages put together, answers.
 
-use std::time::Instant;
-
 use bytes::{Bytes, BytesMut};
 
 use super::session::{Partial, Receive, Sink};
@@ -32,20 +30,15 @@ enum Kind {
 }
 
 impl Connection {
-    pub(super) fn receive(&mut self, now: Instant, data: &[u8]) {
+    pub(super) fn receive(&mut self, data: &[u8]) {
         let mut input = data;
-        let _ = now;
         // The decoder lends what it gives, so it stands beside the machine meanwhile.
         let limits = self.config.limits;
         let mut decoder = std::mem::replace(&mut self.decoder, crate::wire::Decoder::new(limits));
         while self.phase != super::Phase::Closed {
-            let had_body = decoder.last_had_body();
             match decoder.next(&mut input) {
                 Ok(None) => break,
-                Ok(Some(Piece::Head(head))) => {
-                    let _ = had_body;
-                    self.begin(head);
-                }
+                Ok(Some(Piece::Head(head))) => self.begin(head),
                 Ok(Some(Piece::Body(slice))) => self.body(slice),
                 Ok(Some(Piece::End(flag))) => self.end(flag),
                 Err(error) => {

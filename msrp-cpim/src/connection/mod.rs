@@ -337,7 +337,7 @@ impl Connection {
                 }
             }
             Input::Connected => {}
-            Input::Received(data) => self.receive(now, data),
+            Input::Received(data) => self.receive(data),
             Input::Written(len) => self.confirm_written(now, len),
             Input::Closed => self.close(408, "connection lost"),
         }

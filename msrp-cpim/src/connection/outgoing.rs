@@ -433,10 +433,10 @@ impl Connection {
                 // Only errors are answered, so the latest chunks are remembered and none awaited.
                 self.transactions.insert(chunk.id.clone(), transaction);
                 message.unconfirmed.push_back(chunk.id);
-                if message.unconfirmed.len() > UNCONFIRMED {
-                    if let Some(oldest) = message.unconfirmed.pop_front() {
-                        self.transactions.remove(&oldest);
-                    }
+                if message.unconfirmed.len() > UNCONFIRMED
+                    && let Some(oldest) = message.unconfirmed.pop_front()
+                {
+                    self.transactions.remove(&oldest);
                 }
             }
         }
@@ -491,10 +491,11 @@ impl Connection {
                 message.unanswered = message.unanswered.saturating_sub(1);
                 message.answered += len;
                 let (confirmed, total) = (message.first + message.answered, message.total);
-                let finished = total == Some(confirmed) && !message.success;
+                // What follows is the outcome, or reports tell the progress better.
+                let quiet = if message.success { message.all_sent } else { total == Some(confirmed) };
                 let (session, message_id) = (SessionId(message.session), message.message_id.clone());
                 let session_key = message.session;
-                if !finished && !(message.success && message.all_sent) {
+                if !quiet {
                     self.event(Event::Progress { session, message_id, confirmed, total });
                 }
                 self.bind(session_key);
