@@ -49,6 +49,7 @@ impl Attributes {
     }
 
     /// A line of the source; the first one makes room for more.
+    #[inline]
     pub(crate) fn read(&mut self, start: u32, name_end: u32, end: u32, room: usize) {
         if self.entries.capacity() == 0 {
             self.entries.reserve(room);
@@ -120,12 +121,11 @@ impl Attributes {
 
     /// Adds one as text; without a value if `value` is `None`.
     pub fn push_text(&mut self, name: &str, value: Option<&str>) -> Result<(), UsageError> {
-        let entry = self.compose(name, |out| match value {
-            Some(value) => {
+        let entry = self.compose(name, |out| {
+            if let Some(value) = value {
                 out.push(':');
                 out.push_str(value);
             }
-            None => {}
         })?;
         self.entries.push(entry);
         Ok(())

@@ -6,8 +6,11 @@ use crate::{
     Text, negotiate_codecs,
 };
 
+/// A target: any bytes.
+pub type Target = fn(&[u8]);
+
 /// Name and body of each target.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+pub const TARGETS: &[(&str, Target)] =
     &[("sdp_description", description), ("sdp_attributes", attributes), ("sdp_negotiation", negotiation)];
 
 /// What parses prints as it came; what is changed prints so that it parses to the same.

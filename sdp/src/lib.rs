@@ -1,5 +1,5 @@
-//! SDP (RFC 8866) and offer/answer (RFC 3264).
-
+#![doc = include_str!("../README.md")]
+#![allow(rustdoc::broken_intra_doc_links, reason = "the checklist's boxes are no links")]
 #![cfg_attr(
     not(test),
     deny(

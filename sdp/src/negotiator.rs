@@ -279,3 +279,199 @@ impl MediaDescription {
         refusal
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribute::Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+    use crate::{MediaKind, Protocol, Text};
+
+    fn description(user: &str, streams: &[(&str, u16, &str)]) -> SessionDescription {
+        let mut text =
+            format!("v=0\r\no={user} 1 10 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n");
+        for (kind, port, rest) in streams {
+            text += &format!("m={kind} {port} {rest}\r\n");
+        }
+        SessionDescription::parse_strict(&text).expect("a description")
+    }
+
+    fn audio(port: u16) -> SessionDescription {
+        description("a", &[("audio", port, "RTP/AVP 0 8")])
+    }
+
+    fn agreed() -> Negotiator {
+        let mut negotiator = Negotiator::new();
+        negotiator.local_offer(audio(9000)).expect("an offer");
+        negotiator.remote_answer(audio(9002)).expect("an answer");
+        negotiator
+    }
+
+    #[test]
+    fn versions_rise_with_changes() {
+        let mut negotiator = agreed();
+        let version = |sent: &SessionDescription| sent.origin.session_version;
+        // Nothing changed, whatever the o= line of the draft says.
+        let mut draft = audio(9000);
+        draft.origin.session_version = 77;
+        assert_eq!(negotiator.local_offer(draft).map(version), Ok(10));
+        negotiator.remote_answer(audio(9002)).expect("an answer");
+        assert_eq!(negotiator.local_offer(audio(9004)).map(version), Ok(11));
+        // It was sent, so that the next one goes on from it even if it came to nothing.
+        negotiator.rollback();
+        assert_eq!(negotiator.current_local().map(version), Some(10));
+        assert_eq!(negotiator.local_offer(audio(9000)).map(version), Ok(12));
+        negotiator.rollback();
+        negotiator.remote_offer(audio(9002)).expect("an offer");
+        assert_eq!(negotiator.local_answer(audio(9006)).map(version), Ok(13));
+    }
+
+    #[test]
+    fn answers_that_do_not_fit() {
+        let offer = description(
+            "a",
+            &[("audio", 9000, "RTP/AVP 0 8"), ("audio", 0, "RTP/AVP 0"), ("message", 2855, "TCP/MSRP *")],
+        );
+        let with = |streams: &[(&str, u16, &str)]| description("b", streams);
+        let good = [("audio", 9002, "RTP/AVP 8"), ("audio", 0, "RTP/AVP 0"), ("message", 2855, "TCP/MSRP *")];
+        let replaced = |index: usize, stream| {
+            let mut streams = good;
+            streams[index] = stream;
+            with(&streams)
+        };
+        for (answer, error) in [
+            (with(&good[..2]), PeerError::MediaCount { got: 2, expected: 3 }),
+            (replaced(0, ("video", 9002, "RTP/AVP 8")), PeerError::MediaType { index: 0 }),
+            (replaced(0, ("audio", 9002, "RTP/SAVP 8")), PeerError::Protocol { index: 0 }),
+            (replaced(0, ("audio", 9002, "RTP/AVP 3")), PeerError::NoCommonFormat { index: 0 }),
+            (replaced(1, ("audio", 9004, "RTP/AVP 0")), PeerError::Resurrected { index: 1 }),
+            (replaced(2, ("message", 2855, "TCP/TLS/MSRP *")), PeerError::Protocol { index: 2 }),
+        ] {
+            let mut caller = Negotiator::new();
+            caller.local_offer(offer.clone()).expect("an offer");
+            assert_eq!(caller.remote_answer(answer.clone()).err(), Some(error.clone()));
+            assert_eq!(caller.state(), NegotiationState::LocalOffer);
+            let mut callee = Negotiator::new();
+            callee.remote_offer(offer.clone()).expect("an offer");
+            assert_eq!(callee.local_answer(answer).err(), Some(UsageError::Description(error)));
+            assert_eq!(callee.state(), NegotiationState::RemoteOffer);
+            callee.local_answer(with(&good)).expect("the right one is still taken");
+        }
+        // A refused stream may say what it likes.
+        let mut caller = Negotiator::new();
+        caller.local_offer(offer).expect("an offer");
+        caller.remote_answer(replaced(0, ("audio", 0, "RTP/SAVP 3"))).expect("a refusal");
+    }
+
+    #[test]
+    fn a_wrong_direction_of_ours_is_refused_one_of_theirs_is_narrowed() {
+        let mut offer = audio(9000);
+        offer.media[0].attributes.push(&SendOnly).expect("a flag");
+        let mut callee = Negotiator::new();
+        callee.remote_offer(offer.clone()).expect("an offer");
+        let error = callee.local_answer(audio(9002)).expect_err("sendrecv to sendonly");
+        assert_eq!(error, UsageError::Description(PeerError::Direction { index: 0 }));
+        let mut caller = Negotiator::new();
+        caller.local_offer(offer).expect("an offer");
+        caller.remote_answer(audio(9002)).expect("narrowed");
+        let (local, remote) =
+            (caller.current_local().expect("agreed"), caller.current_remote().expect("agreed"));
+        assert_eq!(effective_direction(local, remote, 0), Some(SendOnly));
+    }
+
+    #[test]
+    fn slots_are_kept_and_used_again() {
+        let mut negotiator = agreed();
+        let none = description("a", &[]);
+        let count = PeerError::MediaCount { got: 0, expected: 1 };
+        assert_eq!(negotiator.local_offer(none.clone()).err(), Some(UsageError::Description(count.clone())));
+        assert_eq!(negotiator.remote_offer(none).err(), Some(count));
+        negotiator.local_offer(audio(0)).expect("the stream ends");
+        negotiator.remote_answer(audio(0)).expect("agreed");
+        let chat = description("a", &[("message", 2855, "TCP/MSRP *")]);
+        negotiator.local_offer(chat.clone()).expect("its slot serves another");
+        negotiator.remote_answer(chat).expect("agreed");
+        assert_eq!(
+            negotiator.current_remote().map(|one| one.media[0].media.clone()),
+            Some(MediaKind::Message)
+        );
+    }
+
+    #[test]
+    fn hold_in_both_forms() {
+        let direction = |session: &SessionDescription| session.media[0].direction(session);
+        let mut held = audio(9000);
+        assert_eq!(direction(&held), SendRecv);
+        held.connection = Some(std::net::Ipv4Addr::UNSPECIFIED.into());
+        assert_eq!(direction(&held), SendOnly);
+        held.attributes.push(&RecvOnly).expect("a flag");
+        assert_eq!(direction(&held), Inactive);
+        // The stream's own attribute counts before the session's.
+        held.media[0].attributes.push(&SendRecv).expect("a flag");
+        assert_eq!(direction(&held), SendOnly);
+        held.media[0].connections.push(std::net::Ipv4Addr::LOCALHOST.into());
+        assert_eq!(direction(&held), SendRecv);
+        // RFC 8839 §4.3.1: with ICE the address is yet to be found.
+        let mut ice = audio(9);
+        ice.connection = Some(std::net::Ipv4Addr::UNSPECIFIED.into());
+        ice.media[0].attributes.push_text("ice-ufrag", Some("abcd")).expect("plain");
+        assert_eq!(direction(&ice), SendRecv);
+    }
+
+    #[test]
+    fn glare_and_rollback() {
+        let mut negotiator = agreed();
+        let before = negotiator.current_local().cloned();
+        negotiator.local_offer(audio(9010)).expect("an offer");
+        assert_eq!(negotiator.remote_offer(audio(9012)).err(), Some(PeerError::Glare));
+        assert!(matches!(
+            negotiator.local_offer(audio(1)),
+            Err(UsageError::State { legal_in: "Stable", .. })
+        ));
+        assert!(matches!(negotiator.local_answer(audio(1)), Err(UsageError::State { .. })));
+        assert_eq!(negotiator.rollback(), NegotiationState::LocalOffer);
+        assert_eq!(negotiator.current_local(), before.as_ref());
+        negotiator.remote_offer(audio(9012)).expect("now it may");
+        assert_eq!(negotiator.remote_offer(audio(9014)).err(), Some(PeerError::OfferPending));
+        assert_eq!(negotiator.remote_answer(audio(9014)).err(), Some(PeerError::UnexpectedAnswer));
+        assert_eq!(negotiator.rollback(), NegotiationState::RemoteOffer);
+        assert_eq!(negotiator.state(), NegotiationState::Stable);
+    }
+
+    #[test]
+    fn an_offer_from_the_called_end() {
+        // INVITE without a description: the 200 has the offer, the ACK the answer.
+        let (mut caller, mut callee) = (Negotiator::new(), Negotiator::new());
+        let offer = callee.local_offer(audio(9000)).expect("an offer").clone();
+        caller.remote_offer(offer).expect("an offer");
+        let answer = caller.local_answer(audio(9002)).expect("an answer").clone();
+        callee.remote_answer(answer).expect("an answer");
+        assert_eq!(callee.current_remote(), caller.current_local());
+    }
+
+    #[test]
+    fn a_frame_refuses_everything_in_place() {
+        let mut offer =
+            description("a", &[("audio", 9000, "RTP/AVP 0"), ("message", 2855, "TCP/TLS/MSRP *")]);
+        offer.times[0].start = 5;
+        offer.media[1].attributes.push_text("mid", Some("m")).expect("plain");
+        offer.name = Text::new("x").expect("plain");
+        let answer = SessionDescription::answer_to(&offer, Origin::new(1, 1, std::net::Ipv4Addr::LOCALHOST));
+        assert_eq!(answer.times, offer.times);
+        assert!(answer.media.iter().all(MediaDescription::is_rejected));
+        assert_eq!(answer.media[1].protocol, Protocol::TcpTlsMsrp);
+        assert_eq!(answer.media[1].attributes.value("mid"), Some("m"));
+        let mut negotiator = Negotiator::new();
+        negotiator.remote_offer(offer).expect("an offer");
+        negotiator.local_answer(answer).expect("a refusal of everything");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        let without_origin = "v=0\r\ns=-\r\nt=0 0\r\n";
+        let version_one = "v=1\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\n";
+        for text in [without_origin, version_one] {
+            let offer = SessionDescription::parse(text).expect("it is read");
+            assert!(matches!(Negotiator::new().remote_offer(offer), Err(PeerError::Malformed(_))), "{text}");
+        }
+    }
+}
