@@ -38,8 +38,8 @@ impl Default for Limits {
 
 /// How many defects are kept.
 const DEFECTS: usize = 16;
-/// Room for attributes at the first one: a stream has 5 to 30.
-const ROOM: usize = 16;
+/// Room for attributes at the first one: a session has few, a stream 5 to 30.
+const ROOM: (usize, usize) = (4, 32);
 
 impl SessionDescription {
     /// Reads a description within the default [`Limits`]. See [`SessionDescription::parse_with`].
@@ -306,11 +306,11 @@ impl<'l> Parser<'l> {
             self.fault(start + 2, ErrorKind::Syntax, "the name of an attribute");
         }
         let start = start + 2;
-        let attributes = match &mut self.media {
-            Some(media) => &mut media.attributes,
-            None => &mut self.session.attributes,
+        let (attributes, room) = match &mut self.media {
+            Some(media) => (&mut media.attributes, ROOM.1),
+            None => (&mut self.session.attributes, ROOM.0),
         };
-        attributes.read(offset(start), offset(start + name), offset(end), ROOM);
+        attributes.read(offset(start), offset(start + name), offset(end), room);
         Ok(())
     }
 
@@ -458,7 +458,7 @@ impl<'l> Parser<'l> {
         }
         let start = line.start + 2 + formats.0;
         stream.formats = Formats(self.slice(start, start + formats.1.len()));
-        let (number, count) = match port.1.split_once('/') {
+        let (number, count) = match split_at(port.1, b'/') {
             Some((number, count)) => (number, Some(count)),
             None => (port.1, None),
         };
@@ -570,12 +570,12 @@ impl<'l> Parser<'l> {
         }
         let (mut ttl, mut count) = (None, None);
         if net.1 == "IN"
-            && let Some((address, suffix)) = host.1.split_once('/')
+            && let Some((address, suffix)) = split_at(host.1, b'/')
         {
             // RFC 8866 §5.7: IPv4 has a TTL and may have a count, IPv6 has a count alone.
             let wrong =
                 ParseError::new(2 + host.0 + address.len(), ErrorKind::Range, "/ttl, /ttl/count or /count");
-            let (first, second) = match suffix.split_once('/') {
+            let (first, second) = match split_at(suffix, b'/') {
                 Some((first, second)) => (first, Some(second)),
                 None => (suffix, None),
             };
@@ -602,7 +602,7 @@ impl<'l> Parser<'l> {
     /// RFC 8866 §5.8.
     fn bandwidth(&mut self, line: &Line<'_>) -> Result<Bandwidth, ParseError> {
         let wrong = ParseError::new(2, ErrorKind::Syntax, "type:number");
-        let (kind, number) = line.value.split_once(':').ok_or(wrong)?;
+        let (kind, number) = split_at(line.value, b':').ok_or(wrong)?;
         let value = number::u64(number).ok_or(wrong)?;
         if !is_word(kind) {
             return Err(wrong);
@@ -644,62 +644,59 @@ struct Words<'s> {
 }
 
 impl<'s> Words<'s> {
+    #[inline]
     fn new(text: &'s str) -> Self {
         Self { text, at: 0, plain: true }
     }
 
-    fn left(&self) -> &'s str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
     /// Passes over spaces that should not be there.
+    #[inline]
     fn skip(&mut self) {
-        let blanks = self.left().bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        if blanks > 0 {
+        while let Some(b' ' | b'\t') = self.text.as_bytes().get(self.at) {
             self.plain = false;
-            self.at += blanks;
+            self.at += 1;
         }
     }
 
     /// The next word; empty at the end.
+    #[inline]
     fn next(&mut self) -> Word<'s> {
         self.skip();
-        let left = self.left();
-        let length = left.bytes().position(|byte| matches!(byte, b' ' | b'\t'));
-        let word = (self.at, left.get(..length.unwrap_or(left.len())).unwrap_or_default());
-        match length {
-            Some(length) => {
-                if left.as_bytes().get(length) == Some(&b'\t') {
-                    self.plain = false;
-                }
-                self.at += length + 1;
-                if self.left().is_empty() {
-                    self.plain = false;
-                }
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let mut end = start;
+        while let Some(byte) = bytes.get(end) {
+            if matches!(byte, b' ' | b'\t') {
+                // A tab, or a space with nothing behind it, is not as we would print it.
+                self.plain &= *byte == b' ' && end + 1 < bytes.len();
+                break;
             }
-            None => self.at = self.text.len(),
+            end += 1;
         }
-        word
+        self.at = (end + 1).min(bytes.len());
+        (start, self.text.get(start..end).unwrap_or_default())
     }
 
     /// All that is left, without the spaces before and after it.
     fn rest(&mut self) -> Word<'s> {
         self.skip();
-        let left = self.left();
-        let trimmed = left.trim_end_matches([' ', '\t']);
-        if trimmed.len() != left.len() {
+        let left = self.text.get(self.at..).unwrap_or_default();
+        if let Some(b' ' | b'\t') = left.as_bytes().last() {
             self.plain = false;
         }
-        (self.at, trimmed)
+        (self.at, left.trim_end_matches([' ', '\t']))
     }
 }
 
-/// How many CR and NUL there are, eight bits at a time so that the compiler can count many bytes at once.
+/// How many CR and NUL there are; of NUL it is enough to know that there is one.
 fn controls(bytes: &[u8]) -> usize {
-    let count = |chunk: &[u8]| {
-        chunk.iter().fold(0u8, |sum, byte| sum.wrapping_add(u8::from(*byte == b'\r') | u8::from(*byte == 0)))
-    };
-    bytes.chunks(255).map(|chunk| usize::from(count(chunk))).sum()
+    memchr::memchr_iter(b'\r', bytes).count() + usize::from(memchr::memchr(0, bytes).is_some())
+}
+
+/// `split_once` for a short ASCII-delimited text: a plain loop beats the searcher there.
+fn split_at(text: &str, delimiter: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == delimiter)?;
+    text.get(..at).zip(text.get(at + 1..))
 }
 
 #[inline]
