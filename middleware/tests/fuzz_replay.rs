@@ -23,21 +23,21 @@ macro_rules! replay {
         $(
             #[test]
             fn $krate() {
-                replay(stringify!($krate), $krate::fuzzing::TARGETS);
+                replay($krate::fuzzing::TARGETS);
             }
         )+
     };
 }
 
-replay!(sdp, rtp_srtp, media);
+replay!(sdp, rtp_srtp, msrp_cpim, media);
 
 /// Every body has a target for the fuzzer, and every target a body.
 #[test]
 fn fuzz_wraps_every_body() {
-    let bodies: BTreeSet<String> = CRATES
-        .iter()
-        .flat_map(|(krate, targets)| targets.iter().map(move |(name, _)| target(krate, name)))
-        .collect();
+    let names: Vec<&str> =
+        CRATES.iter().flat_map(|(_, targets)| targets.iter().map(|(name, _)| *name)).collect();
+    let bodies: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(bodies.len(), names.len(), "names are told apart over all crates: {names:?}");
     let manifest = std::fs::read_to_string(folder().join("Cargo.toml")).expect("fuzz/Cargo.toml");
     let bins = manifest.split("[[bin]]").skip(1).map(|bin| {
         bin.lines().find_map(|line| line.strip_prefix("name = ")).expect("a bin has a name").trim_matches('"')
@@ -46,7 +46,7 @@ fn fuzz_wraps_every_body() {
     assert_eq!(targets, bodies, "fuzz/Cargo.toml (left) and the TARGETS of the crates (right)");
     for (krate, bodies) in CRATES {
         for (name, _) in *bodies {
-            let path = folder().join("fuzz_targets").join(target(krate, name)).with_extension("rs");
+            let path = folder().join("fuzz_targets").join(format!("{name}.rs"));
             let text =
                 std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert!(text.contains(&format!("target!({krate}, \"{name}\")")), "{}", path.display());
@@ -63,14 +63,13 @@ fn fuzz_wraps_every_body() {
     }
 }
 
-fn replay(krate: &str, targets: &[Target]) {
+fn replay(targets: &[Target]) {
     assert!(!targets.is_empty());
     let times: usize =
         std::env::var("FUZZ_REPLAY").map_or(1, |times| times.parse().expect("FUZZ_REPLAY is a number"));
     for (name, body) in targets {
-        let target = target(krate, name);
-        let seeds = seeds(&target);
-        assert!(!seeds.is_empty(), "fuzz/corpus/{target} has no seed");
+        let seeds = seeds(name);
+        assert!(!seeds.is_empty(), "fuzz/corpus/{name} has no seed");
         for (file, seed) in &seeds {
             attempt(*body, seed, || format!("{file}, as it is"));
             for end in (0..seed.len()).step_by(seed.len() / PREFIXES + 1) {
@@ -84,11 +83,6 @@ fn replay(krate: &str, targets: &[Target]) {
             attempt(*body, &data, || format!("{file}, mutation {number}"));
         }
     }
-}
-
-/// A target is called by its crate and its body; a body may bear the crate's name already.
-fn target(krate: &str, name: &str) -> String {
-    if name.starts_with(&format!("{krate}_")) { name.to_owned() } else { format!("{krate}_{name}") }
 }
 
 /// Runs a body; if it panics, says on what.
