@@ -73,7 +73,13 @@ impl<'a> Frame<'a> {
             }
             while matches!(rest.first(), Some(b' ' | b'\t')) {
                 // Folded: the value goes on to the end of the next line.
-                take_line(&mut rest);
+                if take_line(&mut rest).is_none() {
+                    return Err(ParseError::new(
+                        bytes.len(),
+                        ErrorKind::Truncated,
+                        "the end of the header field",
+                    ));
+                }
                 line = field.get(..field.len() - rest.len()).unwrap_or(line);
             }
             frame.field(line);
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn no_start_line() {
-        for text in [&b""[..], b"\r\n\r\n", b"INVITE", b"\x00\x01 \r\n", b" x\r\n"] {
+        for text in [&b""[..], b"\r\n\r\n", b"INVITE", b"\x00\x01 \r\n", b" x\r\n", b"A b\r\nTo:\r\n x"] {
             assert!(Frame::parse(text).is_err());
         }
     }

@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn quotes_end_where_they_end() {
-        assert_eq!(quoted(r#""a\"b" x"#).map(|(rest, q)| (rest, q)).ok(), Some((" x", r#""a\"b""#)));
+        assert_eq!(quoted(r#""a\"b" x"#).ok(), Some((" x", r#""a\"b""#)));
         assert!(quoted(r#""open"#).is_err());
         assert!(quoted(r#""open\""#).is_err());
         assert!(quoted(r#""\"#).is_err());

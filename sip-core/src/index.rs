@@ -97,6 +97,10 @@ impl Index {
         let mut at = eol + 1;
         let head_end = start.saturating_add(limits.head);
         let body_at = loop {
+            if at > head_end {
+                note(at, ErrorKind::TooLarge, "a shorter header section");
+                break bytes.len();
+            }
             match (bytes.get(at), bytes.get(at + 1)) {
                 (Some(b'\r'), Some(b'\n')) => break at + 2,
                 (Some(b'\n'), _) => {
@@ -108,10 +112,6 @@ impl Index {
                     break bytes.len();
                 }
                 _ => {}
-            }
-            if at > head_end {
-                note(at, ErrorKind::TooLarge, "a shorter header section");
-                break bytes.len();
             }
             // A field goes on over the lines that start with white space (RFC 3261 §7.3.1).
             let mut end = at;

@@ -39,6 +39,8 @@
 mod builder;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grammar;
 pub mod header;
 mod headers;

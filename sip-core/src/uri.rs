@@ -344,11 +344,9 @@ impl<'a> SipParts<'a> {
             }
             rest = after.strip_prefix('@').unwrap_or(after);
         }
-        let before = rest;
         let (after, (host, port)) = host_port(rest)
             .map_err(|(left, what)| ParseError::new(text.len() - left, ErrorKind::Syntax, what))?;
         rest = after;
-        debug_assert!(before.len() >= rest.len());
         let (params, headers) =
             grammar::cut(rest, memchr::memchr(b'?', rest.as_bytes()).unwrap_or(rest.len()));
         if let Some(list) = params.strip_prefix(';') {
@@ -381,8 +379,11 @@ impl<'a> SipParts<'a> {
     }
 }
 
+/// A host and the port behind it, if there is one.
+pub(crate) type HostPort = (Host, Option<u16>);
+
 /// `host [ ":" port ]` at the start of `text`; an error is how much text was left, and what was expected.
-pub(crate) fn host_port(text: &str) -> Result<(&str, (Host, Option<u16>)), (usize, &'static str)> {
+pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static str)> {
     let (host, rest) = if let Some(inner) = text.strip_prefix('[') {
         let Some(close) = memchr::memchr(b']', inner.as_bytes()) else {
             return Err((inner.len(), "']' after an IPv6 address"));
