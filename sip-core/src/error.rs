@@ -104,6 +104,9 @@ pub enum UsageError {
         /// When it would be right.
         needs: &'static str,
     },
+    /// The header is one that the endpoint writes itself.
+    #[error("the endpoint writes that header itself")]
+    Reserved,
     /// A table is full.
     #[error("too many {0}")]
     Limit(&'static str),

@@ -55,7 +55,18 @@ mod stream;
 mod uri;
 mod validate;
 
+// Machines: one protocol state machine a file; time and entropy are inputs.
+pub mod auth;
+pub mod dialog;
+pub mod transaction;
+mod usage;
+
+// Endpoint: the aggregate that a driver holds.
+pub mod endpoint;
+
 pub use builder::{RequestBuilder, ResponseBuilder};
+pub use dialog::{Dialog, Routed};
+pub use endpoint::Endpoint;
 pub use error::{ErrorKind, ParseError, UsageError};
 pub use frame::Frame;
 pub use headers::{HeaderField, Headers, unfold};

@@ -1,0 +1,332 @@
+//! Calls that peers make, and other requests of theirs: what our user answers, and how the call
+//! gets its ACK (RFC 3261 §13.3, §14.2, §15.1.2).
+
+use super::{
+    Body, Call, Cause, Endpoint, Event, Output, Owner, ServerRequest,
+    command::{Known, check_headers, not_now},
+    envelope::Envelope,
+    receive::Source,
+};
+use crate::{
+    Method, Request, StatusCode, UsageError,
+    header::HeaderName,
+    usage::{Answer, Phase},
+};
+use bytes::Bytes;
+use std::time::Instant;
+
+impl Endpoint {
+    /// Sends a provisional response to the peer's INVITE.
+    ///
+    /// # Errors
+    /// If the call does not wait for an answer, or `status` is final.
+    pub fn provisional(
+        &mut self,
+        now: Instant,
+        call: Call,
+        status: StatusCode,
+        body: Option<Body>,
+    ) -> Result<(), UsageError> {
+        if status.is_final() {
+            return Err(not_now("provisional", "a status below 200"));
+        }
+        let id = self.ringing(call, "provisional")?;
+        self.respond_in(now, id, status, None, &[], body).map(drop)
+    }
+
+    /// Accepts the peer's INVITE with 200, which is repeated until the ACK comes:
+    /// [`Event::Confirmed`], or [`Event::Failed`] with [`Cause::NoAck`].
+    ///
+    /// # Errors
+    /// If the call does not wait for an answer.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        call: Call,
+        headers: Vec<(String, String)>,
+        body: Option<Body>,
+    ) -> Result<(), UsageError> {
+        check_headers(&headers)?;
+        let id = self.ringing(call, "accept")?;
+        self.answer(now, call, id, StatusCode::OK, &headers, body)?;
+        if let Some(usage) = self.calls.get_mut(&call) {
+            usage.phase = Phase::Accepted;
+            if let Some(dialog) = &mut usage.dialog {
+                dialog.set_confirmed();
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses the peer's INVITE; the call is over.
+    ///
+    /// # Errors
+    /// If the call does not wait for an answer, or `status` is below 300.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        call: Call,
+        status: StatusCode,
+        reason: Option<&str>,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), UsageError> {
+        if status.code() < 300 {
+            return Err(not_now("reject", "a status of 300 or more"));
+        }
+        check_headers(&headers)?;
+        let id = self.ringing(call, "reject")?;
+        self.respond_in(now, id, status, reason, &headers, None)?;
+        self.end_call(now, call, false, None, format!("refused with {status}"));
+        Ok(())
+    }
+
+    /// Responds to a request that was handed up: a re-INVITE or UPDATE, or another one.
+    ///
+    /// # Errors
+    /// If it does not wait for a response any more.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        id: ServerRequest,
+        status: StatusCode,
+        headers: Vec<(String, String)>,
+        body: Option<Body>,
+    ) -> Result<(), UsageError> {
+        check_headers(&headers)?;
+        let server = self.servers.get(&id).known()?;
+        let (call, request) = (server.call, server.request.as_ref().known()?);
+        let Some(call) = call.filter(|call| self.calls.contains_key(call)) else {
+            return self.respond_in(now, id, status, None, &headers, body).map(drop);
+        };
+        let refreshes = matches!(*request.method(), Method::Invite | Method::Update) && status.is_success();
+        let invite = *request.method() == Method::Invite;
+        let target = if refreshes { Some(request.headers().clone()) } else { None };
+        if invite && status.is_success() {
+            self.answer(now, call, id, status, &headers, body)?;
+        } else {
+            self.respond_in(now, id, status, None, &headers, body)?;
+        }
+        if let (Some(usage), true) = (self.calls.get_mut(&call), status.is_final()) {
+            if usage.offer == Some(id) {
+                usage.offer = None;
+            }
+            usage.requests.retain(|r| *r != id);
+            if let (Some(target), Some(dialog)) = (target, &mut usage.dialog) {
+                // RFC 3261 §12.2.2.
+                dialog.refresh(&target);
+            }
+        }
+        Ok(())
+    }
+
+    /// The INVITE of a call that rings.
+    fn ringing(&self, call: Call, command: &'static str) -> Result<ServerRequest, UsageError> {
+        let usage = self.calls.get(&call).known()?;
+        match (&usage.phase, usage.offer) {
+            (Phase::Ringing, Some(id)) => Ok(id),
+            _ => Err(not_now(command, "a call of a peer that is not answered")),
+        }
+    }
+
+    /// Sends a 2xx to INVITE and repeats it until its ACK (RFC 3261 §13.3.1.4).
+    fn answer(
+        &mut self,
+        now: Instant,
+        call: Call,
+        id: ServerRequest,
+        status: StatusCode,
+        headers: &[(String, String)],
+        body: Option<Body>,
+    ) -> Result<(), UsageError> {
+        let request = self.servers.get(&id).and_then(|s| s.request.as_ref()).known()?;
+        let cseq = request.cseq().map_err(UsageError::Invalid)?.number;
+        let Some(data) = self.respond_in(now, id, status, None, headers, body)? else {
+            return Err(UsageError::Gone);
+        };
+        let timers = self.config.timers;
+        let usage = self.calls.get_mut(&call).known()?;
+        usage.offer = None;
+        usage.answer = Some(Answer {
+            server: id,
+            cseq,
+            data,
+            interval: timers.t1,
+            again: now + timers.t1,
+            give_up: now + timers.patience(),
+        });
+        self.arm_call(call);
+        Ok(())
+    }
+
+    pub(crate) fn arm_call(&mut self, call: Call) {
+        let deadline = self.calls.get(&call).and_then(crate::usage::InviteUsage::deadline);
+        self.timers.set(Owner::Call(call), deadline);
+    }
+
+    pub(crate) fn call_timeout(&mut self, now: Instant, call: Call) {
+        let timers = self.config.timers;
+        let Some(usage) = self.calls.get_mut(&call) else { return };
+        let Some(answer) = &mut usage.answer else { return };
+        if answer.give_up <= now {
+            usage.answer = None;
+            self.never_acknowledged(now, call);
+            return;
+        }
+        if answer.again <= now {
+            answer.interval = timers.next_interval(answer.interval);
+            answer.again = now + answer.interval;
+            let (id, data): (ServerRequest, Bytes) = (answer.server, answer.data.clone());
+            if let Some(way) = self.servers.get(&id).map(|s| s.way) {
+                self.send_back(now, way, data);
+            }
+        }
+        self.arm_call(call);
+    }
+
+    /// Our 2xx got no ACK: the call is ended (RFC 3261 §13.3.1.4).
+    fn never_acknowledged(&mut self, now: Instant, call: Call) {
+        self.bye_unowned(now, call);
+        let Some(usage) = self.calls.get(&call) else { return };
+        let (initial, unwanted) = (matches!(usage.phase, Phase::Accepted), usage.hang_up.is_some());
+        if !initial || unwanted {
+            self.end_call(now, call, false, None, "our 2xx was never acknowledged".to_owned());
+            return;
+        }
+        self.forget_call(now, call);
+        let reason = "our 2xx was never acknowledged".to_owned();
+        let event = Event::Failed { call, cause: Cause::NoAck, status: None, reason, response: None };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// An ACK of a 2xx (RFC 3261 §13.3.1.4).
+    pub(crate) fn acknowledged(&mut self, now: Instant, request: Request, envelope: &Envelope) {
+        let call = self.call_of(envelope);
+        let usage = call.and_then(|call| Some((call, self.calls.get_mut(&call)?)));
+        let Some((call, usage)) =
+            usage.filter(|(_, u)| u.answer.as_ref().is_some_and(|a| a.cseq == envelope.cseq.number))
+        else {
+            self.stats.strays += 1;
+            return;
+        };
+        usage.answer = None;
+        if matches!(usage.phase, Phase::Accepted) {
+            usage.phase = Phase::Confirmed;
+        }
+        let hang_up = usage.hang_up.take();
+        self.arm_call(call);
+        self.outputs.push_back(Output::Event(Event::Confirmed { call, ack: request }));
+        if let Some(headers) = hang_up {
+            // The headers were good when they were given.
+            let _ = self.bye(now, call, headers);
+        }
+    }
+
+    /// A CANCEL took the peer's INVITE or re-INVITE back; 487 was sent.
+    pub(crate) fn invite_cancelled(&mut self, now: Instant, call: Call, id: ServerRequest, request: Request) {
+        let Some(usage) = self.calls.get_mut(&call) else { return };
+        if usage.offer == Some(id) {
+            usage.offer = None;
+        }
+        if matches!(usage.phase, Phase::Ringing) {
+            self.forget_call(now, call);
+            self.outputs.push_back(Output::Event(Event::Cancelled { call, request }));
+        } else {
+            self.outputs.push_back(Output::Event(Event::ReinviteCancelled { call, id }));
+        }
+    }
+
+    /// A request that nobody answered in time: its call need not wait for that.
+    pub(crate) fn forget_request(&mut self, id: ServerRequest) {
+        let call = self.servers.get(&id).and_then(|s| s.call);
+        if let Some(usage) = call.and_then(|call| self.calls.get_mut(&call)) {
+            usage.requests.retain(|r| *r != id);
+            if usage.offer == Some(id) {
+                usage.offer = None;
+            }
+        }
+    }
+
+    /// A request within a call (RFC 3261 §12.2.2).
+    pub(crate) fn in_call(
+        &mut self,
+        now: Instant,
+        call: Call,
+        request: Request,
+        envelope: Envelope,
+        source: Source,
+    ) {
+        let method = request.method().clone();
+        let Some(usage) = self.calls.get_mut(&call) else { return };
+        let tag = envelope.from_tag.as_deref();
+        let in_order = usage.dialog_mut(tag).is_some_and(|d| d.receive(envelope.cseq.number));
+        if !in_order {
+            self.refuse(now, &request, &source, StatusCode::SERVER_INTERNAL_ERROR, |e, b| {
+                e.signed(b.reason("CSeq Out of Order"))
+            });
+            return;
+        }
+        // Whether both change the session at once (RFC 3261 §14.2, RFC 3311 §5.2).
+        let offers = matches!(method, Method::Invite | Method::Update);
+        let confirmed = matches!(usage.phase, Phase::Confirmed);
+        let ours = usage.reinvite.is_some() || usage.to_ack.is_some();
+        let theirs = usage.offer.is_some() || usage.answer.is_some();
+        match method {
+            Method::Options => {
+                self.options(now, &request, &source);
+                return;
+            }
+            Method::Invite if matches!(usage.phase, Phase::Ending) => {
+                self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |e, b| e.signed(b));
+                return;
+            }
+            _ if offers && theirs => {
+                let wait = (self.random_u64() % 11).to_string();
+                self.refuse(now, &request, &source, StatusCode::SERVER_INTERNAL_ERROR, |e, b| {
+                    e.signed(super::server::with_list(b, "Retry-After", [wait.as_str()].into_iter()))
+                });
+                return;
+            }
+            _ if offers && (ours || (method == Method::Invite && !confirmed)) => {
+                self.refuse(now, &request, &source, StatusCode::REQUEST_PENDING, |e, b| e.signed(b));
+                return;
+            }
+            _ => {}
+        }
+        let tag: Box<str> = envelope.to_tag.clone().unwrap_or_default();
+        let Some(id) = self.start_server(now, &request, &envelope, &source, tag, Some(call)) else {
+            self.overloaded(now, &request, &source);
+            return;
+        };
+        match method {
+            Method::Bye => self.bye_received(now, call, id, request),
+            _ if offers => {
+                if let Some(usage) = self.calls.get_mut(&call) {
+                    usage.offer = Some(id);
+                }
+                self.outputs.push_back(Output::Event(Event::Reinvite { call, id, request }));
+            }
+            _ => {
+                if let Some(usage) = self.calls.get_mut(&call) {
+                    usage.requests.push(id);
+                }
+                self.outputs.push_back(Output::Event(Event::Request { call: Some(call), id, request }));
+            }
+        }
+    }
+
+    /// The peer hangs up (RFC 3261 §15.1.2).
+    fn bye_received(&mut self, now: Instant, call: Call, id: ServerRequest, request: Request) {
+        // Nothing of the caller's is in it.
+        let _ = self.respond_in(now, id, StatusCode::OK, None, &[], None);
+        let Some(usage) = self.calls.get(&call) else { return };
+        match &usage.phase {
+            // Both hang up at once: the answer to ours ends the call.
+            Phase::Ending => return,
+            // A callee that ends its early dialog; others may still answer.
+            Phase::Calling { .. } => return,
+            Phase::Ringing | Phase::Accepted | Phase::Confirmed => {}
+        }
+        let reason = request.headers().text(HeaderName::REASON).unwrap_or("the peer hung up").to_owned();
+        self.end_call(now, call, true, Some(request), crate::unfold(&reason).into_owned());
+    }
+}

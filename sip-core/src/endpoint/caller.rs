@@ -1,0 +1,365 @@
+//! Calls that we make: INVITE, CANCEL, ACK and what answers them (RFC 3261 §13.2, §9.1).
+
+use super::{
+    Body, Call, Cause, Endpoint, Event, OutgoingCall, Output,
+    client::{ClientKey, User},
+    command::{Known, check_headers, not_now},
+    send::{OwnContact, Template},
+};
+use crate::{
+    Dialog, Host, Method, Request, RequestBuilder, Response, Routed, StatusCode, Uri, UsageError,
+    auth::{Authenticator, Trust},
+    header::{CSeq, CallId, Contact, From, MaxForwards, Route, To},
+    usage::{Cancel, InviteUsage, Phase, ToAck},
+};
+use std::time::Instant;
+
+impl Endpoint {
+    /// Calls. What becomes of it comes as events of the call that is returned.
+    ///
+    /// # Errors
+    /// If the call cannot be put into an INVITE, or there are too many.
+    pub fn invite(&mut self, now: Instant, call: OutgoingCall) -> Result<Call, UsageError> {
+        if self.calls.len() >= self.config.max_calls {
+            return Err(UsageError::Limit("calls"));
+        }
+        self.check_clients()?;
+        check_headers(&call.headers)?;
+        let OutgoingCall { target, from, to, contact, route, headers, body, credentials, transport } = call;
+        let tag = self.random_u64();
+        let call_id = self.random_call_id();
+        let trust = Trust { server: same_domain(&from.uri, &target), proxies: !route.is_empty() };
+        let auth = credentials.map(|c| Authenticator::new(c, domain(&from.uri), trust));
+        let own_contact = match contact {
+            Some(_) => OwnContact::Given,
+            None => OwnContact::Derived(from.uri.user().map(Into::into)),
+        };
+        let to = without_tag(to);
+        let from = from.with_tag(&format!("{tag:016x}"))?;
+        let routed = Routed::new(&target, &route).map(|uri, routes| {
+            let mut builder = Request::builder(Method::Invite, uri).header(MaxForwards(70));
+            for route in routes {
+                builder = builder.header(Route(route));
+            }
+            let builder = builder.header(From(from)).header(To(to)).header(CallId(call_id));
+            builder.header(CSeq::new(1, Method::Invite)).maybe(contact.map(Contact::from))
+        });
+        let next_hop = routed.next_hop;
+        let request = self.complete(routed.value, &headers, body)?;
+        let template = Template { request, next_hop, transport, flow: None, contact: own_contact.clone() };
+        self.next_id += 1;
+        let call = Call(self.next_id);
+        let client = ClientKey { branch: 0, cancel: false };
+        self.calls.insert(call, InviteUsage::outgoing(tag, client, own_contact, transport, auth));
+        self.tags.insert(tag, call);
+        let client = self.start_client(now, template, User::Invite(call));
+        self.rebind(User::Invite(call), client);
+        Ok(call)
+    }
+
+    /// Gives an INVITE or re-INVITE of ours up. Before a provisional response came, the CANCEL waits
+    /// for it (RFC 3261 §9.1); what comes then is an event as usual: most often 487.
+    ///
+    /// # Errors
+    /// If no INVITE of the call waits for an answer.
+    pub fn cancel(&mut self, now: Instant, call: Call) -> Result<(), UsageError> {
+        let usage = self.calls.get_mut(&call).known()?;
+        let (key, cancel) = match (&mut usage.phase, &mut usage.reinvite) {
+            (Phase::Calling { client, cancel, .. }, _) => (*client, cancel),
+            (_, Some((client, cancel))) => (*client, cancel),
+            _ => return Err(not_now("cancel", "an INVITE without a final response")),
+        };
+        if *cancel == Cancel::Sent {
+            return Ok(());
+        }
+        let client = self.clients.get(&key);
+        if client.is_none_or(|c| c.path.is_none()) {
+            // It never left.
+            self.client_failed(now, key, Cause::Cancelled, "cancelled before it was sent");
+        } else if client.is_some_and(|c| c.is_proceeding()) {
+            *cancel = Cancel::Sent;
+            self.send_cancel(now, key);
+        } else {
+            *cancel = Cancel::Wanted;
+        }
+        Ok(())
+    }
+
+    /// Acknowledges the 2xx of [`Event::Answered`] or [`Event::ReinviteAnswered`]; `body` is the
+    /// answer if the 2xx carried the offer. Repeats of the 2xx are acknowledged without asking.
+    ///
+    /// # Errors
+    /// If nothing is to be acknowledged.
+    pub fn ack(&mut self, now: Instant, call: Call, body: Option<Body>) -> Result<(), UsageError> {
+        let usage = self.calls.get_mut(&call).known()?;
+        let missing = not_now("ack", "a 2xx that is not acknowledged");
+        let to_ack = usage.to_ack.take().ok_or(missing)?;
+        let dialog = usage.dialog.as_ref().known()?;
+        let (routed, tag) = (dialog.ack(to_ack.cseq), dialog.remote_tag().unwrap_or("").to_owned());
+        let (transport, flow) = (usage.transport, usage.flow);
+        self.send_ack(now, to_ack.client, &tag, routed, body, |template| {
+            (template.transport, template.flow) = (transport, flow);
+        });
+        Ok(())
+    }
+
+    fn send_ack(
+        &mut self,
+        now: Instant,
+        invite: ClientKey,
+        tag: &str,
+        routed: Routed<RequestBuilder>,
+        body: Option<Body>,
+        adjust: impl FnOnce(&mut Template),
+    ) {
+        let Routed { next_hop, value: mut builder } = routed;
+        // RFC 3261 §13.2.2.4: with the credentials of the INVITE.
+        if let Some(sent) = self.sent_request(invite) {
+            let names =
+                [crate::header::HeaderName::AUTHORIZATION, crate::header::HeaderName::PROXY_AUTHORIZATION];
+            builder.headers_mut().copy_from(sent.headers(), &names);
+        }
+        if let Some(body) = body {
+            builder = builder.body(&body.content_type, body.content);
+        }
+        let request = builder.build();
+        let mut template =
+            Template { request, next_hop, transport: None, flow: None, contact: OwnContact::Given };
+        adjust(&mut template);
+        let ack = self.start_client(now, template, User::Nobody);
+        if let Some(client) = self.clients.get_mut(&invite) {
+            match client.acks.iter_mut().find(|(t, _)| **t == *tag) {
+                Some((_, known)) => *known = Some(ack),
+                None => client.acks.push((tag.into(), Some(ack))),
+            }
+        }
+    }
+
+    pub(crate) fn invite_provisional(
+        &mut self,
+        now: Instant,
+        call: Call,
+        key: ClientKey,
+        response: Response,
+    ) {
+        let max_forks = self.config.max_forks;
+        let sent = match response.to().is_ok_and(|to| to.tag().is_some()) {
+            true => self.sent_request(key),
+            false => None,
+        };
+        let Some(usage) = self.calls.get_mut(&call) else { return };
+        let Phase::Calling { early, cancel, .. } = &mut usage.phase else { return };
+        if let Some(sent) = sent
+            && let Ok(dialog) = Dialog::client(&sent, &response)
+        {
+            let full = early.len() >= max_forks;
+            match early.iter_mut().find(|d| d.remote_tag() == dialog.remote_tag()) {
+                Some(known) => known.refresh(response.headers()),
+                None if !full => early.push(dialog),
+                None => {}
+            }
+        }
+        let wanted = *cancel == Cancel::Wanted;
+        if wanted {
+            *cancel = Cancel::Sent;
+        }
+        if response.status() != StatusCode::TRYING {
+            self.outputs.push_back(Output::Event(Event::Provisional { call, response }));
+        }
+        if wanted {
+            self.send_cancel(now, key);
+        }
+    }
+
+    pub(crate) fn invite_answered(&mut self, now: Instant, call: Call, key: ClientKey, response: Response) {
+        let Some(tag) = self.new_2xx(now, key, &response) else { return };
+        let Some(sent) = self.sent_request(key) else { return };
+        let (Ok(mut dialog), Ok(cseq)) = (Dialog::client(&sent, &response), sent.cseq()) else { return };
+        let usage = self.calls.get_mut(&call);
+        let Some((usage, cancel)) = usage.and_then(|u| match &mut u.phase {
+            Phase::Calling { cancel, .. } => {
+                let cancel = *cancel;
+                Some((u, cancel))
+            }
+            _ => None,
+        }) else {
+            // Another branch of a fork (RFC 3261 §13.2.2.4).
+            self.end_fork(now, key, &tag, dialog, cseq.number);
+            self.outputs.push_back(Output::Event(Event::ForkEnded { call, response }));
+            return;
+        };
+        dialog.confirm(&response);
+        if cancel != Cancel::No {
+            // The 2xx crossed the CANCEL: the call is not wanted any more.
+            self.end_fork(now, key, &tag, dialog, cseq.number);
+            self.end_call(now, call, false, None, "answered after it was cancelled".to_owned());
+            return;
+        }
+        usage.dialog = Some(dialog);
+        usage.phase = Phase::Confirmed;
+        usage.to_ack = Some(ToAck { client: key, cseq: cseq.number });
+        if let Some(auth) = &mut usage.auth {
+            auth.succeeded();
+        }
+        self.outputs.push_back(Output::Event(Event::Answered { call, response }));
+    }
+
+    /// The tag of a 2xx that was not seen before; one that was is acknowledged again.
+    pub(crate) fn new_2xx(&mut self, now: Instant, key: ClientKey, response: &Response) -> Option<Box<str>> {
+        let tag: Box<str> = response.to().ok()?.tag().unwrap_or("").into();
+        let max_forks = self.config.max_forks;
+        let client = self.clients.get_mut(&key)?;
+        match client.acks.iter().find(|(t, _)| *t == tag) {
+            Some((_, ack)) => {
+                let ack = *ack;
+                self.stats.retransmissions += 1;
+                if let Some(ack) = ack {
+                    self.repeat_ack(now, ack);
+                }
+                None
+            }
+            None if client.acks.len() < max_forks => {
+                client.acks.push((tag.clone(), None));
+                Some(tag)
+            }
+            None => None,
+        }
+    }
+
+    /// Acknowledges and ends a dialog that nobody wants.
+    fn end_fork(&mut self, now: Instant, key: ClientKey, tag: &str, mut dialog: Dialog, cseq: u32) {
+        self.send_ack(now, key, tag, dialog.ack(cseq), None, |_| {});
+        let routed = dialog.request(Method::Bye);
+        self.send_unowned(now, routed, None, None);
+    }
+
+    /// Sends a request that nobody waits for.
+    pub(crate) fn send_unowned(
+        &mut self,
+        now: Instant,
+        routed: Routed<RequestBuilder>,
+        transport: Option<super::Transport>,
+        flow: Option<super::FlowId>,
+    ) {
+        let next_hop = routed.next_hop;
+        // There is nothing of the caller's in it that could be refused.
+        let Ok(request) = self.complete(routed.value, &[], None) else { return };
+        let template = Template { request, next_hop, transport, flow, contact: OwnContact::Given };
+        self.start_client(now, template, User::Nobody);
+    }
+
+    pub(crate) fn invite_refused(
+        &mut self,
+        now: Instant,
+        call: Call,
+        template: Option<Box<Template>>,
+        response: Response,
+    ) {
+        let cnonce = self.random_token();
+        let Some(usage) = self.calls.get_mut(&call) else { return };
+        let Phase::Calling { early, cancel, .. } = &mut usage.phase else { return };
+        if *cancel == Cancel::No
+            && let (Some(auth), Some(mut template)) = (&mut usage.auth, template)
+            && auth.challenged(&response)
+            && let Ok(cseq) = template.request.cseq()
+            && authorize(&mut template.request, auth, cseq.number.saturating_add(1), &cnonce)
+        {
+            early.clear();
+            let client = self.start_client(now, *template, User::Invite(call));
+            self.rebind(User::Invite(call), client);
+            return;
+        }
+        let (status, reason) = (Some(response.status()), response.reason().to_owned());
+        let cause = Cause::Refused;
+        self.forget_call(now, call);
+        let event = Event::Failed { call, cause, status, reason, response: Some(response) };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn invite_failed(&mut self, now: Instant, call: Call, cause: Cause, reason: String) {
+        let Some(usage) = self.calls.get(&call) else { return };
+        let Phase::Calling { cancel, .. } = &usage.phase else { return };
+        let cause = if *cancel == Cancel::No { cause } else { Cause::Cancelled };
+        self.forget_call(now, call);
+        let event = Event::Failed { call, cause, status: None, reason, response: None };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// A request has another transaction now.
+    pub(crate) fn rebind(&mut self, user: User, key: ClientKey) {
+        match user {
+            User::Invite(call) => {
+                if let Some(InviteUsage { phase: Phase::Calling { client, .. }, .. }) =
+                    self.calls.get_mut(&call)
+                {
+                    *client = key;
+                }
+            }
+            User::Reinvite(call) => {
+                if let Some((client, _)) = self.calls.get_mut(&call).and_then(|u| u.reinvite.as_mut()) {
+                    *client = key;
+                }
+            }
+            User::Bye(_) | User::InCall(..) | User::Request(_) | User::Nobody => {}
+        }
+    }
+
+    /// Adds what all requests carry, and what the caller wants in this one.
+    pub(crate) fn complete(
+        &self,
+        mut builder: RequestBuilder,
+        headers: &[(String, String)],
+        body: Option<Body>,
+    ) -> Result<Request, UsageError> {
+        let list = |values: &mut dyn Iterator<Item = &str>| super::server::join(values);
+        let config = &self.config;
+        let mut add = |name: &str, text: String| match text.is_empty() {
+            true => Ok(()),
+            false => builder.headers_mut().push_raw(name, &text),
+        };
+        add("Allow", list(&mut config.allow.iter().map(Method::as_str)))?;
+        add("Supported", list(&mut config.supported.iter().map(String::as_str)))?;
+        add("User-Agent", config.user_agent.clone())?;
+        for (name, value) in headers {
+            builder = builder.raw(name, value)?;
+        }
+        if let Some(body) = body {
+            builder = builder.body(&body.content_type, body.content);
+        }
+        Ok(builder.build())
+    }
+
+    pub(crate) fn check_clients(&self) -> Result<(), UsageError> {
+        match self.clients.len() >= self.config.max_client_transactions {
+            true => Err(UsageError::Limit("client transactions")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Gives a request its next number and the answers to challenges (RFC 3261 §22.2).
+pub(crate) fn authorize(request: &mut Request, auth: &mut Authenticator, cseq: u32, cnonce: &str) -> bool {
+    let (method, uri, body) =
+        (request.method().clone(), request.uri_text().to_owned(), request.body().clone());
+    let headers = request.headers_mut();
+    headers.replace(CSeq::new(cseq, method.clone()));
+    headers.remove("Authorization");
+    headers.remove("Proxy-Authorization");
+    let values: Vec<_> = auth.authorize(&method, &uri, &body, cnonce).collect();
+    values.iter().all(|(name, value)| headers.push_raw(name, value).is_ok())
+}
+
+pub(crate) fn domain(uri: &Uri) -> String {
+    uri.host().to_string()
+}
+
+/// Whether a request to `target` goes to the domain of the account itself.
+pub(crate) fn same_domain(account: &Uri, target: &Uri) -> bool {
+    // Peers that are called by address are no registrars of ours.
+    matches!(account.host(), Host::Name(_)) && account.host().same(target.host())
+}
+
+pub(crate) fn without_tag(mut addr: crate::NameAddr) -> crate::NameAddr {
+    addr.params.remove("tag");
+    addr
+}

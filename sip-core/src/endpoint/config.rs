@@ -1,0 +1,102 @@
+//! What an endpoint is set up with.
+
+use crate::{Limits, Method, transaction::Timers};
+use std::time::Duration;
+
+/// What an [`Endpoint`](super::Endpoint) is set up with; the default is a user agent for calls.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Goes into User-Agent and Server; empty: neither is sent.
+    pub user_agent: String,
+    /// Bounds of what is parsed.
+    pub limits: Limits,
+    /// The timers of RFC 3261 §17.
+    pub timers: Timers,
+    /// Methods that are served; others are answered 405 (known ones) or 501. Out of a dialog,
+    /// those that the endpoint does not serve itself come as [`Event::Request`](super::Event::Request).
+    pub allow: Vec<Method>,
+    /// Content types in Accept of answers to OPTIONS.
+    pub accept: Vec<String>,
+    /// Option tags in Supported; a Require of another one is answered 420.
+    pub supported: Vec<String>,
+    /// Requests longer than this over UDP try TCP first (RFC 3261 §18.1.1), in bytes.
+    pub mtu: usize,
+    /// How long a connection may take to be established.
+    pub connect_timeout: Duration,
+    /// How long the TCP connection of a request too long for UDP may take before UDP is used.
+    pub fallback_timeout: Duration,
+    /// A connection that nobody uses for this long is closed.
+    pub idle_connection: Duration,
+    /// Calls at one time, both directions; an INVITE beyond is answered 503, an own one refused.
+    pub max_calls: usize,
+    /// Server transactions at one time; requests beyond are answered 503 without one.
+    pub max_server_transactions: usize,
+    /// Client transactions at one time; commands beyond are refused.
+    pub max_client_transactions: usize,
+    /// Connections at one time; further ones of peers are closed.
+    pub max_connections: usize,
+    /// Bytes that wait for one connection to be established.
+    pub max_unsent: usize,
+    /// Early dialogs of one outgoing call; forks beyond are not followed.
+    pub max_forks: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("sipsimple ", env!("CARGO_PKG_VERSION")).to_owned(),
+            limits: Limits::default(),
+            timers: Timers::default(),
+            allow: vec![
+                Method::Invite,
+                Method::Ack,
+                Method::Cancel,
+                Method::Bye,
+                Method::Options,
+                Method::Update,
+                Method::Info,
+            ],
+            accept: vec!["application/sdp".to_owned()],
+            supported: Vec::new(),
+            mtu: 1300,
+            connect_timeout: Duration::from_secs(10),
+            fallback_timeout: Duration::from_millis(1_500),
+            idle_connection: Duration::from_secs(900),
+            max_calls: 50_000,
+            max_server_transactions: 200_000,
+            max_client_transactions: 200_000,
+            max_connections: 10_000,
+            max_unsent: 1 << 20,
+            max_forks: 16,
+        }
+    }
+}
+
+/// How full the endpoint is, and what it refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Calls now.
+    pub calls: usize,
+    /// Client transactions now.
+    pub client_transactions: usize,
+    /// Server transactions now.
+    pub server_transactions: usize,
+    /// Connections now.
+    pub connections: usize,
+    /// Messages that were read.
+    pub messages: u64,
+    /// Bytes that were no message, or a malformed one, and got no answer.
+    pub dropped: u64,
+    /// Malformed messages that were answered.
+    pub malformed: u64,
+    /// Responses to no request of ours, and ACKs of no call.
+    pub strays: u64,
+    /// Retransmissions by peers that were recognised.
+    pub retransmissions: u64,
+    /// Requests refused because a table was full.
+    pub overloaded: u64,
+    /// Connections refused because there were too many.
+    pub connections_refused: u64,
+    /// Requests handed up that nobody answered in time.
+    pub unanswered: u64,
+}

@@ -1,0 +1,28 @@
+//! What of a message says where it belongs.
+
+use crate::{
+    ParseError, Request,
+    header::{CSeq, Via},
+};
+
+/// The parts of a request that identify it; there since it was validated.
+#[derive(Debug, Clone)]
+pub(crate) struct Envelope {
+    pub(crate) via: Via,
+    pub(crate) from_tag: Option<Box<str>>,
+    pub(crate) to_tag: Option<Box<str>>,
+    pub(crate) call_id: Box<str>,
+    pub(crate) cseq: CSeq,
+}
+
+impl Envelope {
+    pub(crate) fn read(request: &Request) -> Result<Self, ParseError> {
+        Ok(Self {
+            via: request.via()?,
+            from_tag: request.from()?.tag().map(Into::into),
+            to_tag: request.to()?.tag().map(Into::into),
+            call_id: request.call_id()?.0.into_boxed_str(),
+            cseq: request.cseq()?,
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! What an endpoint tells its user.
+
+use crate::{Request, Response, StatusCode};
+use std::time::Duration;
+
+/// A call: an INVITE and what comes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Call(pub(crate) u64);
+
+/// A request of ours, inside a call or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub(crate) u64);
+
+/// A request of a peer that waits for [`Endpoint::respond`](super::Endpoint::respond).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerRequest(pub(crate) u64);
+
+/// Why something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The peer refused it: there is a response.
+    Refused,
+    /// Nobody answered.
+    Timeout,
+    /// It could not be sent.
+    Transport,
+    /// The name of the next hop leads nowhere.
+    Resolution,
+    /// Our 2xx was never acknowledged.
+    NoAck,
+    /// It was cancelled before it left, or the peer does not answer after a CANCEL.
+    Cancelled,
+}
+
+/// What happened to a call or a request.
+///
+/// Every call ends with exactly one of `Cancelled`, `Failed` and `Ended`; every request with one
+/// final `Response` or `RequestFailed`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer calls. It has been checked; 100 is sent if nothing else is within 200 ms.
+    Incoming {
+        /// The new call.
+        call: Call,
+        /// The INVITE.
+        request: Request,
+    },
+    /// The caller gave up; 487 has been sent. Final.
+    Cancelled {
+        /// Which call.
+        call: Call,
+        /// The CANCEL: its Reason header (RFC 3326) may tell more.
+        request: Request,
+    },
+    /// Our 2xx to an INVITE or a re-INVITE was acknowledged.
+    Confirmed {
+        /// Which call.
+        call: Call,
+        /// The ACK, which carries the answer if the 2xx carried the offer.
+        ack: Request,
+    },
+    /// A provisional response but 100.
+    Provisional {
+        /// Which call.
+        call: Call,
+        /// The response.
+        response: Response,
+    },
+    /// The peer accepted our INVITE: [`Endpoint::ack`](super::Endpoint::ack) is due.
+    Answered {
+        /// Which call.
+        call: Call,
+        /// The 2xx.
+        response: Response,
+    },
+    /// The call did not come about. Final.
+    Failed {
+        /// Which call.
+        call: Call,
+        /// Why.
+        cause: Cause,
+        /// The status of the response; `None` for a local failure.
+        status: Option<StatusCode>,
+        /// The reason phrase, or the local reason.
+        reason: String,
+        /// The response, if there was one.
+        response: Option<Response>,
+    },
+    /// The peer wants to change the session, by a re-INVITE or UPDATE:
+    /// [`Endpoint::respond`](super::Endpoint::respond) is due.
+    Reinvite {
+        /// Which call.
+        call: Call,
+        /// What to respond to.
+        id: ServerRequest,
+        /// The request.
+        request: Request,
+    },
+    /// The peer took its re-INVITE back; 487 has been sent.
+    ReinviteCancelled {
+        /// Which call.
+        call: Call,
+        /// What need not be responded to any more.
+        id: ServerRequest,
+    },
+    /// A provisional response but 100 to our re-INVITE.
+    ReinviteProvisional {
+        /// Which call.
+        call: Call,
+        /// The response.
+        response: Response,
+    },
+    /// The peer accepted our re-INVITE: [`Endpoint::ack`](super::Endpoint::ack) is due.
+    ReinviteAnswered {
+        /// Which call.
+        call: Call,
+        /// The 2xx.
+        response: Response,
+    },
+    /// Our re-INVITE failed; the session is as it was before. After 481 and 408, and if nobody
+    /// answered, the end of the call follows.
+    ReinviteFailed {
+        /// Which call.
+        call: Call,
+        /// Why.
+        cause: Cause,
+        /// The status of the response; `None` for a local failure.
+        status: Option<StatusCode>,
+        /// The reason phrase, or the local reason.
+        reason: String,
+        /// The response, if there was one.
+        response: Option<Response>,
+        /// After 491: when to try again (RFC 3261 §14.1).
+        retry_after: Option<Duration>,
+    },
+    /// Another branch of a forked INVITE answered too; it has been acknowledged and ended
+    /// (RFC 3261 §13.2.2.4).
+    ForkEnded {
+        /// Which call.
+        call: Call,
+        /// The 2xx of that branch.
+        response: Response,
+    },
+    /// A peer's request that the endpoint does not answer itself:
+    /// [`Endpoint::respond`](super::Endpoint::respond) is due.
+    Request {
+        /// The call it belongs to, if to any.
+        call: Option<Call>,
+        /// What to respond to.
+        id: ServerRequest,
+        /// The request.
+        request: Request,
+    },
+    /// A response to a request of ours; a final one is the last.
+    Response {
+        /// Which request.
+        id: RequestId,
+        /// The response.
+        response: Response,
+    },
+    /// A request of ours got no response. Final.
+    RequestFailed {
+        /// Which request.
+        id: RequestId,
+        /// Why.
+        cause: Cause,
+        /// The local reason.
+        reason: String,
+    },
+    /// An established call is over. Final.
+    Ended {
+        /// Which call.
+        call: Call,
+        /// Whether the peer ended it.
+        by_remote: bool,
+        /// The peer's BYE, if there was one.
+        request: Option<Request>,
+        /// In words.
+        reason: String,
+    },
+}

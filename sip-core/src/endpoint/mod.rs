@@ -1,0 +1,234 @@
+//! The user agent, whole and without I/O: transactions, dialogs, calls and connections.
+//!
+//! Commands and [`Input`]s go in, each with the time; [`Endpoint::poll_output`] gives what is to
+//! be done, in order, and ends with when to come again.
+//!
+//! ```
+//! use sip_core::{NameAddr, endpoint::*};
+//! # #[expect(clippy::disallowed_methods)]
+//! let now = std::time::Instant::now();
+//! let mut endpoint = Endpoint::new(Config::default(), [7; 32]);
+//! let local = "192.0.2.1:5060".parse()?;
+//! endpoint.handle_input(now, Input::Bound { transport: Transport::Udp, local });
+//! let from = NameAddr::new("sip:alice@192.0.2.1".parse()?);
+//! let call = endpoint.invite(now, OutgoingCall::new("sip:bob@192.0.2.2".parse()?, from))?;
+//! let Output::Transmit { remote, data, .. } = endpoint.poll_output() else { unreachable!() };
+//! assert_eq!(remote, "192.0.2.2:5060".parse()?);
+//! assert!(data.starts_with(b"INVITE sip:bob@192.0.2.2 SIP/2.0\r\n"));
+//! let Output::Idle(Some(again)) = endpoint.poll_output() else { unreachable!() };
+//! assert_eq!(again - now, std::time::Duration::from_millis(500), "timer A");
+//! # let _ = call;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod callee;
+mod caller;
+mod client;
+mod command;
+mod config;
+mod envelope;
+mod event;
+mod flow;
+mod in_call;
+mod input;
+mod out_of_call;
+mod output;
+mod receive;
+mod send;
+mod server;
+mod timers;
+
+pub use command::{Body, OutgoingCall, OutgoingContact, OutgoingRequest};
+pub use config::{Config, Stats};
+pub use event::{Call, Cause, Event, RequestId, ServerRequest};
+pub use input::{FlowId, Input, QueryId, Resolution, Target, Transport};
+pub use output::Output;
+
+pub(crate) use client::ClientKey;
+pub(crate) use envelope::Envelope;
+pub(crate) use send::OwnContact;
+
+use crate::{
+    auth::Authenticator,
+    transaction::{MergeKey, ServerKey},
+    usage::InviteUsage,
+};
+use client::Client;
+use flow::Flows;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use server::Server;
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    net::SocketAddr,
+    time::Instant,
+};
+use timers::TimerQueue;
+
+/// A user agent, both client and server.
+pub struct Endpoint {
+    config: Config,
+    random: ChaCha20Rng,
+    /// What tags of answers without a transaction are made with.
+    tag_key: [u8; 32],
+    /// Sockets and listeners of ours.
+    bound: Vec<(Transport, SocketAddr)>,
+    flows: Flows,
+    clients: HashMap<ClientKey, Client>,
+    servers: HashMap<ServerRequest, Server>,
+    server_keys: HashMap<ServerKey, ServerRequest>,
+    merged: HashMap<MergeKey, ServerRequest>,
+    calls: HashMap<Call, InviteUsage>,
+    /// Calls by our tag.
+    tags: HashMap<u64, Call>,
+    /// Requests out of calls, and what answers challenges to them.
+    requests: HashMap<RequestId, Option<Authenticator>>,
+    queries: HashMap<QueryId, ClientKey>,
+    timers: TimerQueue<Owner>,
+    outputs: VecDeque<Output>,
+    next_id: u64,
+    stats: Stats,
+}
+
+/// Who a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Owner {
+    Client(ClientKey),
+    Server(ServerRequest),
+    Call(Call),
+    Flow(FlowId),
+}
+
+impl Endpoint {
+    /// A user agent; all its randomness comes from `seed`.
+    ///
+    /// # Panics
+    /// If a text of `config` cannot stand in a header.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let texts = config.accept.iter().chain(&config.supported).chain(Some(&config.user_agent));
+        assert!(
+            !texts.into_iter().any(|text| text.contains(['\r', '\n', '\0'])),
+            "a text of the configuration that is not one line"
+        );
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let mut tag_key = [0; 32];
+        random.fill_bytes(&mut tag_key);
+        Self {
+            config,
+            random,
+            tag_key,
+            bound: Vec::new(),
+            flows: Flows::default(),
+            clients: HashMap::new(),
+            servers: HashMap::new(),
+            server_keys: HashMap::new(),
+            merged: HashMap::new(),
+            calls: HashMap::new(),
+            tags: HashMap::new(),
+            requests: HashMap::new(),
+            queries: HashMap::new(),
+            timers: TimerQueue::new(),
+            outputs: VecDeque::new(),
+            next_id: 0,
+            stats: Stats::default(),
+        }
+    }
+
+    /// What the world did.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Bound { transport, local } => {
+                if !self.bound.contains(&(transport, local)) {
+                    self.bound.push((transport, local));
+                }
+            }
+            Input::Unbound { transport, local } => self.bound.retain(|b| *b != (transport, local)),
+            Input::Datagram { local, remote, data } => self.datagram(now, local, remote, data),
+            Input::Accepted { flow, transport, local, remote } => {
+                self.accepted(now, flow, transport, local, remote);
+            }
+            Input::Connected { flow, local, remote: _ } => self.connected(now, flow, local),
+            Input::ConnectFailed { flow, reason } => self.flow_lost(now, flow, &reason),
+            Input::Received { flow, data } => self.received(now, flow, data),
+            Input::Closed { flow } => self.flow_lost(now, flow, "the connection was closed"),
+            Input::Resolved { query, result } => self.resolved(now, query, result),
+        }
+    }
+
+    /// Something may be due; early, late and needless calls do no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(owner) = self.timers.pop(now) {
+            match owner {
+                Owner::Client(key) => self.client_timeout(now, key),
+                Owner::Server(id) => self.server_timeout(now, id),
+                Owner::Call(call) => self.call_timeout(now, call),
+                Owner::Flow(flow) => self.flow_timeout(now, flow),
+            }
+        }
+    }
+
+    /// The next thing to do; ends with [`Output::Idle`], again and again until the next input.
+    pub fn poll_output(&mut self) -> Output {
+        match self.outputs.pop_front() {
+            Some(output) => output,
+            None => {
+                if self.outputs.capacity() > 1024 {
+                    self.outputs.shrink_to(64);
+                }
+                Output::Idle(self.timers.next())
+            }
+        }
+    }
+
+    /// How full it is, and what it refused.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            calls: self.calls.len(),
+            client_transactions: self.clients.len(),
+            server_transactions: self.servers.len(),
+            connections: self.flows.len(),
+            ..self.stats
+        }
+    }
+
+    /// Whether no call and no request of ours is left: what a graceful stop waits for.
+    pub fn is_settled(&self) -> bool {
+        self.calls.is_empty() && !self.clients.values().any(Client::is_pending)
+    }
+
+    fn random_u64(&mut self) -> u64 {
+        self.random.next_u64()
+    }
+
+    fn random_token(&mut self) -> String {
+        format!("{:016x}", self.random_u64())
+    }
+
+    fn random_call_id(&mut self) -> String {
+        let (high, low) = (self.random_u64(), self.random_u64());
+        format!("{high:016x}{low:016x}")
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("bound", &self.bound)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A number that we wrote as 16 lower-case hexadecimal digits.
+fn number16(text: &str) -> Option<u64> {
+    let ours = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if ours { u64::from_str_radix(text, 16).ok() } else { None }
+}
+
+/// Gives memory of a table back that a burst needed.
+fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    if table.capacity() > 1024 && table.len() * 4 < table.capacity() {
+        table.shrink_to(table.len() * 2);
+    }
+}

@@ -1,0 +1,227 @@
+//! What comes in: what it is, whose it is, and what a user agent server answers before its user
+//! sees it (RFC 3261 §8.2, §9.2, §17.2.3).
+
+use super::{
+    Call, Endpoint, Event, FlowId, Output, Transport,
+    envelope::Envelope,
+    server::{ServerMachine, Way, with_list},
+};
+use crate::{
+    Dialog, Message, Method, Request, Response, Scheme, StatusCode, Uri,
+    header::HeaderName,
+    transaction::{MergeKey, ServerAction, ServerKey},
+    usage::InviteUsage,
+};
+use bytes::Bytes;
+use std::{net::SocketAddr, time::Instant};
+
+/// Where a message came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) transport: Transport,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) flow: Option<FlowId>,
+    /// How many bytes it had.
+    pub(crate) len: usize,
+}
+
+impl Endpoint {
+    pub(crate) fn datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: Bytes) {
+        // Keep-alives of NATs are CRLF or zeros.
+        if data.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            return;
+        }
+        let source = Source { transport: Transport::Udp, local, remote, flow: None, len: data.len() };
+        match Message::parse(data, &self.config.limits) {
+            Ok(message) => self.message(now, message, source),
+            Err(_) => self.stats.dropped += 1,
+        }
+    }
+
+    /// A message was read.
+    pub(crate) fn message(&mut self, now: Instant, message: Message, source: Source) {
+        self.stats.messages += 1;
+        let verdict = message.validate();
+        match message {
+            Message::Response(response) => match verdict {
+                Ok(()) => self.response(now, response),
+                Err(_) => self.stats.dropped += 1,
+            },
+            Message::Request(mut request) => {
+                request.stamp_via(source.remote);
+                match (verdict, Envelope::read(&request)) {
+                    (Ok(()), Ok(envelope)) => self.request_received(now, request, envelope, source),
+                    (Err(refusal), _) => match refusal.status {
+                        Some(status) => self.refuse_malformed(now, &request, source, status, refusal.reason),
+                        None => self.stats.dropped += 1,
+                    },
+                    (Ok(()), Err(_)) => self.stats.dropped += 1,
+                }
+            }
+        }
+    }
+
+    fn request_received(&mut self, now: Instant, request: Request, envelope: Envelope, source: Source) {
+        let key = ServerKey::of(&request, &envelope);
+        let known = self.server_keys.get(&key).copied();
+        match (request.method(), known) {
+            (Method::Ack, Some(id)) => {
+                let timers = self.config.timers;
+                let action = match self.servers.get_mut(&id).map(|s| &mut s.machine) {
+                    Some(ServerMachine::Invite(machine)) => machine.handle_ack(now, &timers),
+                    _ => ServerAction::None,
+                };
+                if action == ServerAction::PassUp {
+                    self.acknowledged(now, request, &envelope);
+                } else {
+                    self.settle_server(id);
+                }
+            }
+            (Method::Ack, None) => self.acknowledged(now, request, &envelope),
+            (_, Some(id)) => self.retransmitted(now, id),
+            (Method::Cancel, None) => self.cancelled(now, request, &envelope, source),
+            (_, None) => self.screen(now, request, envelope, source),
+        }
+    }
+
+    /// A CANCEL (RFC 3261 §9.2): it is answered itself, whatever becomes of what it cancels.
+    fn cancelled(&mut self, now: Instant, request: Request, envelope: &Envelope, source: Source) {
+        let key = ServerKey::cancelled(&request, envelope);
+        let Some(id) = self.server_keys.get(&key).copied() else {
+            self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |_, b| b);
+            return;
+        };
+        let tag = self.servers.get(&id).map(|s| s.tag.to_string()).unwrap_or_default();
+        // RFC 3261 §9.2: the tag is that of the responses to the INVITE.
+        if let Some(way) = Way::back(&request, &source) {
+            let reply = Response::reply_to(&request, StatusCode::OK).to_tag(&tag).build();
+            self.send_back(now, way, reply.to_bytes());
+        }
+        let Some(server) = self.servers.get(&id).filter(|s| s.machine.is_pending()) else { return };
+        let call = server.call;
+        // Nothing was sent for it by its user alone: it cannot be too late.
+        let _ = self.respond_in(now, id, StatusCode::REQUEST_TERMINATED, None, &[], None);
+        if let Some(call) = call {
+            self.invite_cancelled(now, call, id, request);
+        }
+    }
+
+    /// A request that is new: what RFC 3261 §8.2 checks, in its order.
+    fn screen(&mut self, now: Instant, request: Request, envelope: Envelope, source: Source) {
+        let method = request.method().clone();
+        if !self.config.allow.contains(&method) {
+            let status = match method {
+                Method::Other(_) => StatusCode::NOT_IMPLEMENTED,
+                _ => StatusCode::METHOD_NOT_ALLOWED,
+            };
+            self.refuse(now, &request, &source, status, |e, b| e.signed(e.allowed(b)));
+            return;
+        }
+        // RFC 3261 §8.2.2.1. The URI was read when the request was validated.
+        let understood = |u: Uri| matches!(u.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel);
+        if !request.uri().is_ok_and(understood) {
+            self.refuse(now, &request, &source, StatusCode::UNSUPPORTED_URI_SCHEME, |e, b| e.signed(b));
+            return;
+        }
+        // RFC 3261 §8.2.2.2: one request that took two paths.
+        if MergeKey::of(&envelope).is_some_and(|merge| self.merged.contains_key(&merge)) {
+            self.refuse(now, &request, &source, StatusCode::LOOP_DETECTED, |e, b| e.signed(b));
+            return;
+        }
+        let unsupported = self.unsupported(&request);
+        if !unsupported.is_empty() {
+            self.refuse(now, &request, &source, StatusCode::BAD_EXTENSION, |e, b| {
+                e.signed(with_list(b, "Unsupported", unsupported.iter().map(String::as_str)))
+            });
+            return;
+        }
+        if envelope.to_tag.is_some() {
+            match self.call_of(&envelope) {
+                Some(call) => self.in_call(now, call, request, envelope, source),
+                None => {
+                    self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |e, b| e.signed(b));
+                }
+            }
+            return;
+        }
+        match method {
+            Method::Invite => self.incoming(now, request, envelope, source),
+            Method::Options => self.options(now, &request, &source),
+            // These belong to a dialog, always.
+            Method::Bye | Method::Update | Method::Prack | Method::Info => {
+                self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |e, b| e.signed(b));
+            }
+            _ => {
+                let tag = self.stateless_tag(&request).into_boxed_str();
+                match self.start_server(now, &request, &envelope, &source, tag, None) {
+                    Some(id) => {
+                        self.outputs.push_back(Output::Event(Event::Request { call: None, id, request }));
+                    }
+                    None => self.overloaded(now, &request, &source),
+                }
+            }
+        }
+    }
+
+    /// What we can do (RFC 3261 §11.2).
+    pub(crate) fn options(&mut self, now: Instant, request: &Request, source: &Source) {
+        self.refuse(now, request, source, StatusCode::OK, |e, b| {
+            let b = with_list(e.capabilities(b), "Accept", e.config.accept.iter().map(String::as_str));
+            e.signed(b)
+        });
+    }
+
+    pub(crate) fn overloaded(&mut self, now: Instant, request: &Request, source: &Source) {
+        self.refuse(now, request, source, StatusCode::SERVICE_UNAVAILABLE, |_, b| {
+            with_list(b, "Retry-After", ["10"].into_iter())
+        });
+    }
+
+    /// Option tags of Require that we do not know (RFC 3261 §8.2.2.3).
+    fn unsupported(&self, request: &Request) -> Vec<String> {
+        let tags = request.headers().texts(HeaderName::REQUIRE).flat_map(|line| line.split(','));
+        tags.map(str::trim)
+            .filter(|tag| {
+                !tag.is_empty() && !self.config.supported.iter().any(|s| s.eq_ignore_ascii_case(tag))
+            })
+            .take(32)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The call whose dialog a request belongs to (RFC 3261 §12.2.2).
+    pub(crate) fn call_of(&self, envelope: &Envelope) -> Option<Call> {
+        let tag = super::number16(envelope.to_tag.as_deref()?)?;
+        let call = *self.tags.get(&tag)?;
+        let usage = self.calls.get(&call)?;
+        usage.owns(&envelope.call_id, envelope.from_tag.as_deref()).then_some(call)
+    }
+
+    /// A peer calls.
+    fn incoming(&mut self, now: Instant, request: Request, envelope: Envelope, source: Source) {
+        let tag = self.random_u64();
+        let tag_text = format!("{tag:016x}");
+        if self.calls.len() >= self.config.max_calls {
+            self.stats.overloaded += 1;
+            self.overloaded(now, &request, &source);
+            return;
+        }
+        let Ok(dialog) = Dialog::server(&request, &tag_text) else {
+            let reason = "Bad Record-Route";
+            self.refuse_malformed(now, &request, source, StatusCode::BAD_REQUEST, reason);
+            return;
+        };
+        self.next_id += 1;
+        let call = Call(self.next_id);
+        let started = self.start_server(now, &request, &envelope, &source, tag_text.into(), Some(call));
+        let Some(id) = started else {
+            self.overloaded(now, &request, &source);
+            return;
+        };
+        let user = request.uri().ok().and_then(|u| u.user().map(Into::into));
+        self.calls.insert(call, InviteUsage::incoming(tag, dialog, id, user, source.flow));
+        self.tags.insert(tag, call);
+        self.outputs.push_back(Output::Event(Event::Incoming { call, request }));
+    }
+}

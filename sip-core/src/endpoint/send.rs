@@ -1,0 +1,332 @@
+//! Sending requests: where they go, over what, and what if that fails (RFC 3261 §8.1.2, §18.1.1,
+//! RFC 3263 §4.3).
+
+use super::{
+    Cause, Endpoint, FlowId, Output, Owner, QueryId, Resolution, Target, Transport,
+    client::{Client, ClientKey, ClientMachine, Path, User, Waiting},
+};
+use crate::{
+    Host, Method, Request, Scheme, Uri,
+    header::{Contact, Via},
+    transaction::{InviteClient, NonInviteClient},
+};
+use bytes::Bytes;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+/// A request without what only its way decides: Via and, unless the caller gave one, Contact.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) request: Request,
+    /// The URI that says where it goes.
+    pub(crate) next_hop: Uri,
+    /// What the caller wants it to go over.
+    pub(crate) transport: Option<Transport>,
+    /// The connection to use while it is open: that of the peer's own request.
+    pub(crate) flow: Option<FlowId>,
+    pub(crate) contact: OwnContact,
+}
+
+/// What goes into Contact.
+#[derive(Debug, Clone)]
+pub(crate) enum OwnContact {
+    /// The request has none, or the caller's.
+    Given,
+    /// Our address, with this user part.
+    Derived(Option<Box<str>>),
+}
+
+impl Endpoint {
+    /// Sends a request, in a transaction of its own; the user is told what comes of it.
+    pub(crate) fn start_client(&mut self, now: Instant, template: Template, user: User) -> ClientKey {
+        let key = ClientKey { branch: self.random_u64(), cancel: false };
+        let client = Client::new(now, template, user);
+        self.clients.insert(key, client);
+        self.locate(now, key);
+        key
+    }
+
+    /// Finds out where a request may go, and sends it there (RFC 3263 §4).
+    fn locate(&mut self, now: Instant, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let Some(template) = &client.template else { return };
+        if let Some(flow) = template.flow
+            && self.flows.get(flow).is_some_and(|f| f.local().is_some())
+        {
+            self.send_on_flow(now, key, flow);
+            return;
+        }
+        let hop = &template.next_hop;
+        if !hop.is_sip() {
+            self.client_failed(now, key, Cause::Transport, "the next hop is no sip URI");
+            return;
+        }
+        let named = hop.param("transport").map(Transport::named);
+        let given = template.transport.or(named.flatten());
+        if named == Some(None) && given.is_none() {
+            self.client_failed(now, key, Cause::Transport, "an unknown transport");
+            return;
+        }
+        let transport = given.unwrap_or_else(|| match hop.scheme() {
+            Scheme::Sips => Transport::Tls,
+            _ if self.bound.is_empty() || self.bound.iter().any(|(t, _)| *t == Transport::Udp) => {
+                Transport::Udp
+            }
+            _ => self.bound.first().map_or(Transport::Udp, |(t, _)| *t),
+        });
+        // TCP of a sips URI is TLS (RFC 3261 §26.2.2).
+        let transport = match (hop.scheme(), transport) {
+            (Scheme::Sips, Transport::Tcp) => Transport::Tls,
+            (Scheme::Sips, Transport::Ws) => Transport::Wss,
+            (_, transport) => transport,
+        };
+        let port = hop.port().unwrap_or(transport.default_port());
+        let host = match hop.param("maddr").map(str::parse::<Host>) {
+            Some(Ok(maddr)) => maddr,
+            _ => hop.host().clone(),
+        };
+        if let Some(ip) = host.ip() {
+            client.targets.push_back(Target { addr: SocketAddr::new(ip, port), transport });
+            self.dispatch(now, key);
+            return;
+        }
+        let question = Resolution {
+            host: host.to_string(),
+            port,
+            port_given: hop.port().is_some(),
+            transport,
+            transport_given: given.is_some(),
+        };
+        self.next_id += 1;
+        let query = QueryId(self.next_id);
+        client.machine = ClientMachine::Waiting(Waiting {
+            query: Some(query),
+            flow: None,
+            until: now + self.config.timers.patience(),
+        });
+        self.queries.insert(query, key);
+        self.arm_client(key);
+        self.outputs.push_back(Output::Resolve { query, question });
+    }
+
+    pub(crate) fn resolved(&mut self, now: Instant, query: QueryId, result: Result<Vec<Target>, String>) {
+        let Some(key) = self.queries.remove(&query) else { return };
+        super::shrink(&mut self.queries);
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        match result {
+            Ok(targets) if !targets.is_empty() => {
+                client.targets.extend(targets.into_iter().take(MAX_TARGETS));
+                self.dispatch(now, key);
+            }
+            Ok(_) => self.client_failed(now, key, Cause::Resolution, "the name has no address"),
+            Err(reason) => self.client_failed(now, key, Cause::Resolution, &reason),
+        }
+    }
+
+    /// Sends to the next target; fails if there is none.
+    pub(crate) fn dispatch(&mut self, now: Instant, key: ClientKey) {
+        let mut reason = "no way to the next hop";
+        loop {
+            let Some(client) = self.clients.get_mut(&key) else { return };
+            let Some(template) = &client.template else { return };
+            let Some(target) = client.targets.pop_front() else {
+                let last = client.last_error.take();
+                self.client_failed(now, key, Cause::Transport, last.as_deref().unwrap_or(reason));
+                return;
+            };
+            // sips never travels over a hop that is not encrypted (RFC 3261 §26.2.2).
+            let secure = template.next_hop.scheme() == Scheme::Sips || template.is_sips();
+            if secure && !target.transport.is_secure() {
+                reason = "sips needs TLS";
+                continue;
+            }
+            if target.transport.is_reliable() {
+                let patience = self.config.connect_timeout;
+                if self.send_over_stream(now, key, target, patience) {
+                    return;
+                }
+                reason = "too many connections";
+                continue;
+            }
+            let (fell_back, forced) = (client.fell_back, template.transport == Some(Transport::Udp));
+            let Some(local) = self.local_for(Transport::Udp, target.addr) else {
+                reason = "no UDP socket of that address family";
+                continue;
+            };
+            let Some(data) = self.render(key, Transport::Udp, local) else { return };
+            // RFC 3261 §18.1.1: too long for UDP goes over TCP, and over UDP if there is none.
+            if data.len() > self.config.mtu && !fell_back && !forced {
+                if let Some(client) = self.clients.get_mut(&key) {
+                    client.fallback = Some(target);
+                }
+                let stream = Target { transport: Transport::Tcp, ..target };
+                let patience = self.config.fallback_timeout;
+                if self.send_over_stream(now, key, stream, patience) {
+                    return;
+                }
+            }
+            self.outputs.push_back(Output::Transmit { local, remote: target.addr, data: data.clone() });
+            self.sent(now, key, Path::Udp { local, remote: target.addr }, data);
+            return;
+        }
+    }
+
+    /// Whether it was written or waits for its connection.
+    fn send_over_stream(&mut self, now: Instant, key: ClientKey, target: Target, patience: Duration) -> bool {
+        let Some(client) = self.clients.get(&key) else { return false };
+        let Some(template) = &client.template else { return false };
+        let name = template.next_hop.host().to_string();
+        let Some(flow) = self.flow_to(now, target.transport, target.addr, &name, patience) else {
+            return false;
+        };
+        if self.flows.get(flow).is_some_and(|f| f.local().is_some()) {
+            self.send_on_flow(now, key, flow);
+        } else if let (Some(client), Some(flow_state)) =
+            (self.clients.get_mut(&key), self.flows.get_mut(flow))
+        {
+            flow_state.clients.insert(key);
+            // The connection has its own time limit; this one is only for a driver that forgets.
+            let until = now + self.config.timers.patience();
+            client.machine = ClientMachine::Waiting(Waiting { query: None, flow: Some(flow), until });
+            self.arm_client(key);
+        }
+        true
+    }
+
+    /// Writes a request on a connection that is open.
+    pub(crate) fn send_on_flow(&mut self, now: Instant, key: ClientKey, id: FlowId) {
+        let Some((transport, local)) = self.flows.get(id).and_then(|f| Some((f.transport, f.local()?)))
+        else {
+            return;
+        };
+        if !self.clients.get(&key).is_some_and(|c| matches!(c.machine, ClientMachine::Waiting(_))) {
+            return;
+        }
+        let Some(data) = self.render(key, transport, local) else { return };
+        self.write(now, id, data.clone());
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.clients.insert(key);
+        }
+        self.sent(now, key, Path::Stream(id), data);
+    }
+
+    /// The request left: its timers start.
+    fn sent(&mut self, now: Instant, key: ClientKey, path: Path, data: Bytes) {
+        let timers = &self.config.timers;
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let reliable = matches!(path, Path::Stream(_));
+        client.machine = match client.method {
+            Method::Invite => ClientMachine::Invite(InviteClient::new(now, reliable, timers)),
+            Method::Ack => ClientMachine::Ack { until: now + timers.patience() },
+            _ => ClientMachine::Other(NonInviteClient::new(now, reliable, timers)),
+        };
+        client.path = Some(path);
+        client.bytes = data;
+        if client.method == Method::Ack {
+            client.template = None;
+        }
+        self.arm_client(key);
+    }
+
+    /// The bytes of a request on its way from `local`.
+    fn render(&mut self, key: ClientKey, transport: Transport, local: SocketAddr) -> Option<Bytes> {
+        let client = self.clients.get(&key)?;
+        let template = client.template.as_ref()?;
+        let mut request = template.request.clone();
+        let listening = self.listening(transport, local);
+        if let OwnContact::Derived(user) = &template.contact {
+            // What only size put on TCP keeps the Contact of UDP.
+            let (transport, address) = match client.fallback {
+                Some(target) => {
+                    (Transport::Udp, self.local_for(Transport::Udp, target.addr).unwrap_or(listening))
+                }
+                None => (transport, listening),
+            };
+            let sips = template.is_sips();
+            request.headers_mut().replace(Contact::from(own_contact(
+                user.as_deref(),
+                transport,
+                address,
+                sips,
+            )?));
+        }
+        let mut via = Via::new(
+            transport.via_name(),
+            Host::from(listening.ip()),
+            Some(listening.port()),
+            &key.branch_text(),
+        )
+        .ok()?;
+        // RFC 3581: answers come back to where we really are.
+        via.params.set_flag("rport").ok()?;
+        request.headers_mut().push_front(via);
+        Some(request.to_bytes())
+    }
+
+    /// The Contact that our answers on this way carry.
+    pub(crate) fn contact_for(
+        &self,
+        user: Option<&str>,
+        transport: Transport,
+        local: SocketAddr,
+        sips: bool,
+    ) -> Option<Uri> {
+        own_contact(user, transport, self.listening(transport, local), sips)
+    }
+
+    /// Where peers reach us over that transport: the listener's address; a connection's own port
+    /// if there is none.
+    fn listening(&self, transport: Transport, local: SocketAddr) -> SocketAddr {
+        let mut found = self.bound.iter().filter(|(t, a)| *t == transport && a.is_ipv4() == local.is_ipv4());
+        found.clone().find(|(_, a)| a.ip() == local.ip()).or_else(|| found.next()).map_or(local, |(_, a)| {
+            // Listening somewhere else, it is reached where this connection shows us.
+            SocketAddr::new(local.ip(), a.port())
+        })
+    }
+
+    /// The socket of ours to send from.
+    fn local_for(&self, transport: Transport, remote: SocketAddr) -> Option<SocketAddr> {
+        let family = |ip: IpAddr| (ip.is_ipv4(), ip.is_loopback());
+        let mut fit = self.bound.iter().filter(|(t, a)| *t == transport && a.is_ipv4() == remote.is_ipv4());
+        fit.clone()
+            .find(|(_, a)| family(a.ip()) == family(remote.ip()))
+            .or_else(|| fit.next())
+            .map(|(_, a)| *a)
+    }
+}
+
+/// Addresses of one name that are tried.
+const MAX_TARGETS: usize = 16;
+
+impl Template {
+    /// A request that needs nothing more: it goes where another one went.
+    pub(crate) fn bare(request: Request, uri: Result<Uri, crate::ParseError>) -> Option<Self> {
+        let next_hop = uri.ok()?;
+        Some(Self { request, next_hop, transport: None, flow: None, contact: OwnContact::Given })
+    }
+
+    fn is_sips(&self) -> bool {
+        self.request.uri_text().get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"))
+    }
+}
+
+fn own_contact(user: Option<&str>, transport: Transport, address: SocketAddr, sips: bool) -> Option<Uri> {
+    let uri = Uri::sip(user, &Host::from(address.ip()), Some(address.port())).ok()?;
+    let uri = match transport {
+        Transport::Udp => uri,
+        // transport=tls is deprecated; what sips means goes without (RFC 3261 §26.2.2).
+        Transport::Tls if sips => uri,
+        _ => uri.with_param("transport", Some(transport.uri_name())).ok()?,
+    };
+    if sips { uri.as_str().replacen("sip:", "sips:", 1).parse().ok() } else { Some(uri) }
+}
+
+impl Endpoint {
+    /// The timer of a client transaction follows its machine.
+    pub(crate) fn arm_client(&mut self, key: ClientKey) {
+        let deadline = self.clients.get(&key).and_then(Client::deadline);
+        self.timers.set(Owner::Client(key), deadline);
+    }
+}
