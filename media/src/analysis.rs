@@ -16,9 +16,8 @@ pub fn correlate(reference: &[i16], recording: &[i16], max_lag: usize) -> (isize
     let coarse_recording = decimate(recording, STEP);
     let limit = (max_lag / STEP + 1) as isize;
     let least = (coarse_reference.len().min(coarse_recording.len()) / 2).max(1);
-    let mut candidates: Vec<(isize, f64)> = (-limit..=limit)
-        .map(|lag| (lag, at_lag(&coarse_reference, &coarse_recording, lag, least)))
-        .collect();
+    let mut candidates: Vec<(isize, f64)> =
+        (-limit..=limit).map(|lag| (lag, at_lag(&coarse_reference, &coarse_recording, lag, least))).collect();
     candidates.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
     let fine_reference: Vec<f32> = reference.iter().map(|sample| f32::from(*sample)).collect();
     let fine_recording: Vec<f32> = recording.iter().map(|sample| f32::from(*sample)).collect();
@@ -57,8 +56,11 @@ fn decimate(pcm: &[i16], step: usize) -> Vec<f32> {
 
 fn at_lag(reference: &[f32], recording: &[f32], lag: isize, least: usize) -> f64 {
     let skip = lag.unsigned_abs();
-    let (reference, recording) =
-        if lag >= 0 { (Some(reference), recording.get(skip..)) } else { (reference.get(skip..), Some(recording)) };
+    let (reference, recording) = if lag >= 0 {
+        (Some(reference), recording.get(skip..))
+    } else {
+        (reference.get(skip..), Some(recording))
+    };
     let (Some(reference), Some(recording)) = (reference, recording) else { return f64::MIN };
     let overlap = reference.len().min(recording.len());
     if overlap < least {

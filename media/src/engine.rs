@@ -330,7 +330,8 @@ mod tests {
         let sink: EventSink = Arc::new(move |event| {
             let _ = tell.send(event);
         });
-        let engine = MediaEngine::start(EngineConfig { threads: 2, ptime_ms: 10 }, sink).expect("threads start");
+        let engine =
+            MediaEngine::start(EngineConfig { threads: 2, ptime_ms: 10 }, sink).expect("threads start");
         let bridge = engine.bridge(16_000).expect("engine runs");
         let other = engine.bridge(8_000).expect("engine runs");
         assert_ne!(bridge.id(), other.id());

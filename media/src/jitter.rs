@@ -148,6 +148,8 @@ pub struct JitterBuffer {
     held: usize,
     /// Duration of a packet in clock units, as last played.
     frame: i64,
+    /// Bytes for which slots make room.
+    largest: usize,
     starved: i64,
     starved_frames: u32,
     late_run: u32,
@@ -202,6 +204,7 @@ impl JitterBuffer {
             newest_timestamp: 0,
             held: 0,
             frame: i64::from(clock / 50),
+            largest: 256,
             starved: 0,
             starved_frames: 0,
             late_run: 0,
@@ -277,6 +280,9 @@ impl JitterBuffer {
         slot.timestamp = extended;
         slot.payload_type = payload_type;
         slot.payload.clear();
+        // In steps, so that a codec of variable rate soon stops asking for memory.
+        self.largest = self.largest.max(payload.len().next_power_of_two());
+        slot.payload.reserve(self.largest);
         slot.payload.extend_from_slice(payload);
         if sequence >= self.newest {
             self.newest = sequence;

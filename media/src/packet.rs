@@ -191,7 +191,13 @@ mod tests {
         let start = Instant::now();
         for round in 0..50u64 {
             let payload = vec![round as u8; (round as usize * 37) % MAX_RECEIVED];
-            assert!(source.push(round, 160 * round as u32, 9, &payload, start + Duration::from_millis(round)));
+            assert!(source.push(
+                round,
+                160 * round as u32,
+                9,
+                &payload,
+                start + Duration::from_millis(round)
+            ));
             let (header, received) = drain.pop().expect("was pushed");
             assert_eq!((header.sequence, header.payload_type, received), (round, 9, &payload[..]));
             assert_eq!(header.arrival, Duration::from_millis(round));

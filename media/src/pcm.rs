@@ -119,7 +119,8 @@ impl Port for PcmPort {
     fn pull(&mut self, out: &mut [i16]) -> Signal {
         let flush_to = self.shared.flush_to.load(Ordering::Acquire);
         if flush_to > self.consumed {
-            let dropped = usize::try_from(flush_to - self.consumed).unwrap_or(usize::MAX).min(self.input.slots());
+            let dropped =
+                usize::try_from(flush_to - self.consumed).unwrap_or(usize::MAX).min(self.input.slots());
             if let Ok(chunk) = self.input.read_chunk(dropped) {
                 chunk.commit_all();
                 self.consumed += dropped as u64;

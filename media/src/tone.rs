@@ -65,7 +65,8 @@ impl Tone {
     }
 
     fn cadence(steps: &[([f32; 2], u32)]) -> Self {
-        let steps = steps.iter().map(|(frequencies, ms)| Step { frequencies: *frequencies, ms: *ms }).collect();
+        let steps =
+            steps.iter().map(|(frequencies, ms)| Step { frequencies: *frequencies, ms: *ms }).collect();
         Self { steps, repeat: true, level_db: -14.0 }
     }
 }
@@ -106,7 +107,11 @@ impl Oscillator {
             return Self::default();
         }
         let step = std::f64::consts::TAU * f64::from(frequency) / f64::from(rate);
-        Self { coefficient: 2.0 * step.cos(), last: -step.sin() * amplitude, before: -(2.0 * step).sin() * amplitude }
+        Self {
+            coefficient: 2.0 * step.cos(),
+            last: -step.sin() * amplitude,
+            before: -(2.0 * step).sin() * amplitude,
+        }
     }
 
     fn next(&mut self) -> f64 {

@@ -8,8 +8,8 @@ const BUCKET_MS: i64 = 5;
 const BUCKETS: usize = 128;
 /// Share of packets that the delay should catch.
 const SHARE: f32 = 0.975;
-/// What one packet leaves of those before: half is forgotten in 7 seconds of 20 ms packets.
-const FORGET: f32 = 0.998;
+/// What one packet leaves of those before: half is forgotten in 2 seconds of 20 ms packets.
+const FORGET: f32 = 0.993;
 /// How long the fastest packet counts.
 const WINDOW: Duration = Duration::from_secs(4);
 
@@ -45,7 +45,9 @@ impl DelayEstimator {
     /// Takes one packet's timestamp and arrival.
     pub fn observe(&mut self, timestamp: i64, arrival: Duration) {
         let micros = i64::try_from(arrival.as_micros()).unwrap_or(i64::MAX / 400_000);
-        let transit = i64::try_from(i128::from(micros) * i128::from(self.clock) / 1_000_000).unwrap_or(i64::MAX / 2) - timestamp;
+        let transit = i64::try_from(i128::from(micros) * i128::from(self.clock) / 1_000_000)
+            .unwrap_or(i64::MAX / 2)
+            - timestamp;
         if arrival >= self.window_end {
             let [current, _] = self.fastest;
             self.fastest = [None, current];

@@ -109,7 +109,8 @@ fn timestamps_and_sequences_far_away_are_a_new_start() {
     for n in 0..u64::from(LATE_RUN) {
         buffer.insert(n + 5, n as u32 * 160, 0, &[42], MS(40 + n));
     }
-    assert_eq!(step(&mut buffer), 42, "a sender that started anew below is followed");
+    let heard = [0; 3].map(|_| step(&mut buffer));
+    assert!(heard.contains(&42), "a sender that started anew below is followed: {heard:?}");
 }
 
 #[test]

@@ -122,11 +122,7 @@ pub struct StreamHandle {
 }
 
 impl StreamHandle {
-    pub(super) fn new(
-        commands: Producer<Command>,
-        garbage: Consumer<Command>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(commands: Producer<Command>, garbage: Consumer<Command>, shared: Arc<Shared>) -> Self {
         Self { commands, garbage, shared }
     }
 

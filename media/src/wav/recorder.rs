@@ -62,7 +62,7 @@ pub struct RecordingSummary {
 #[derive(Debug, Default)]
 struct Shared {
     paused: AtomicBool,
-    /// `paused` as the first port saw it in this tick, so that both sides pause together.
+    /// Leave this tick out: decided by the first port for both, so that the sides stay in step.
     latched: AtomicBool,
     stopping: AtomicBool,
     failed: AtomicBool,
@@ -97,7 +97,12 @@ impl Port for RecorderPort {
     fn push(&mut self, pcm: &[i16], _signal: Signal) {
         if self.leads {
             let paused = self.shared.paused.load(Ordering::Relaxed);
-            self.shared.latched.store(paused, Ordering::Relaxed);
+            // What one side lacks room for the other leaves out too: they stay in step.
+            let full = self.ring.slots() < 2 * pcm.len();
+            self.shared.latched.store(paused || full, Ordering::Relaxed);
+            if full && !paused {
+                self.shared.lost.fetch_add(pcm.len() as u64, Ordering::Relaxed);
+            }
         }
         if self.shared.latched.load(Ordering::Relaxed) {
             return;
@@ -171,7 +176,8 @@ impl Recorder {
             ports.push(RecorderPort { ring, rate, leads, shared: shared.clone(), told: false });
             rings.push(other);
         }
-        let disk = Disk { writer: Some(writer), rings, shared: shared.clone(), flush_every: config.sample_rate };
+        let disk =
+            Disk { writer: Some(writer), rings, shared: shared.clone(), flush_every: config.sample_rate };
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || disk.run())
