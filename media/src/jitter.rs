@@ -141,6 +141,8 @@ pub struct JitterBuffer {
     state: State,
     /// The packet to play next.
     sequence: u64,
+    /// The lowest packet that was not played yet.
+    floor: u64,
     /// Where playing has got to.
     timestamp: i64,
     newest: u64,
@@ -199,6 +201,7 @@ impl JitterBuffer {
             slots,
             state: State::Idle,
             sequence: 0,
+            floor: 0,
             timestamp: 0,
             newest: 0,
             newest_timestamp: 0,
@@ -241,10 +244,8 @@ impl JitterBuffer {
         }
         let mut extended = self.extend(timestamp);
         if sequence < self.sequence {
-            if let State::Filling { .. } = self.state
-                && self.sequence - sequence < self.capacity() / 2
-            {
-                // Nothing was played yet: an earlier packet is the new beginning.
+            if matches!(self.state, State::Filling { .. }) && sequence >= self.floor {
+                // Nothing from here on was played yet: an earlier packet is the new beginning.
                 self.sequence = sequence;
                 self.timestamp = extended;
             } else {
@@ -339,6 +340,7 @@ impl JitterBuffer {
             return Next::Missing { following };
         }
         self.sequence = found + 1;
+        self.floor = found + 1;
         self.timestamp = timestamp;
         self.held -= 1;
         self.stats.played += 1;
@@ -411,6 +413,7 @@ impl JitterBuffer {
 
     fn begin(&mut self, sequence: u64, timestamp: i64) {
         self.sequence = sequence;
+        self.floor = sequence.saturating_sub(self.capacity() / 2);
         self.newest = sequence;
         self.timestamp = timestamp;
         self.newest_timestamp = timestamp;

@@ -4,7 +4,7 @@
 //! [`PacketSink`], received payloads enter through a [`PacketSource`].
 //!
 //! - wire: [`codec`] (G.711, G.722, Opus RFC 6716 / 7587, L16; RFC 3551 names)
-//! - machines: [`jitter`] (adaptive, pure), [`plc`], [`timescale`], [`resample`], [`tone`]
+//! - machines: [`jitter`] (adaptive, pure), [`plc`], [`timescale`], [`resample`], [`tone`], [`quality`]
 //! - endpoint: [`bridge`] (a pure `tick`), its ports ([`stream`], [`wav`], [`pcm`], [`device`]),
 //!   and [`engine`], the media threads
 //!
@@ -74,6 +74,7 @@ pub mod level;
 mod packet;
 pub mod pcm;
 pub mod plc;
+pub mod quality;
 pub mod resample;
 pub mod stream;
 pub mod timescale;

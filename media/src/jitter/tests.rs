@@ -79,6 +79,20 @@ fn starving_keeps_the_place_for_a_late_packet() {
 }
 
 #[test]
+fn what_was_played_is_not_played_again_after_starving() {
+    let mut buffer = buffer();
+    put(&mut buffer, 0, 0);
+    put(&mut buffer, 1, 20);
+    let drained = [0; 8].map(|_| step(&mut buffer));
+    assert_eq!(drained, [0, 1, 255, 255, 255, 255, 253, 253]);
+    put(&mut buffer, 3, 200);
+    assert_eq!(put(&mut buffer, 1, 201), Inserted::Late);
+    assert_eq!(put(&mut buffer, 2, 202), Inserted::Stored, "never played: still of use");
+    let heard = [0; 30].map(|_| step(&mut buffer));
+    assert_eq!(heard.iter().filter(|code| **code < 250).collect::<Vec<_>>(), [&2, &3], "{heard:?}");
+}
+
+#[test]
 fn a_pause_of_the_sender_is_not_loss() {
     let mut buffer = buffer();
     for n in 0..10 {
