@@ -1,1 +1,23 @@
-//! Sessions with audio, chat and files over SIP: the SIP SIMPLE client middleware API.
+//! Sessions with audio, chat and files over SIP.
+//!
+//! An application asks for a session to a SIP address; this crate rings, negotiates, encrypts,
+//! mixes, records and delivers, and tells everything through notifications. It is the client
+//! middleware API that SIP SIMPLE drew up in 2009, in Rust.
+
+mod application;
+pub mod configuration;
+pub use application::{Application, Builder};
+mod credentials;
+mod driver;
+mod engine;
+mod error;
+mod negotiation;
+pub mod notification;
+pub mod session;
+pub mod trace;
+
+pub use credentials::Credentials;
+pub use driver::{AudioStatistics, Reply};
+pub use error::Error;
+pub use session::{Session, SessionManager, State, StreamSet};
+pub use sip_core::{StatusCode, Uri};

@@ -1,0 +1,214 @@
+//! What `call` and `listen` have in common: an application made of the command line.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sip_core::endpoint::Transport;
+use sipsimple::configuration::{
+    AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RtpConfiguration,
+};
+use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
+use sipsimple::session::MessageOptions;
+use sipsimple::trace::Tracer;
+use sipsimple::{Application, Session, StreamSet};
+
+use crate::Failure;
+use crate::arguments::{Common, Media, Srtp, TransportArgument, YesNo};
+use crate::output::Output;
+
+/// Notifications that may wait for a command's own logic.
+const WAITING: usize = 65_536;
+
+/// A running application, its notifications printed.
+pub(crate) struct Agent {
+    pub(crate) application: Application,
+    pub(crate) notifications: NotificationStream,
+    _printing: Subscription,
+}
+
+impl Agent {
+    /// Starts it, as the options say.
+    pub(crate) async fn start(
+        common: &Common,
+        media: &Media,
+        accepts: StreamSet,
+        max_calls: Option<usize>,
+        output: &Arc<Output>,
+    ) -> Result<Self, Failure> {
+        let center = NotificationCenter::new();
+        let printer = output.clone();
+        let printing = center.observe(Filter::any(), move |notification| printer.notification(notification));
+        let notifications = center.stream(Filter::any(), WAITING);
+        let mut builder = Application::builder()
+            .port(common.port)
+            .accepts(accepts)
+            .rtp_config(rtp_config(media)?)
+            .msrp_config(MsrpConfiguration {
+                local_use_tls: media.msrp_tls == YesNo::Yes,
+                ..MsrpConfiguration::default()
+            })
+            .audio(audio_config(media)?)
+            .notification_center(center);
+        if let Some(address) = common.bind {
+            builder = builder.bind(address);
+        }
+        if !common.transport.is_empty() {
+            let transport = |transport: &TransportArgument| match transport {
+                TransportArgument::Udp => Transport::Udp,
+                TransportArgument::Tcp => Transport::Tcp,
+            };
+            let transports: Vec<_> = common.transport.iter().map(transport).collect();
+            builder = builder.transports(&transports);
+        }
+        if let Some(max) = max_calls {
+            builder = builder.max_sessions(max);
+        }
+        if let Some(path) = &common.trace {
+            builder = builder.tracer(Arc::new(tracer(path, common.trace_secrets)?));
+        }
+        let application = match builder.clone().start().await {
+            Ok(application) => application,
+            Err(error) if uses_device(media) => {
+                output.remark(&format!("{error}; going on without a sound device"));
+                let audio = AudioConfiguration { output: AudioOutput::Null, ..audio_without_device(media) };
+                builder.audio(audio).start().await?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { application, notifications, _printing: printing })
+    }
+}
+
+fn tracer(path: &Path, secrets: bool) -> Result<Tracer, Failure> {
+    let tracer = if path == Path::new("-") {
+        Tracer::to_stderr()
+    } else {
+        Tracer::to_file(path)
+            .map_err(|error| Failure::Failed(format!("--trace {}: {error}", path.display())))?
+    };
+    Ok(if secrets { tracer.with_secrets() } else { tracer })
+}
+
+fn rtp_config(media: &Media) -> Result<RtpConfiguration, Failure> {
+    let known = ["opus", "G722", "PCMU", "PCMA"];
+    let mut codecs = Vec::new();
+    for name in &media.codecs {
+        match known.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+            Some(known) => codecs.push((*known).to_owned()),
+            None => {
+                let known = known.map(str::to_ascii_lowercase).join(", ");
+                return Err(Failure::Usage(format!("--codecs: {name:?} is none of {known}")));
+            }
+        }
+    }
+    Ok(RtpConfiguration {
+        use_srtp: media.srtp != Srtp::Off,
+        srtp_forced: media.srtp == Srtp::Mandatory,
+        codecs,
+        ..RtpConfiguration::default()
+    })
+}
+
+fn uses_device(media: &Media) -> bool {
+    media.device != "null"
+}
+
+fn audio_config(media: &Media) -> Result<AudioConfiguration, Failure> {
+    if let Some(path) = &media.play
+        && !path.is_file()
+    {
+        return Err(Failure::Failed(format!("--play {}: there is no such file", path.display())));
+    }
+    let device = match media.device.as_str() {
+        "default" => None,
+        name => Some(name.to_owned()),
+    };
+    let without = audio_without_device(media);
+    if !uses_device(media) {
+        return Ok(without);
+    }
+    let input = match without.input {
+        AudioInput::Null => AudioInput::Device(device.clone()),
+        file => file,
+    };
+    Ok(AudioConfiguration { input, output: AudioOutput::Device(device), ..without })
+}
+
+fn audio_without_device(media: &Media) -> AudioConfiguration {
+    let input = match &media.play {
+        Some(path) => AudioInput::File { path: path.clone(), repeat: media.repeat },
+        None => AudioInput::Null,
+    };
+    AudioConfiguration { input, output: AudioOutput::Null, echo: media.echo }
+}
+
+/// The streams that the options ask for.
+pub(crate) fn streams(media: &Media) -> StreamSet {
+    StreamSet { audio: !media.no_audio, chat: !media.chat.is_empty() }
+}
+
+/// What to do on each notification of a session that `call` and `listen` treat alike.
+pub(crate) fn attend(
+    session: &Session,
+    event: &SessionEvent,
+    media: &Media,
+    record: Option<(PathBuf, Option<String>)>,
+) {
+    match event {
+        SessionEvent::DidStart => {
+            if session.has_chat() {
+                for text in &media.chat {
+                    drop(session.send_message(text.clone(), MessageOptions::default()));
+                }
+            }
+            if let Some((folder, name)) = record
+                && session.has_audio()
+            {
+                drop(session.start_recording_audio(folder, name.as_deref()));
+            }
+            if let Some(seconds) = media.seconds {
+                let session = session.clone();
+                later(seconds, move || drop(session.terminate()));
+            }
+        }
+        SessionEvent::GotMessage { content, content_type, .. } if media.echo => {
+            let options =
+                MessageOptions { content_type: Some(content_type.clone()), ..MessageOptions::default() };
+            drop(session.send_message(content.clone(), options));
+        }
+        _ => {}
+    }
+}
+
+/// Does something after some seconds.
+#[expect(clippy::disallowed_methods, reason = "the program's own delays are wall time")]
+pub(crate) fn later(seconds: f64, action: impl FnOnce() + Send + 'static) {
+    let delay = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+    tokio::spawn(async move {
+        tokio::time::sleep(delay).await;
+        action();
+    });
+}
+
+/// Resolves when the user or the system asks the program to leave. The second Ctrl-C leaves at
+/// once.
+pub(crate) async fn asked_to_leave() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(130);
+    });
+}

@@ -1,0 +1,233 @@
+//! The command line, as `--help` shows it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Sessions with audio and chat over SIP.
+#[derive(Debug, Parser)]
+#[command(name = "sipsimple", version, about, after_help = EXAMPLES, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sipsimple demo                                      the whole thing on this machine
+  sipsimple listen --echo                             answer calls and send back what is said
+  sipsimple call sip:bob@192.0.2.7 --seconds 10       call for ten seconds
+  sipsimple call sip:bob@192.0.2.7 --chat hello       call with a chat message
+  sipsimple inspect message.sip                       decode and judge a file";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show everything on one machine: two agents call, talk, chat and record
+    Demo(Demo),
+    /// Wait for sessions and answer them
+    Listen(Listen),
+    /// Call a SIP address
+    Call(Call),
+    /// Decode and judge files: one JSON object each; exit 1 if any is malformed
+    Inspect(Inspect),
+}
+
+/// Options that every agent takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// One JSON object a line on stdout for each notification
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write SIP and MSRP as sent and received to a file (`-`: stderr); a name that ends in
+    /// .pcap or .pcapng becomes a capture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Leave passwords' digests and keys in the trace
+    #[arg(long)]
+    pub(crate) trace_secrets: bool,
+    /// Local address [default: all; media use the one that reaches the outside]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Option<IpAddr>,
+    /// Local SIP port; 0: any
+    #[arg(long, value_name = "P", default_value_t = 5060)]
+    pub(crate) port: u16,
+    /// Transports to listen on; repeatable [default: udp and tcp]
+    #[arg(long, value_name = "T")]
+    pub(crate) transport: Vec<TransportArgument>,
+    /// Send requests through this proxy: sip:host[:port][;transport=tcp]
+    #[arg(long, value_name = "URI")]
+    pub(crate) proxy: Option<String>,
+    /// Read the password from this environment variable
+    #[arg(long, value_name = "VAR")]
+    pub(crate) password_env: Option<String>,
+    /// Read the password from this file
+    #[arg(long, value_name = "F", conflicts_with = "password_env")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportArgument {
+    /// Datagrams
+    Udp,
+    /// Streams
+    Tcp,
+}
+
+/// Options about media that `call` and `listen` share.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Media {
+    /// Offer audio [default]
+    #[arg(long, overrides_with = "no_audio")]
+    pub(crate) audio: bool,
+    /// Offer no audio
+    #[arg(long, overrides_with = "audio")]
+    pub(crate) no_audio: bool,
+    /// Send this chat message; repeatable
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) chat: Vec<String>,
+    /// Send back audio and chat as they come
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// Play this WAV file instead of the microphone
+    #[arg(long, value_name = "WAV")]
+    pub(crate) play: Option<PathBuf>,
+    /// Play it over and over
+    #[arg(long = "loop", requires = "play")]
+    pub(crate) repeat: bool,
+    /// Record the call: a file for `call`, a folder for `listen`
+    #[arg(long, value_name = "PATH")]
+    pub(crate) record: Option<PathBuf>,
+    /// Sound device: null, default or a name
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) device: String,
+    /// Codecs, the preferred first
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "opus,g722,pcmu,pcma")]
+    pub(crate) codecs: Vec<String>,
+    /// Encryption of audio
+    #[arg(long, value_enum, default_value_t = Srtp::Off)]
+    pub(crate) srtp: Srtp,
+    /// TLS for chat
+    #[arg(long, value_enum, default_value_t = YesNo::Yes)]
+    pub(crate) msrp_tls: YesNo,
+    /// Hang up N seconds after the session started
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<f64>,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Srtp {
+    /// Plain RTP only
+    Off,
+    /// Encrypt if the peer does
+    Optional,
+    /// Encrypt or refuse
+    Mandatory,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum YesNo {
+    /// On
+    Yes,
+    /// Off
+    No,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple call sip:bob@192.0.2.7\n  sipsimple call sip:bob@example.com --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple call sip:ivr@192.0.2.7 --play question.wav --record answer.wav --dtmf 12# --seconds 20 --json"
+)]
+pub(crate) struct Call {
+    /// Whom to call: sip:user@host
+    pub(crate) uri: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) media: Media,
+    /// Our address: sip:user@domain
+    #[arg(long, value_name = "URI")]
+    pub(crate) from: Option<String>,
+    /// Press these keys once the call stands
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) dtmf: Option<String>,
+    /// Put the peer on hold S seconds after the start, and take it off 2 seconds later
+    #[arg(long, value_name = "S")]
+    pub(crate) hold_after: Option<f64>,
+    /// Add chat S seconds after the start
+    #[arg(long, value_name = "S")]
+    pub(crate) add_chat_after: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple listen\n  sipsimple listen --echo --record recordings\n  sipsimple listen --accept audio,chat --max-calls 10 --json"
+)]
+pub(crate) struct Listen {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) media: Media,
+    /// Calls at once; beyond it 486
+    #[arg(long, value_name = "N")]
+    pub(crate) max_calls: Option<usize>,
+    /// Leave once N sessions have ended
+    #[arg(long, value_name = "N")]
+    pub(crate) exit_after: Option<u64>,
+    /// Streams to accept
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "audio,chat")]
+    pub(crate) accept: Vec<StreamArgument>,
+    /// Decline every call with this code
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(300..700))]
+    pub(crate) reject: Option<u16>,
+    /// Ring for S seconds before answering
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    pub(crate) ring: f64,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamArgument {
+    /// Audio
+    Audio,
+    /// MSRP chat
+    Chat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for the recordings, the capture and the report
+    #[arg(long, value_name = "DIR", default_value = "demo-out")]
+    pub(crate) out: PathBuf,
+    /// Seconds of talk
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) seconds: u64,
+    /// One JSON object a line on stdout for each notification
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// What the files are
+    #[arg(long, value_enum, default_value_t = Kind::Auto)]
+    pub(crate) kind: Kind,
+    /// Files to decode; `-`: stdin
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Find out
+    Auto,
+    /// SIP messages
+    Sip,
+    /// Session descriptions
+    Sdp,
+    /// RTP packets
+    Rtp,
+    /// RTCP packets
+    Rtcp,
+    /// MSRP messages
+    Msrp,
+}

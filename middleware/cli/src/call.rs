@@ -1,0 +1,128 @@
+//! `sipsimple call`: call a SIP address.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sipsimple::notification::SessionEvent;
+use sipsimple::{Credentials, Session, Uri};
+
+use crate::Failure;
+use crate::agent::{Agent, asked_to_leave, attend, later, streams};
+use crate::arguments::{Call, Common};
+use crate::output::Output;
+
+pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failure> {
+    let callee = address("the address to call", &options.uri)?;
+    let route = options.common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?;
+    let password = password(&options.common)?;
+    let streams = streams(&options.media);
+    let mut agent = Agent::start(&options.common, &options.media, streams, None, output).await?;
+    let from = match &options.from {
+        Some(from) => address("--from", from)?,
+        None => default_identity(&agent),
+    };
+    let mut credentials = Credentials::new(from);
+    if let Some(password) = password {
+        credentials = credentials.with_password(password);
+    }
+    let session = agent.application.session_manager().new_session();
+    session.connect(callee, credentials, route, streams).await?;
+
+    let mut failure = None;
+    let mut leaving = false;
+    let mut leave = std::pin::pin!(asked_to_leave());
+    loop {
+        let notification = tokio::select! {
+            notification = agent.notifications.next() => notification,
+            () = &mut leave, if !leaving => {
+                leaving = true;
+                drop(session.terminate());
+                continue;
+            }
+        };
+        let Some(notification) = notification else { break };
+        let Some(event) = notification.session_event() else { continue };
+        match event {
+            SessionEvent::DidFail { code, reason, .. } => {
+                failure = Some(if *code == 0 { reason.clone() } else { format!("{code} {reason}") });
+            }
+            SessionEvent::DidEnd { .. } => break,
+            event => {
+                attend(&session, event, &options.media, recording(&options));
+                if *event == SessionEvent::DidStart {
+                    script(&session, &options);
+                }
+            }
+        }
+    }
+    agent.application.stop().await;
+    match failure {
+        Some(reason) => Err(Failure::Failed(format!("the call failed: {reason}"))),
+        None => Ok(()),
+    }
+}
+
+/// What the options say is to happen in the course of the call.
+fn script(session: &Session, options: &Call) {
+    if let Some(digits) = &options.dtmf {
+        for digit in digits.chars().filter(|digit| !digit.is_whitespace()) {
+            drop(session.send_dtmf(digit));
+        }
+    }
+    if let Some(after) = options.hold_after {
+        let (holding, unholding) = (session.clone(), session.clone());
+        later(after, move || drop(holding.hold()));
+        later(after + 2.0, move || drop(unholding.unhold()));
+    }
+    if let Some(after) = options.add_chat_after {
+        let session = session.clone();
+        later(after, move || drop(session.add_chat()));
+    }
+}
+
+/// `--record FILE` as folder and name.
+fn recording(options: &Call) -> Option<(PathBuf, Option<String>)> {
+    let path = options.media.record.as_ref()?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+    Some((folder, name))
+}
+
+fn address(what: &str, text: &str) -> Result<Uri, Failure> {
+    let full =
+        if text.contains(':') && !text.contains('@') || text.starts_with("sip") || text.starts_with("tel:") {
+            text.to_owned()
+        } else {
+            format!("sip:{text}")
+        };
+    full.parse().map_err(|error| Failure::Usage(format!("{what}: {text:?} is not a SIP address: {error}")))
+}
+
+/// `sip:sipsimple@` and the address that SIP is spoken on.
+fn default_identity(agent: &Agent) -> Uri {
+    let local = agent.application.addresses().first().map(|(_, address)| *address);
+    let host = local.map_or_else(
+        || "localhost".to_owned(),
+        |address| match address {
+            std::net::SocketAddr::V4(address) => address.to_string(),
+            std::net::SocketAddr::V6(address) => format!("[{}]:{}", address.ip(), address.port()),
+        },
+    );
+    format!("sip:sipsimple@{host}").parse().expect("an address of this host makes a URI")
+}
+
+fn password(common: &Common) -> Result<Option<String>, Failure> {
+    if let Some(variable) = &common.password_env {
+        let password = std::env::var(variable);
+        return password
+            .map(Some)
+            .map_err(|_| Failure::Usage(format!("--password-env: {variable} is not set")));
+    }
+    if let Some(path) = &common.password_file {
+        let text = std::fs::read_to_string(path);
+        let text =
+            text.map_err(|error| Failure::Usage(format!("--password-file {}: {error}", path.display())))?;
+        return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    Ok(None)
+}

@@ -1,0 +1,68 @@
+//! `sipsimple listen`: wait for sessions and answer them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sipsimple::notification::SessionEvent;
+use sipsimple::{Session, StatusCode, StreamSet};
+
+use crate::Failure;
+use crate::agent::{Agent, asked_to_leave, attend, later};
+use crate::arguments::{Listen, StreamArgument};
+use crate::output::Output;
+
+pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Failure> {
+    let accepts = StreamSet {
+        audio: options.accept.contains(&StreamArgument::Audio) && !options.media.no_audio,
+        chat: options.accept.contains(&StreamArgument::Chat),
+    };
+    let mut agent = Agent::start(&options.common, &options.media, accepts, options.max_calls, output).await?;
+    for (transport, address) in agent.application.addresses() {
+        output.remark(&format!("listening on {address} ({})", transport.via_name()));
+    }
+    let mut ended = 0;
+    let mut leave = std::pin::pin!(asked_to_leave());
+    loop {
+        let notification = tokio::select! {
+            notification = agent.notifications.next() => notification,
+            () = &mut leave => None,
+        };
+        let Some(notification) = notification else { break };
+        let (Some(session), Some(event)) = (notification.session(), notification.session_event()) else {
+            continue;
+        };
+        match event {
+            SessionEvent::NewIncoming { has_audio, has_chat } => {
+                let streams = StreamSet { audio: *has_audio, chat: *has_chat };
+                answer(session.clone(), streams, &options);
+            }
+            SessionEvent::GotStreamProposal { proposer, adds_audio, adds_chat }
+                if *proposer == sipsimple::notification::Originator::Remote =>
+            {
+                let streams = StreamSet { audio: *adds_audio, chat: *adds_chat };
+                drop(session.accept_proposal(streams));
+            }
+            SessionEvent::DidEnd { .. } => {
+                ended += 1;
+                if options.exit_after.is_some_and(|limit| ended >= limit) {
+                    break;
+                }
+            }
+            event => {
+                let record = options.media.record.clone().map(|folder: PathBuf| (folder, None));
+                attend(session, event, &options.media, record);
+            }
+        }
+    }
+    agent.application.stop().await;
+    Ok(())
+}
+
+fn answer(session: Session, streams: StreamSet, options: &Listen) {
+    let reject = options.reject.and_then(StatusCode::new);
+    let answer = move || match reject {
+        Some(status) => drop(session.reject_with(status)),
+        None => drop(session.accept(streams)),
+    };
+    if options.ring > 0.0 { later(options.ring, answer) } else { answer() }
+}

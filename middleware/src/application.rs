@@ -1,0 +1,192 @@
+//! The application: what owns the sockets, the engine and the sound.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use sip_core::endpoint::Transport;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::configuration::{AudioConfiguration, MsrpConfiguration, RtpConfiguration, SessionTimers};
+use crate::driver;
+use crate::error::Error;
+use crate::notification::NotificationCenter;
+use crate::session::machine::SessionConfig;
+use crate::session::{SessionManager, StreamSet};
+use crate::trace::Tracer;
+
+/// How long `stop` waits for peers to take their BYE.
+const STOP_TIME: Duration = Duration::from_secs(3);
+
+/// A running user agent. Dropping it leaves its sessions to their fate; [`stop`](Self::stop)
+/// ends them first.
+pub struct Application {
+    manager: SessionManager,
+    center: NotificationCenter,
+    addresses: Vec<(Transport, SocketAddr)>,
+    stop: watch::Sender<Option<std::time::Instant>>,
+    task: JoinHandle<()>,
+}
+
+/// How an application is to be; see [`Application::builder`].
+#[derive(Clone)]
+pub struct Builder {
+    pub(crate) bind: Option<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) transports: Vec<Transport>,
+    pub(crate) user_agent: String,
+    pub(crate) accepts: StreamSet,
+    pub(crate) rtp: RtpConfiguration,
+    pub(crate) msrp: MsrpConfiguration,
+    pub(crate) timers: SessionTimers,
+    pub(crate) audio: AudioConfiguration,
+    pub(crate) max_sessions: usize,
+    pub(crate) tracer: Option<Arc<Tracer>>,
+    pub(crate) center: NotificationCenter,
+}
+
+impl Application {
+    /// An application with the defaults: UDP and TCP on port 5060 of all addresses, audio and
+    /// chat accepted, no sound device.
+    pub fn builder() -> Builder {
+        Builder {
+            bind: None,
+            port: 5060,
+            transports: vec![Transport::Udp, Transport::Tcp],
+            user_agent: concat!("sipsimple/", env!("CARGO_PKG_VERSION")).to_owned(),
+            accepts: StreamSet::BOTH,
+            rtp: RtpConfiguration::default(),
+            msrp: MsrpConfiguration::default(),
+            timers: SessionTimers::default(),
+            audio: AudioConfiguration::default(),
+            max_sessions: usize::MAX,
+            tracer: None,
+            center: NotificationCenter::new(),
+        }
+    }
+
+    /// The sessions.
+    pub fn session_manager(&self) -> &SessionManager {
+        &self.manager
+    }
+
+    /// The notifications.
+    pub fn notification_center(&self) -> &NotificationCenter {
+        &self.center
+    }
+
+    /// Where SIP is spoken: the addresses as the system gave them.
+    pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Ends all sessions, waits until their peers know, three seconds at most, and stops.
+    pub async fn stop(self) {
+        let Application { stop, task, center, .. } = self;
+        let limit = driver::now().instant + STOP_TIME;
+        // An error means that it has stopped already.
+        let _ = stop.send(Some(limit));
+        let _ = task.await;
+        tokio::task::spawn_blocking(move || center.flush()).await.unwrap_or_default();
+    }
+}
+
+impl Builder {
+    /// The one local address to use; without it all, and the one that reaches the outside is
+    /// told to peers.
+    pub fn bind(mut self, address: IpAddr) -> Self {
+        self.bind = Some(address);
+        self
+    }
+
+    /// The SIP port; 0 lets the system choose.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The transports to listen on.
+    pub fn transports(mut self, transports: &[Transport]) -> Self {
+        self.transports = transports.to_vec();
+        self
+    }
+
+    /// What it calls itself in User-Agent and Server.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = name.into();
+        self
+    }
+
+    /// The streams that it takes when it is called; others are refused without a session.
+    pub fn accepts(mut self, streams: StreamSet) -> Self {
+        self.accepts = streams;
+        self
+    }
+
+    /// What sessions copy for audio.
+    pub fn rtp_config(mut self, config: RtpConfiguration) -> Self {
+        self.rtp = config;
+        self
+    }
+
+    /// What sessions copy for chat.
+    pub fn msrp_config(mut self, config: MsrpConfiguration) -> Self {
+        self.msrp = config;
+        self
+    }
+
+    /// How long sessions wait for what.
+    pub fn timers(mut self, timers: SessionTimers) -> Self {
+        self.timers = timers;
+        self
+    }
+
+    /// What it hears and says.
+    pub fn audio(mut self, audio: AudioConfiguration) -> Self {
+        self.audio = audio;
+        self
+    }
+
+    /// How many sessions there may be at once; more are answered 486.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.max_sessions = sessions;
+        self
+    }
+
+    /// Where to write what goes over the wire.
+    pub fn tracer(mut self, tracer: Arc<Tracer>) -> Self {
+        self.tracer = Some(tracer);
+        self
+    }
+
+    /// A centre that observers were subscribed to already, so that they miss nothing.
+    pub fn notification_center(mut self, center: NotificationCenter) -> Self {
+        self.center = center;
+        self
+    }
+
+    /// Opens the sockets and starts the tasks, on the tokio runtime it is called in.
+    pub async fn start(self) -> Result<Application, Error> {
+        let center = self.center.clone();
+        let (stop, stopped) = watch::channel(None);
+        let driver::Started { manager, addresses, task } = driver::start(self, stopped).await?;
+        Ok(Application { manager, center, addresses, stop, task })
+    }
+
+    pub(crate) fn session_config(&self, default_address: IpAddr) -> SessionConfig {
+        SessionConfig {
+            rtp: self.rtp.clone(),
+            msrp: self.msrp.clone(),
+            timers: self.timers,
+            accepts: self.accepts,
+            default_address,
+        }
+    }
+}
+
+/// Session numbers, from 1.
+pub(crate) fn numbers() -> Arc<AtomicU64> {
+    Arc::new(AtomicU64::new(1))
+}

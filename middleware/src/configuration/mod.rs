@@ -1,0 +1,44 @@
+//! What sessions are set up with: ringtones, RTP and MSRP.
+//!
+//! The manager holds one of each. A session copies the RTP and MSRP ones when it is created;
+//! the ringtones are read live.
+
+mod audio;
+mod msrp;
+mod ringtone;
+mod rtp;
+
+pub use audio::{AudioConfiguration, AudioInput, AudioOutput};
+pub use msrp::MsrpConfiguration;
+pub use ringtone::RingtoneConfiguration;
+pub use rtp::{RtpConfiguration, SrtpPolicy};
+
+use std::time::Duration;
+
+/// How long a session waits for what; all can be set.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct SessionTimers {
+    /// An INVITE or a proposal of ours without a final response. Default 90 s.
+    pub no_answer: Duration,
+    /// After the start of audio, without a packet from the peer: `SCSessionGotNoAudio`. Default 5 s.
+    pub no_audio: Duration,
+    /// For the local media to be ready, and for a connection to come about. Default 15 s.
+    pub stream_start: Duration,
+    /// Without a packet where there were some: the stream is reported lost. Default 30 s.
+    pub rtp_silence: Duration,
+    /// For the end of a session's streams, before `SCSessionDidEnd` is posted all the same.
+    /// Default 2 s.
+    pub wind_down: Duration,
+}
+
+impl Default for SessionTimers {
+    fn default() -> Self {
+        Self {
+            no_answer: Duration::from_secs(90),
+            no_audio: Duration::from_secs(5),
+            stream_start: Duration::from_secs(15),
+            rtp_silence: Duration::from_secs(30),
+            wind_down: Duration::from_secs(2),
+        }
+    }
+}

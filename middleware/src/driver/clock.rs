@@ -1,0 +1,35 @@
+//! The one file of this crate that reads the clocks and the system's entropy.
+#![expect(clippy::disallowed_methods, reason = "this is where time and entropy come from")]
+
+use std::time::{Instant, SystemTime};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// Both clocks at one moment.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Now {
+    /// For timers: never goes back.
+    pub(crate) instant: Instant,
+    /// For people: may be set.
+    pub(crate) wall: SystemTime,
+}
+
+/// Reads both clocks.
+pub(crate) fn now() -> Now {
+    Now { instant: Instant::now(), wall: SystemTime::now() }
+}
+
+/// 256 bits from the operating system.
+pub(crate) fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    SystemRandom::new().fill(&mut seed).expect("the operating system gives random bytes");
+    seed
+}
+
+/// Waits until `deadline`; for ever where there is none.
+pub(crate) async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,88 @@
+//! How handles reach the task that owns the engine.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::{self, Now};
+use super::media::MeterBoard;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::session::Directory;
+
+/// A command for the engine: run where the engine lives, between two inputs.
+pub(crate) type Job = Box<dyn FnOnce(&mut Engine, Now) + Send>;
+
+/// Hands commands to the task that owns the engine.
+#[derive(Clone)]
+pub(crate) struct Commander {
+    jobs: mpsc::UnboundedSender<Job>,
+    directory: Directory,
+    board: MeterBoard,
+}
+
+impl Commander {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, receiver) = mpsc::unbounded_channel();
+        (Self { jobs, directory: Directory::default(), board: MeterBoard::default() }, receiver)
+    }
+
+    /// Hands `command` over at once; the reply tells what it returned.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Engine, Now) -> Result<T, Error> + Send + 'static,
+    ) -> Reply<T> {
+        let (answer, reply) = oneshot::channel();
+        // Where nobody takes jobs any more the reply is `Stopped`; where nobody waits for the
+        // reply it goes nowhere.
+        let _ = self.jobs.send(Box::new(move |engine, now| {
+            let _ = answer.send(command(engine, now));
+        }));
+        Reply { reply }
+    }
+
+    /// The sessions that somebody holds.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// What the sessions' audio measures.
+    pub(crate) fn board(&self) -> &MeterBoard {
+        &self.board
+    }
+
+    pub(crate) fn wall_clock(&self) -> SystemTime {
+        clock::now().wall
+    }
+}
+
+/// The reply to a command that is on its way already: await it, [`wait`](Reply::wait) for it
+/// outside of async code, or drop it.
+pub struct Reply<T> {
+    reply: oneshot::Receiver<Result<T, Error>>,
+}
+
+impl<T> Reply<T> {
+    /// Blocks until it is there. Not for async code: await it there.
+    pub fn wait(self) -> Result<T, Error> {
+        self.reply.blocking_recv().unwrap_or(Err(Error::Stopped))
+    }
+}
+
+impl<T> Future for Reply<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.reply).poll(context).map(|reply| reply.unwrap_or(Err(Error::Stopped)))
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply")
+    }
+}

@@ -1,0 +1,465 @@
+//! The task of an audio stream: its sockets, its RTP session and its keys. It never touches a
+//! sample.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use media::PacketSource;
+use rtp_srtp::dtmf::{Digit, EventReceiver, EventSender, EventSenderConfig};
+use rtp_srtp::rtcp::{Compound, NtpTime};
+use rtp_srtp::session::{Received, RtcpEvent, Session, SessionConfig};
+use rtp_srtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
+use rtp_srtp::{RtpPacket, demux};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::frames::{FrameDrain, FrameHead, LONGEST};
+use super::meters::Meters;
+use crate::configuration::SrtpPolicy;
+use crate::driver::clock::{self, Now};
+use crate::session::{AudioParameters, AudioPreparation, MediaEvent, SrtpParameters};
+
+/// Largest RTP or RTCP packet that is read or written.
+const PACKET: usize = 2_048;
+/// For so long after the start the peer's packets may come from an address that was not
+/// signalled; then the one they came from is the only one.
+const LATCHING: Duration = Duration::from_secs(5);
+/// Attempts to find two free ports side by side.
+const ATTEMPTS: usize = 64;
+
+/// What an audio task is told.
+#[derive(Debug)]
+pub(super) enum AudioCommand {
+    Run(Box<AudioParameters>),
+    Dtmf(char),
+}
+
+/// The sockets of an audio stream.
+pub(super) struct AudioSockets {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+}
+
+impl AudioSockets {
+    /// An even port for RTP and the next one for RTCP (RFC 3550 §11), where they can be had.
+    pub(super) fn open(preparation: &AudioPreparation) -> io::Result<Self> {
+        let AudioPreparation { address, port_range } = preparation;
+        match port_range {
+            Some(range) => {
+                let mut even = range.clone().filter(|port| port % 2 == 0 && *port < *range.end());
+                even.find_map(|port| Self::pair(*address, port).ok())
+                    .ok_or_else(|| io::Error::other("no two ports of the range are free side by side"))
+            }
+            None => {
+                for _ in 0..ATTEMPTS {
+                    let probe = bind(*address, 0)?;
+                    let port = probe.local_addr()?.port();
+                    if port % 2 == 0
+                        && let Ok(rtcp) = bind(*address, port + 1)
+                    {
+                        return Ok(Self { rtp: probe, rtcp });
+                    }
+                    drop(probe);
+                    if let Ok(pair) = Self::pair(*address, port & !1) {
+                        return Ok(pair);
+                    }
+                }
+                // RFC 3605: any two ports, the second told in a=rtcp.
+                Ok(Self { rtp: bind(*address, 0)?, rtcp: bind(*address, 0)? })
+            }
+        }
+    }
+
+    fn pair(address: IpAddr, port: u16) -> io::Result<Self> {
+        Ok(Self { rtp: bind(address, port)?, rtcp: bind(address, port + 1)? })
+    }
+
+    /// Where RTP and RTCP are received.
+    pub(super) fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.rtp.local_addr()?, self.rtcp.local_addr()?))
+    }
+}
+
+fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind((address, port))?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+/// A running audio stream.
+pub(super) struct AudioTask<F> {
+    sockets: AudioSockets,
+    commands: mpsc::UnboundedReceiver<AudioCommand>,
+    frames: FrameDrain,
+    source: PacketSource,
+    meters: Arc<Meters>,
+    tell: F,
+    parameters: Box<AudioParameters>,
+    session: Session,
+    srtp: Option<Srtp>,
+    keys_in: EventReceiver,
+    keys_out: EventSender,
+    remote: Remote,
+    /// When the last packet came, once there was one.
+    heard: Option<Instant>,
+    lost_told: bool,
+}
+
+struct Srtp {
+    parameters: SrtpParameters,
+    sender: SrtpSender,
+    receiver: SrtpReceiver,
+}
+
+/// Where packets go, and whose are taken.
+struct Remote {
+    signalled: SocketAddr,
+    rtcp: SocketAddr,
+    since: Instant,
+    received_from: Option<SocketAddr>,
+}
+
+impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
+    /// A stream with its first parameters; `tell` takes what happens on it.
+    pub(super) fn new(
+        sockets: AudioSockets,
+        commands: mpsc::UnboundedReceiver<AudioCommand>,
+        frames: FrameDrain,
+        source: PacketSource,
+        meters: Arc<Meters>,
+        parameters: Box<AudioParameters>,
+        tell: F,
+    ) -> Self {
+        let now = clock::now();
+        let config = SessionConfig::new(parameters.send_payload_type, parameters.clock_rate, cname());
+        let session = Session::new(now.instant, ntp(now), config, clock::seed());
+        let srtp = parameters.srtp.as_ref().and_then(Srtp::new);
+        let remote = Remote {
+            signalled: parameters.remote_rtp,
+            rtcp: parameters.remote_rtcp,
+            since: now.instant,
+            received_from: None,
+        };
+        let keys_out = key_sender(&parameters);
+        Self {
+            sockets,
+            commands,
+            frames,
+            source,
+            meters,
+            tell,
+            parameters,
+            session,
+            srtp,
+            keys_in: EventReceiver::new(),
+            keys_out,
+            remote,
+            heard: None,
+            lost_told: false,
+        }
+    }
+
+    /// Runs until its commands end, and says goodbye.
+    pub(super) async fn run(mut self) {
+        let (mut rtp_buffer, mut rtcp_buffer) = ([0; PACKET], [0; PACKET]);
+        loop {
+            let deadline = self.session.deadline().into_iter().chain(self.silence_deadline()).min();
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(AudioCommand::Run(parameters)) => self.change(parameters),
+                    Some(AudioCommand::Dtmf(digit)) => self.press(digit),
+                    None => break,
+                },
+                () = self.frames.ready() => self.send_frames(),
+                received = self.sockets.rtp.recv_from(&mut rtp_buffer) => {
+                    if let Ok((length, from)) = received
+                        && let Some(packet) = rtp_buffer.get_mut(..length)
+                    {
+                        self.received(clock::now().instant, from, packet);
+                    }
+                }
+                received = self.sockets.rtcp.recv_from(&mut rtcp_buffer) => {
+                    if let Ok((length, from)) = received
+                        && let Some(packet) = rtcp_buffer.get_mut(..length)
+                    {
+                        self.received_rtcp(clock::now().instant, from, packet);
+                    }
+                }
+                () = clock::wait_until(deadline) => self.timeout(clock::now().instant),
+            }
+        }
+        let mut buffer = [0; PACKET];
+        if let Ok(Some(length)) = self.session.leave(clock::now().instant, &mut buffer) {
+            self.send_rtcp(&mut buffer, length);
+        }
+    }
+
+    fn change(&mut self, parameters: Box<AudioParameters>) {
+        if parameters.srtp != self.parameters.srtp {
+            // The same keys keep their rollover counters; other keys begin anew.
+            self.srtp = parameters.srtp.as_ref().and_then(Srtp::new);
+        }
+        if parameters.remote_rtp != self.parameters.remote_rtp {
+            self.remote = Remote {
+                signalled: parameters.remote_rtp,
+                rtcp: parameters.remote_rtcp,
+                since: clock::now().instant,
+                received_from: None,
+            };
+        }
+        self.heard = None;
+        self.session.sender_mut().set_payload_type(parameters.send_payload_type);
+        self.parameters = parameters;
+    }
+
+    fn press(&mut self, digit: char) {
+        if let Some(digit) = Digit::new(digit)
+            && self.keys_out.push(digit).is_err()
+        {
+            tracing::warn!("too many keys wait to be sent; one is dropped");
+        }
+    }
+
+    fn send_frames(&mut self) {
+        let mut payload = [0; LONGEST];
+        while let Some((head, payload)) = self.frames.pop(&mut payload) {
+            self.send_frame(head, payload);
+        }
+    }
+
+    fn send_frame(&mut self, head: FrameHead, payload: &[u8]) {
+        let mut buffer = [0; PACKET];
+        let now = clock::now().instant;
+        let key = self.parameters.dtmf.and_then(|(payload_type, _)| {
+            self.keys_out.tick(head.timestamp).map(|event| (payload_type, event))
+        });
+        let sender = self.session.sender_mut();
+        let written = match &key {
+            Some((payload_type, event)) => sender.write_as(
+                now,
+                *payload_type,
+                event.timestamp,
+                event.marker,
+                None,
+                &event.payload,
+                &mut buffer,
+            ),
+            None if self.parameters.sends => sender.write_as(
+                now,
+                head.payload_type,
+                head.timestamp,
+                head.marker,
+                None,
+                payload,
+                &mut buffer,
+            ),
+            None => return,
+        };
+        let Ok(length) = written else { return };
+        let length = match (&mut self.srtp, self.parameters.srtp_policy) {
+            (Some(srtp), _) => match srtp.sender.protect(&mut buffer, length) {
+                Ok(length) => length,
+                Err(error) => {
+                    tracing::error!(%error, "a packet cannot be protected and is not sent");
+                    return;
+                }
+            },
+            // Never in the clear what must not be.
+            (None, SrtpPolicy::Mandatory) => return,
+            (None, _) => length,
+        };
+        let to = self.remote.received_from.unwrap_or(self.remote.signalled);
+        if self.sockets.rtp.try_send_to(buffer.get(..length).unwrap_or_default(), to).is_ok() {
+            self.meters.sent.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn received(&mut self, now: Instant, from: SocketAddr, packet: &mut [u8]) {
+        if !self.remote.takes(now, from) {
+            return;
+        }
+        if demux::classify(packet) == Some(demux::Protocol::Rtcp) {
+            self.received_rtcp(now, from, packet);
+            return;
+        }
+        let Some(length) = self.open(packet) else { return };
+        let Ok(packet) = RtpPacket::parse(packet.get(..length).unwrap_or_default()) else { return };
+        let sequence = match self.session.receive(now, &packet) {
+            Received::Valid { sequence } | Received::Probation { sequence } => sequence,
+            Received::Restarted { sequence } => {
+                self.source.restart();
+                sequence
+            }
+            Received::Jump | Received::NoRoom => return,
+        };
+        self.hear(now, from);
+        self.measure(packet.ssrc());
+        if let Some((_, payload_type)) = self.parameters.dtmf
+            && packet.payload_type() == payload_type
+        {
+            if let Ok(Some(event)) = self.keys_in.receive(packet.timestamp(), packet.payload())
+                && let Some(digit) = event.digit()
+            {
+                (self.tell)(MediaEvent::Dtmf(digit.as_char()));
+            }
+            return;
+        }
+        if self.parameters.receives && packet.payload_type() == self.parameters.receive_payload_type {
+            self.source.push(sequence, packet.timestamp(), packet.payload_type(), packet.payload(), now);
+        }
+    }
+
+    /// Decrypts in place; `None` for what is not authentic, or in the clear and must not be.
+    fn open(&mut self, packet: &mut [u8]) -> Option<usize> {
+        match (&mut self.srtp, self.parameters.srtp_policy) {
+            (Some(srtp), _) => srtp.receiver.unprotect(packet).ok(),
+            (None, SrtpPolicy::Mandatory) => None,
+            (None, _) => Some(packet.len()),
+        }
+    }
+
+    fn hear(&mut self, now: Instant, from: SocketAddr) {
+        self.heard = Some(now);
+        self.lost_told = false;
+        if self.remote.received_from != Some(from) {
+            self.remote.received_from = Some(from);
+            (self.tell)(MediaEvent::AudioReceived { from });
+        }
+    }
+
+    fn received_rtcp(&mut self, now: Instant, _from: SocketAddr, packet: &mut [u8]) {
+        let length = match (&mut self.srtp, self.parameters.srtp_policy) {
+            (Some(srtp), _) => match srtp.receiver.unprotect_rtcp(packet) {
+                Ok(length) => length,
+                Err(_) => return,
+            },
+            (None, SrtpPolicy::Mandatory) => return,
+            (None, _) => packet.len(),
+        };
+        let Ok(compound) = Compound::parse(packet.get(..length).unwrap_or_default()) else { return };
+        let meters = &self.meters;
+        self.session.receive_rtcp(now, &compound, length, |event| {
+            if let RtcpEvent::Report(report) = event
+                && let Some(round_trip) = report.round_trip
+            {
+                meters.set_round_trip(round_trip);
+            }
+        });
+    }
+
+    fn measure(&self, ssrc: u32) {
+        if let Some(source) = self.session.receiver().source(ssrc) {
+            self.meters.received.store(source.received(), Ordering::Relaxed);
+            self.meters.lost.store(source.lost().max(0).unsigned_abs(), Ordering::Relaxed);
+            let micros =
+                u64::from(source.jitter()) * 1_000_000 / u64::from(self.parameters.clock_rate.max(1));
+            self.meters.jitter_us.store(u32::try_from(micros).unwrap_or(u32::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn silence_deadline(&self) -> Option<Instant> {
+        let expects = self.parameters.receives && !self.lost_told;
+        self.heard.filter(|_| expects).map(|heard| heard + self.parameters.silence)
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if self.silence_deadline().is_some_and(|deadline| deadline <= now) {
+            self.lost_told = true;
+            (self.tell)(MediaEvent::AudioLost);
+        }
+        let mut buffer = [0; PACKET];
+        if let Ok(Some(length)) = self.session.poll_rtcp(now, &mut buffer) {
+            self.send_rtcp(&mut buffer, length);
+        }
+    }
+
+    fn send_rtcp(&mut self, buffer: &mut [u8; PACKET], length: usize) {
+        let length = match (&mut self.srtp, self.parameters.srtp_policy) {
+            (Some(srtp), _) => match srtp.sender.protect_rtcp(buffer, length) {
+                Ok(length) => length,
+                Err(_) => return,
+            },
+            (None, SrtpPolicy::Mandatory) => return,
+            (None, _) => length,
+        };
+        // A report that the system does not take is made up for by the next.
+        let _ = self.sockets.rtcp.try_send_to(buffer.get(..length).unwrap_or_default(), self.remote.rtcp);
+    }
+}
+
+impl Remote {
+    /// Whether packets from there are taken: from the signalled address always; from another
+    /// one only while it is being found out, or if it was found.
+    fn takes(&self, now: Instant, from: SocketAddr) -> bool {
+        match self.received_from {
+            _ if from == self.signalled => true,
+            Some(known) if known == from => true,
+            Some(known) if known == self.signalled => false,
+            _ => now.saturating_duration_since(self.since) < LATCHING,
+        }
+    }
+}
+
+impl Srtp {
+    fn new(parameters: &SrtpParameters) -> Option<Self> {
+        let suite = Suite::ALL.into_iter().find(|suite| suite.name() == parameters.suite)?;
+        let sending = MasterKey::new(suite, &parameters.local_key).ok()?;
+        let receiving = MasterKey::new(suite, &parameters.remote_key).ok()?;
+        Some(Self {
+            parameters: parameters.clone(),
+            sender: SrtpSender::new(&sending),
+            receiver: SrtpReceiver::new(&receiving),
+        })
+    }
+}
+
+impl std::fmt::Debug for Srtp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Srtp").field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}
+
+fn key_sender(parameters: &AudioParameters) -> EventSender {
+    let ptime = u16::try_from(parameters.ptime).unwrap_or(20);
+    EventSender::new(EventSenderConfig::new(parameters.clock_rate, ptime))
+}
+
+/// A name that says nothing of this host, new for each stream (RFC 7022 §4.2).
+fn cname() -> String {
+    use base64::Engine as _;
+    let seed = clock::seed();
+    base64::engine::general_purpose::STANDARD.encode(seed.get(..12).unwrap_or_default())
+}
+
+fn ntp(now: Now) -> NtpTime {
+    let since = now.wall.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    NtpTime::from_unix(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn another_address_is_taken_at_the_start_only() {
+        let now = clock::now().instant;
+        let (signalled, real, attacker) =
+            (address("192.0.2.1:4000"), address("198.51.100.7:9"), address("203.0.113.1:1"));
+        let mut remote = Remote { signalled, rtcp: signalled, since: now, received_from: None };
+        assert!(remote.takes(now, real), "it may be behind a NAT");
+        remote.received_from = Some(real);
+        let later = now + LATCHING;
+        assert!(remote.takes(later, real) && remote.takes(later, signalled));
+        assert!(!remote.takes(later, attacker));
+        remote.received_from = Some(signalled);
+        assert!(!remote.takes(now, attacker), "the signalled address is preferred even at the start");
+    }
+}

@@ -1,0 +1,367 @@
+//! Who hears whom: each session's bridge, or one bridge around the sound device.
+//!
+//! ```text
+//!   microphone file ──▶ stream ──▶ peer          left ◀── what we say
+//!   (or device, echo)      │                 recorder
+//!                          ▼                     right ◀── what the peer says
+//!                   device, echo, recorder
+//! ```
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use media::bridge::{Port, PortEvent, PortId, Signal};
+use media::codec::{self, CodecInfo, CodecParams};
+use media::engine::{BridgeHandle, BridgeId, EngineConfig, EventSink, MediaEngine};
+use media::stream::{Incoming, Outgoing, StreamConfig, StreamFormat, StreamHandle, StreamPort};
+use media::wav::{Clip, Recorder, RecorderConfig, Repeat, WavPlayer};
+use media::{PacketSink, PacketSource, UsageError};
+
+use super::{Key, MediaNote, Notes};
+use crate::configuration::{AudioConfiguration, AudioInput, AudioOutput};
+use crate::error::Error;
+use crate::session::{AudioParameters, MediaEvent, SessionId};
+
+/// What the bridge around a sound device mixes at, in Hz.
+#[cfg(feature = "cpal")]
+const DEVICE_RATE: u32 = 48_000;
+
+/// Ports whose failure somebody wants to hear of.
+type Watched = Arc<Mutex<HashMap<(BridgeId, PortId), (Key, PathBuf)>>>;
+
+/// The media threads and what all sessions have in common.
+pub(super) struct Mixing {
+    engine: MediaEngine,
+    microphone: Option<(Clip, Repeat)>,
+    echo: bool,
+    device: Option<Device>,
+    watched: Watched,
+    ringtones: HashMap<SessionId, PortId>,
+}
+
+/// A sound device in a bridge of its own; all streams are in it.
+struct Device {
+    bridge: BridgeHandle,
+    port: PortId,
+    hears: bool,
+    speaks: bool,
+    #[cfg(feature = "cpal")]
+    _card: media::device::Card,
+}
+
+/// The audio of one session.
+pub(super) struct Voice {
+    bridge: BridgeHandle,
+    stream: StreamHandle,
+    port: PortId,
+    rate: u32,
+    codec: Negotiated,
+    /// What the peer hears of us.
+    sources: Vec<PortId>,
+    /// Ports that are this session's alone.
+    own: Vec<PortId>,
+    recording: Option<(Recorder, Vec<PortId>)>,
+    watched: Watched,
+    key: Key,
+}
+
+/// What a stream's format was made of.
+#[derive(PartialEq)]
+struct Negotiated {
+    codec: String,
+    clock_rate: u32,
+    send_payload_type: u8,
+    receive_payload_type: u8,
+    ptime: u32,
+    fmtp: Option<String>,
+}
+
+impl Mixing {
+    /// Starts the threads and opens the device, if one is asked for.
+    pub(super) fn start(config: &AudioConfiguration, notes: &Notes) -> Result<Self, Error> {
+        let system = |what: &str, reason: String| Error::System { what: what.to_owned(), reason };
+        let watched = Watched::default();
+        let sink = failures_to(notes.clone(), watched.clone());
+        let engine = MediaEngine::start(EngineConfig::default(), sink)
+            .map_err(|error| system("the media thread", error.to_string()))?;
+        let microphone = match &config.input {
+            AudioInput::File { path, repeat } => {
+                let clip =
+                    Clip::open(path).map_err(|error| system("the microphone's file", error.to_string()))?;
+                let repeat = if *repeat { Repeat::Forever(Duration::ZERO) } else { Repeat::Once };
+                Some((clip, repeat))
+            }
+            AudioInput::Null | AudioInput::Device(_) => None,
+        };
+        let device = Device::open(&engine, config).map_err(|reason| system("the sound device", reason))?;
+        Ok(Self { engine, microphone, echo: config.echo, device, watched, ringtones: HashMap::new() })
+    }
+
+    /// Adds a stream with these parameters; frames for the peer go into `sink`.
+    pub(super) fn add(
+        &self,
+        key: Key,
+        parameters: &AudioParameters,
+        sink: impl PacketSink + 'static,
+    ) -> Result<(Voice, PacketSource), Error> {
+        self.build(key, parameters, Box::new(sink))
+            .map_err(|reason| Error::System { what: "the audio stream".to_owned(), reason })
+    }
+
+    fn build(
+        &self,
+        key: Key,
+        parameters: &AudioParameters,
+        sink: Box<dyn PacketSink>,
+    ) -> Result<(Voice, PacketSource), String> {
+        let gone = |error: UsageError| error.to_string();
+        let format = format(parameters)?;
+        let rate = format.sample_rate();
+        let (port, stream, source) = StreamPort::new(StreamConfig::default(), format, sink);
+        let bridge = match &self.device {
+            Some(device) => device.bridge.clone(),
+            None => self.engine.bridge(rate).map_err(gone)?,
+        };
+        let port = bridge.add_port(port).map_err(gone)?.id;
+        let mut voice = Voice {
+            bridge,
+            stream,
+            port,
+            rate,
+            codec: Negotiated::of(parameters),
+            sources: Vec::new(),
+            own: vec![port],
+            recording: None,
+            watched: self.watched.clone(),
+            key,
+        };
+        if let Some((clip, repeat)) = &self.microphone {
+            let (player, _) = WavPlayer::new(clip.clone(), *repeat);
+            voice.own_source(player).map_err(gone)?;
+        }
+        if self.echo {
+            let echo = voice.own_source(Echo::new(rate)).map_err(gone)?;
+            voice.bridge.connect(port, echo, 0.0).map_err(gone)?;
+        }
+        if let Some(device) = &self.device {
+            if device.speaks {
+                voice.bridge.connect(device.port, port, 0.0).map_err(gone)?;
+                voice.sources.push(device.port);
+            }
+            if device.hears {
+                voice.bridge.connect(port, device.port, 0.0).map_err(gone)?;
+            }
+        }
+        voice.direct(parameters);
+        Ok((voice, source))
+    }
+
+    /// Plays a ringtone on the device. Without a device nobody could hear it.
+    pub(super) fn play_ringtone(&mut self, session: SessionId, path: &Path) {
+        let Some(device) = self.device.as_ref().filter(|device| device.hears) else { return };
+        let clip = match Clip::open(path) {
+            Ok(clip) => clip,
+            Err(error) => {
+                tracing::warn!(%error, "the ringtone cannot be played");
+                return;
+            }
+        };
+        let (player, _) = WavPlayer::new(clip, Repeat::LOOP);
+        if let Ok(port) = device.bridge.add_port(player)
+            && device.bridge.connect(port.id, device.port, 0.0).is_ok()
+        {
+            self.ringtones.insert(session, port.id);
+        }
+    }
+
+    pub(super) fn stop_ringtone(&mut self, session: SessionId) {
+        if let (Some(port), Some(device)) = (self.ringtones.remove(&session), &self.device) {
+            // Gone with the engine otherwise.
+            let _ = device.bridge.remove_port(port);
+        }
+    }
+}
+
+impl Voice {
+    /// Takes other parameters: another codec, or another direction.
+    pub(super) fn change(&mut self, parameters: &AudioParameters) -> Result<(), String> {
+        let codec = Negotiated::of(parameters);
+        if codec != self.codec {
+            self.stream.set_format(format(parameters)?).map_err(|error| error.to_string())?;
+            self.codec = codec;
+        }
+        self.direct(parameters);
+        Ok(())
+    }
+
+    /// Records what we say on the left and what the peer says on the right.
+    pub(super) fn start_recording(&mut self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+        let config = RecorderConfig { sample_rate: self.rate.min(16_000), ..RecorderConfig::default() };
+        let (recorder, ports) = Recorder::create(path, config)?;
+        let mut ids = Vec::new();
+        for (index, port) in ports.into_iter().enumerate() {
+            let id = self.bridge.add_port(port)?.id;
+            if index == 0 {
+                for source in &self.sources {
+                    self.bridge.connect(*source, id, 0.0)?;
+                }
+            } else {
+                self.bridge.connect(self.port, id, 0.0)?;
+            }
+            let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            watched.insert((self.bridge.id(), id), (self.key, path.to_owned()));
+            ids.push(id);
+        }
+        self.recording = Some((recorder, ids));
+        Ok(())
+    }
+
+    /// Takes the recording out of the bridge; whoever gets it has to finish it.
+    pub(super) fn stop_recording(&mut self) -> Option<Recorder> {
+        let (recorder, ports) = self.recording.take()?;
+        for port in ports {
+            self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.bridge.id(), port));
+            // Gone with the engine otherwise.
+            let _ = self.bridge.remove_port(port);
+        }
+        Some(recorder)
+    }
+
+    pub(super) fn pause_recording(&self, paused: bool) {
+        if let Some((recorder, _)) = &self.recording {
+            recorder.set_paused(paused);
+        }
+    }
+
+    fn own_source(&mut self, port: impl Port + 'static) -> Result<PortId, UsageError> {
+        let id = self.bridge.add_port(port)?.id;
+        self.bridge.connect(id, self.port, 0.0)?;
+        self.own.push(id);
+        self.sources.push(id);
+        Ok(id)
+    }
+
+    fn direct(&self, parameters: &AudioParameters) {
+        self.stream.set_sending(parameters.sends);
+        self.stream.set_receiving(parameters.receives);
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        drop(self.stop_recording());
+        for port in &self.own {
+            // Gone with the engine otherwise.
+            let _ = self.bridge.remove_port(*port);
+        }
+    }
+}
+
+impl Negotiated {
+    fn of(parameters: &AudioParameters) -> Self {
+        Self {
+            codec: parameters.codec.clone(),
+            clock_rate: parameters.clock_rate,
+            send_payload_type: parameters.send_payload_type,
+            receive_payload_type: parameters.receive_payload_type,
+            ptime: parameters.ptime,
+            fmtp: parameters.fmtp.clone(),
+        }
+    }
+}
+
+fn format(parameters: &AudioParameters) -> Result<StreamFormat, String> {
+    let info: &CodecInfo = codec::find(&parameters.codec, parameters.clock_rate)
+        .ok_or_else(|| format!("there is no codec {}/{}", parameters.codec, parameters.clock_rate))?;
+    let params = match &parameters.fmtp {
+        Some(fmtp) => CodecParams::from_fmtp(fmtp),
+        None => CodecParams::default(),
+    };
+    let outgoing = Outgoing::new(info, &params, parameters.send_payload_type, parameters.ptime);
+    let incoming = Incoming::new(info, &params, parameters.receive_payload_type);
+    let (outgoing, incoming) =
+        outgoing.and_then(|outgoing| Ok((outgoing, incoming?))).map_err(|error| error.to_string())?;
+    Ok(StreamFormat::new(outgoing, vec![incoming]))
+}
+
+/// Tells of recordings that fail; called on a media thread.
+fn failures_to(notes: Notes, watched: Watched) -> EventSink {
+    Arc::new(move |event| {
+        let PortEvent::Failed(reason) = event.event else { return };
+        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(((session, stream), path)) = watched.remove(&(event.bridge, event.port)) {
+            watched.retain(|_, (key, _)| *key != (session, stream));
+            let file_name = path.to_string_lossy().into_owned();
+            let event = MediaEvent::RecordingFailed { file_name, reason };
+            // Nobody to tell: the application has stopped.
+            let _ = notes.send(MediaNote { session, stream, event });
+        }
+    })
+}
+
+/// Gives back in one tick what it took in the one before.
+struct Echo {
+    rate: u32,
+    heard: Vec<i16>,
+    signal: Signal,
+}
+
+impl Echo {
+    fn new(rate: u32) -> Self {
+        // Room for the longest tick.
+        let heard = Vec::with_capacity(rate as usize / 10);
+        Self { rate, heard, signal: Signal::Silent }
+    }
+}
+
+impl Port for Echo {
+    fn sample_rate(&self) -> u32 {
+        self.rate
+    }
+
+    fn pull(&mut self, out: &mut [i16]) -> Signal {
+        if self.heard.len() == out.len() {
+            out.copy_from_slice(&self.heard);
+            self.signal
+        } else {
+            out.fill(0);
+            Signal::Silent
+        }
+    }
+
+    fn push(&mut self, pcm: &[i16], signal: Signal) {
+        self.heard.clear();
+        self.heard.extend_from_slice(pcm);
+        self.signal = signal;
+    }
+}
+
+impl Device {
+    /// `None` where neither side wants a device.
+    #[cfg(feature = "cpal")]
+    fn open(engine: &MediaEngine, config: &AudioConfiguration) -> Result<Option<Self>, String> {
+        let speaks = matches!(config.input, AudioInput::Device(_));
+        let hears = matches!(config.output, AudioOutput::Device(_));
+        let name = match (&config.input, &config.output) {
+            (AudioInput::Device(name), _) | (_, AudioOutput::Device(name)) => name.as_deref(),
+            _ => return Ok(None),
+        };
+        let (card, port) = media::device::open(name, DEVICE_RATE).map_err(|error| error.to_string())?;
+        let bridge = engine.bridge(DEVICE_RATE).map_err(|error| error.to_string())?;
+        let port = bridge.add_port(port).map_err(|error| error.to_string())?.id;
+        Ok(Some(Self { bridge, port, hears, speaks, _card: card }))
+    }
+
+    /// Without the feature `cpal` there is no device to open.
+    #[cfg(not(feature = "cpal"))]
+    fn open(_engine: &MediaEngine, config: &AudioConfiguration) -> Result<Option<Self>, String> {
+        match (&config.input, &config.output) {
+            (AudioInput::Device(_), _) | (_, AudioOutput::Device(_)) => {
+                Err("this build has no sound devices (feature cpal)".to_owned())
+            }
+            _ => Ok(None),
+        }
+    }
+}

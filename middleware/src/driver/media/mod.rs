@@ -1,0 +1,267 @@
+//! The media side of the driver: what sessions ask of sockets, files and the media threads.
+//!
+//! Commands come from the signalling task, in order; what becomes of them goes back to it as
+//! notes. A task runs for each audio stream and for each chat stream.
+
+mod audio;
+mod chat;
+mod frames;
+mod meters;
+mod mixing;
+mod tls;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+pub use self::meters::AudioStatistics;
+pub(crate) use self::meters::MeterBoard;
+
+use self::audio::{AudioCommand, AudioSockets, AudioTask};
+use self::chat::{ChatCommand, ChatListener};
+use self::mixing::{Mixing, Voice};
+use self::tls::Identity;
+use crate::configuration::AudioConfiguration;
+use crate::error::Error;
+use crate::notification::ChatFailureContext;
+use crate::session::{AudioParameters, ChatParameters, MediaCommand, MediaEvent, SessionId, StreamId};
+use crate::trace::Tracer;
+
+/// What media tell a session.
+#[derive(Debug)]
+pub(super) struct MediaNote {
+    pub(super) session: SessionId,
+    pub(super) stream: StreamId,
+    pub(super) event: MediaEvent,
+}
+
+type Notes = mpsc::UnboundedSender<MediaNote>;
+type Key = (SessionId, StreamId);
+
+/// All media of an application.
+pub(super) struct MediaHost {
+    mixing: Mixing,
+    identity: Identity,
+    tracer: Option<Arc<Tracer>>,
+    notes: Notes,
+    board: MeterBoard,
+    audio: HashMap<Key, AudioEntry>,
+    chats: HashMap<Key, ChatEntry>,
+}
+
+enum AudioEntry {
+    Ready(AudioSockets),
+    Running { commands: mpsc::UnboundedSender<AudioCommand>, voice: Box<Voice> },
+}
+
+enum ChatEntry {
+    Ready(ChatListener),
+    Running(mpsc::UnboundedSender<ChatCommand>),
+}
+
+impl MediaHost {
+    /// Opens the sound devices, if any are asked for, and starts the media threads.
+    pub(super) fn new(
+        audio: &AudioConfiguration,
+        tracer: Option<Arc<Tracer>>,
+        notes: Notes,
+        board: MeterBoard,
+    ) -> Result<Self, Error> {
+        let system =
+            |what: &str, error: io::Error| Error::System { what: what.to_owned(), reason: error.to_string() };
+        let identity = Identity::generate().map_err(|error| system("a certificate for MSRP", error))?;
+        let mixing = Mixing::start(audio, &notes)?;
+        let (audio, chats) = (HashMap::new(), HashMap::new());
+        Ok(Self { mixing, identity, tracer, notes, board, audio, chats })
+    }
+
+    /// Does what a session asks.
+    pub(super) fn perform(&mut self, session: SessionId, command: MediaCommand) {
+        match command {
+            MediaCommand::PrepareAudio(stream, preparation) => {
+                let opened = AudioSockets::open(&preparation)
+                    .and_then(|sockets| sockets.addresses().map(|addresses| (sockets, addresses)));
+                match opened {
+                    Ok((sockets, (rtp, rtcp))) => {
+                        self.audio.insert((session, stream), AudioEntry::Ready(sockets));
+                        self.note(session, stream, MediaEvent::AudioReady { rtp, rtcp });
+                    }
+                    Err(error) => self.failed(session, stream, "sockets for RTP", &error),
+                }
+            }
+            MediaCommand::RunAudio(stream, parameters) => self.run_audio(session, stream, parameters),
+            MediaCommand::StopAudio(stream) => self.stop_audio(session, stream),
+            MediaCommand::SendDtmf(stream, digit) => {
+                if let Some(AudioEntry::Running { commands, .. }) = self.audio.get(&(session, stream)) {
+                    // A task that has ended has told of it.
+                    let _ = commands.send(AudioCommand::Dtmf(digit));
+                }
+            }
+            MediaCommand::StartRecording(stream, path) => self.start_recording(session, stream, &path),
+            MediaCommand::StopRecording(stream) => {
+                if let Some(AudioEntry::Running { voice, .. }) = self.audio.get_mut(&(session, stream))
+                    && let Some(recording) = voice.stop_recording()
+                {
+                    let notes = self.notes.clone();
+                    tokio::task::spawn_blocking(move || tell_recording(&notes, (session, stream), recording));
+                }
+            }
+            MediaCommand::PauseRecording(stream, paused) => {
+                if let Some(AudioEntry::Running { voice, .. }) = self.audio.get(&(session, stream)) {
+                    voice.pause_recording(paused);
+                }
+            }
+            MediaCommand::PrepareChat(stream, preparation) => {
+                match ChatListener::open(&preparation, &self.identity) {
+                    Ok(listener) => {
+                        let (path, fingerprint) = (listener.path(), listener.fingerprint());
+                        self.chats.insert((session, stream), ChatEntry::Ready(listener));
+                        self.note(session, stream, MediaEvent::ChatReady { path, fingerprint });
+                    }
+                    Err(error) => self.failed(session, stream, "a listener for MSRP", &error),
+                }
+            }
+            MediaCommand::RunChat(stream, parameters) => self.run_chat(session, stream, parameters),
+            MediaCommand::SendMessage(stream, message) => {
+                let message_id = message.message_id.clone();
+                let running = match self.chats.get(&(session, stream)) {
+                    Some(ChatEntry::Running(commands)) => commands.send(ChatCommand::Send(message)).is_ok(),
+                    _ => false,
+                };
+                if !running {
+                    let reason = "the chat has ended".to_owned();
+                    self.note(session, stream, MediaEvent::ChatNotDelivered { message_id, code: 0, reason });
+                }
+            }
+            MediaCommand::StopChat(stream) => match self.chats.remove(&(session, stream)) {
+                // The task ends with its commands, and tells.
+                Some(ChatEntry::Running(commands)) => drop(commands),
+                _ => self.note(session, stream, MediaEvent::Stopped),
+            },
+            MediaCommand::PlayRingtone(path) => self.mixing.play_ringtone(session, &path),
+            MediaCommand::StopRingtone => self.mixing.stop_ringtone(session),
+        }
+    }
+
+    /// Ends everything.
+    pub(super) fn stop(&mut self) {
+        self.audio.clear();
+        self.chats.clear();
+    }
+
+    fn run_audio(&mut self, session: SessionId, stream: StreamId, parameters: Box<AudioParameters>) {
+        let key = (session, stream);
+        match self.audio.remove(&key) {
+            None => {}
+            Some(AudioEntry::Running { commands, mut voice }) => {
+                if let Err(error) = voice.change(&parameters) {
+                    self.failed(session, stream, "the audio format", &io::Error::other(error));
+                }
+                // A task that has ended has told of it.
+                let _ = commands.send(AudioCommand::Run(parameters));
+                self.audio.insert(key, AudioEntry::Running { commands, voice });
+            }
+            Some(AudioEntry::Ready(sockets)) => {
+                let (sink, frames) = frames::channel();
+                let (voice, source) = match self.mixing.add(key, &parameters, sink) {
+                    Ok(added) => added,
+                    Err(error) => {
+                        self.failed(
+                            session,
+                            stream,
+                            "the audio stream",
+                            &io::Error::other(error.to_string()),
+                        );
+                        return;
+                    }
+                };
+                let meters = self.board.add(session);
+                let (commands, received) = mpsc::unbounded_channel();
+                let tell = self.teller(session, stream);
+                let task = AudioTask::new(sockets, received, frames, source, meters, parameters, tell);
+                tokio::spawn(task.run());
+                self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
+            }
+        }
+    }
+
+    fn stop_audio(&mut self, session: SessionId, stream: StreamId) {
+        let notes = self.notes.clone();
+        let recording = match self.audio.remove(&(session, stream)) {
+            Some(AudioEntry::Running { commands, mut voice }) => {
+                drop(commands);
+                self.board.remove(session);
+                voice.stop_recording()
+            }
+            _ => None,
+        };
+        let Some(recording) = recording else {
+            self.note(session, stream, MediaEvent::Stopped);
+            return;
+        };
+        tokio::task::spawn_blocking(move || {
+            tell_recording(&notes, (session, stream), recording);
+            // Nobody to tell: the application has stopped.
+            let _ = notes.send(MediaNote { session, stream, event: MediaEvent::Stopped });
+        });
+    }
+
+    fn start_recording(&mut self, session: SessionId, stream: StreamId, path: &Path) {
+        let Some(AudioEntry::Running { voice, .. }) = self.audio.get_mut(&(session, stream)) else { return };
+        let file_name = path.to_string_lossy().into_owned();
+        let event = match voice.start_recording(path) {
+            Ok(()) => MediaEvent::RecordingStarted { file_name },
+            Err(error) => MediaEvent::RecordingFailed { file_name, reason: error.to_string() },
+        };
+        self.note(session, stream, event);
+    }
+
+    fn run_chat(&mut self, session: SessionId, stream: StreamId, parameters: Box<ChatParameters>) {
+        let key = (session, stream);
+        match self.chats.remove(&key) {
+            Some(ChatEntry::Ready(listener)) => {
+                let (commands, received) = mpsc::unbounded_channel();
+                let tell = self.teller(session, stream);
+                tokio::spawn(chat::run(listener, parameters, received, self.tracer.clone(), tell));
+                self.chats.insert(key, ChatEntry::Running(commands));
+            }
+            // A chat that runs goes on as it is: its connection stands.
+            Some(running) => {
+                self.chats.insert(key, running);
+            }
+            None => {}
+        }
+    }
+
+    fn teller(&self, session: SessionId, stream: StreamId) -> impl Fn(MediaEvent) + Send + Sync + use<> {
+        let notes = self.notes.clone();
+        move |event| {
+            // Nobody to tell: the application has stopped.
+            let _ = notes.send(MediaNote { session, stream, event });
+        }
+    }
+
+    fn note(&self, session: SessionId, stream: StreamId, event: MediaEvent) {
+        self.teller(session, stream)(event);
+    }
+
+    fn failed(&self, session: SessionId, stream: StreamId, what: &str, error: &io::Error) {
+        let reason = format!("{what}: {error}");
+        self.note(session, stream, MediaEvent::Failed { context: ChatFailureContext::Initialize, reason });
+    }
+}
+
+/// Waits until the file is complete, and tells.
+fn tell_recording(notes: &Notes, (session, stream): Key, recording: media::wav::Recorder) {
+    let summary = recording.finish();
+    let file_name = summary.path.to_string_lossy().into_owned();
+    let event = match summary.error {
+        None => MediaEvent::RecordingStopped { file_name },
+        Some(reason) => MediaEvent::RecordingFailed { file_name, reason },
+    };
+    // Nobody to tell: the application has stopped.
+    let _ = notes.send(MediaNote { session, stream, event });
+}

@@ -1,0 +1,22 @@
+//! The tokio side: sockets, TLS, timers and the clock. It moves bytes and decides nothing.
+//!
+//! ```text
+//!   handles ── jobs ──▶ ┌────────────────────┐ ── media commands ──▶ audio, chat tasks
+//!   UDP, TCP, TLS ────▶ │  signalling task   │ ◀── media events ────
+//!   timers ───────────▶ │  owns the engine   │ ── notifications ───▶ the centre
+//!                       └────────────────────┘
+//! ```
+
+mod clock;
+mod commander;
+mod media;
+mod resolve;
+mod signalling;
+mod start;
+mod transport;
+
+pub(crate) use clock::{Now, now};
+pub(crate) use commander::Commander;
+pub use commander::Reply;
+pub use media::AudioStatistics;
+pub(crate) use start::{Started, start};

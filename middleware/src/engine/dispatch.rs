@@ -1,0 +1,195 @@
+//! What the endpoint tells: each event goes to its session, or makes one.
+
+use bytes::Bytes;
+use sip_core::endpoint::{Call, Event, ServerRequest};
+use sip_core::header::{ContentType, From, To};
+use sip_core::{Method, Request, Response, StatusCode};
+
+use super::{Engine, Live, Now, bytes32};
+use crate::negotiation::Refusal;
+use crate::session::SessionId;
+use crate::session::machine::{Context, Invite, SessionMachine, SipEvent};
+
+impl Engine {
+    pub(super) fn dispatch(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Incoming { call, request } => self.incoming(now, call, &request),
+            Event::Provisional { call, response } => {
+                let (status, user_agent) = (response.status(), user_agent(response.headers()));
+                self.tell(now, call, SipEvent::Provisional { status, user_agent });
+            }
+            Event::Answered { call, response } => {
+                let (body, user_agent) = (sdp(&response), user_agent(response.headers()));
+                self.tell(now, call, SipEvent::Answered { body, user_agent });
+            }
+            Event::Failed { call, status, reason, .. } => {
+                let code = status.map_or(0, StatusCode::code);
+                self.tell(now, call, SipEvent::Failed { code, reason });
+            }
+            Event::Confirmed { call, ack } => {
+                let body = Some(ack.body().clone()).filter(|body| !body.is_empty());
+                self.tell(now, call, SipEvent::Confirmed { body });
+            }
+            Event::Cancelled { call, .. } => self.tell(now, call, SipEvent::Cancelled),
+            Event::Reinvite { call, id, request } => self.reinvite(now, call, id, &request),
+            Event::ReinviteCancelled { call, .. } => {
+                if let Some(live) = self.live(call) {
+                    live.request = None;
+                }
+                self.tell(now, call, SipEvent::ReinviteCancelled);
+            }
+            Event::ReinviteAnswered { call, response } => {
+                self.tell(now, call, SipEvent::ReinviteAnswered { body: sdp(&response) });
+            }
+            Event::ReinviteFailed { call, status, reason, retry_after, .. } => {
+                let code = status.map_or(0, StatusCode::code);
+                self.tell(now, call, SipEvent::ReinviteFailed { code, reason, retry_after });
+            }
+            Event::Request { call, id, request } => self.request(now, call, id, &request),
+            Event::Ended { call, by_remote, reason, .. } => {
+                self.tell(now, call, SipEvent::Ended { by_remote, reason });
+                self.calls.remove(&call);
+            }
+            // Provisional responses to re-INVITEs, other branches of a fork, and the fate of
+            // requests outside of sessions, of which there are none yet.
+            _ => {}
+        }
+    }
+
+    /// An INVITE outside of a dialog: a session, or a refusal that nobody hears of.
+    fn incoming(&mut self, now: Now, call: Call, request: &Request) {
+        if self.sessions.len() >= self.config.max_sessions {
+            self.refuse(now, call, StatusCode::BUSY_HERE, "the limit of sessions is reached");
+            return;
+        }
+        if let Some(refusal) = refuse_body(request) {
+            self.refuse(now, call, refusal.status, &refusal.reason);
+            return;
+        }
+        let (Some(Ok(from)), Some(Ok(to))) = (request.headers().get::<From>(), request.headers().get::<To>())
+        else {
+            self.refuse(now, call, StatusCode::BAD_REQUEST, "From or To cannot be read");
+            return;
+        };
+        let invite = Invite {
+            local: to.uri.clone(),
+            remote: from.uri.clone(),
+            user_agent: user_agent(request.headers()),
+            offer: Some(request.body().clone()).filter(|body| !body.is_empty()),
+        };
+        let seed = bytes32(&mut self.random);
+        let mut machine = SessionMachine::new(self.config.session.clone(), seed);
+        let ringtones = self.ringtones.clone();
+        let context = Context { now: now.instant, wall: now.wall, ringtones: &ringtones };
+        match machine.invited(context, invite) {
+            Err(refusal) => self.refuse(now, call, refusal.status, &refusal.reason),
+            Ok(()) => {
+                let id = self.new_session_id();
+                let live = Live { call: Some(call), ..Live::new(machine) };
+                self.sessions.insert(id, live);
+                self.calls.insert(call, id);
+                self.carry_out(now, id);
+            }
+        }
+    }
+
+    fn refuse(&mut self, now: Now, call: Call, status: StatusCode, reason: &str) {
+        tracing::debug!(status = status.code(), reason, "an INVITE is refused");
+        // The endpoint knows the call: it has just told of it.
+        let _ = self.endpoint.reject(now.instant, call, status, None, Vec::new());
+    }
+
+    /// A re-INVITE or an UPDATE with an offer.
+    fn reinvite(&mut self, now: Now, call: Call, id: ServerRequest, request: &Request) {
+        if let Some(refusal) = refuse_body(request) {
+            self.respond(now, id, refusal.status);
+            return;
+        }
+        let body = Some(request.body().clone()).filter(|body| !body.is_empty());
+        match self.live(call) {
+            // One at a time: the one before is still with the application.
+            Some(live) if live.request.is_some() => self.respond(now, id, StatusCode::REQUEST_PENDING),
+            Some(live) => {
+                live.request = Some(id);
+                self.tell(now, call, SipEvent::Reinvite { body });
+            }
+            None => self.respond(now, id, StatusCode::CALL_DOES_NOT_EXIST),
+        }
+    }
+
+    /// Any other request.
+    fn request(&mut self, now: Now, call: Option<Call>, id: ServerRequest, request: &Request) {
+        match (call, request.method()) {
+            (Some(call), Method::Update) if !request.body().is_empty() => {
+                self.reinvite(now, call, id, request)
+            }
+            (Some(_), Method::Update | Method::Info | Method::Options) => {
+                self.respond(now, id, StatusCode::OK)
+            }
+            // RFC 3515, 3428, 6665 out of a session: by policy, closed until the application opens it.
+            (
+                None,
+                Method::Message | Method::Subscribe | Method::Notify | Method::Refer | Method::Publish,
+            ) => {
+                self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED);
+            }
+            _ => self.respond(now, id, StatusCode::NOT_IMPLEMENTED),
+        }
+    }
+
+    fn respond(&mut self, now: Now, id: ServerRequest, status: StatusCode) {
+        // A request that the peer has given up needs no answer.
+        let _ = self.endpoint.respond(now.instant, id, status, Vec::new(), None);
+    }
+
+    fn live(&mut self, call: Call) -> Option<&mut Live> {
+        let id = self.calls.get(&call)?;
+        self.sessions.get_mut(id)
+    }
+
+    fn tell(&mut self, now: Now, call: Call, event: SipEvent) {
+        let Some(&id) = self.calls.get(&call) else { return };
+        self.tell_session(now, id, event);
+    }
+
+    fn tell_session(&mut self, now: Now, id: SessionId, event: SipEvent) {
+        let ringtones = self.ringtones.clone();
+        let context = Context { now: now.instant, wall: now.wall, ringtones: &ringtones };
+        if let Some(live) = self.sessions.get_mut(&id) {
+            live.machine.handle_sip(context, event);
+            self.carry_out(now, id);
+        }
+    }
+
+    /// The endpoint would not even begin.
+    pub(super) fn fail_invite(&mut self, now: Now, id: SessionId, reason: &str) {
+        self.tell_session(now, id, SipEvent::Failed { code: 0, reason: reason.to_owned() });
+    }
+}
+
+/// 415 for a body that is not a session description.
+fn refuse_body(request: &Request) -> Option<Refusal> {
+    if request.body().is_empty() {
+        return None;
+    }
+    match request.headers().get::<ContentType>() {
+        Some(Ok(kind)) if kind.is("application", "sdp") => None,
+        Some(Ok(kind)) => Some(Refusal {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            reason: format!("{kind} is not application/sdp"),
+        }),
+        Some(Err(error)) => Some(Refusal { status: StatusCode::BAD_REQUEST, reason: error.to_string() }),
+        None => Some(Refusal {
+            status: StatusCode::BAD_REQUEST,
+            reason: "a body without Content-Type".to_owned(),
+        }),
+    }
+}
+
+fn sdp(response: &Response) -> Option<Bytes> {
+    Some(response.body().clone()).filter(|body| !body.is_empty())
+}
+
+fn user_agent(headers: &sip_core::Headers) -> Option<String> {
+    headers.text("User-Agent").or_else(|| headers.text("Server")).map(str::to_owned)
+}

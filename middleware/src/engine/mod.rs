@@ -1,0 +1,296 @@
+//! The whole user agent, still without I/O: the SIP endpoint and the sessions on it.
+//!
+//! Inputs are what the network, the media layer and the clock did; outputs are one ordered
+//! queue of what to send, what to ask of the media layer and what to tell the application.
+//! `driver` carries it; tests run it in virtual time.
+
+mod dispatch;
+mod perform;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use sip_core::endpoint::{self as sip, Call, Endpoint, ServerRequest};
+
+use crate::configuration::RingtoneConfiguration;
+use crate::driver::Now;
+use crate::error::Error;
+use crate::notification::Event;
+use crate::session::machine::{Context, SessionConfig, SessionMachine};
+use crate::session::{
+    Effect, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
+};
+
+/// What an engine is set up with.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineConfig {
+    pub(crate) sip: sip::Config,
+    pub(crate) session: SessionConfig,
+    /// Sessions beyond this number are answered 486.
+    pub(crate) max_sessions: usize,
+}
+
+/// What the engine wants done, in order.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Something for the network: never an event, never idle.
+    Sip(sip::Output),
+    /// Something for the media layer.
+    Media { session: SessionId, command: MediaCommand },
+    /// Something for the application; the snapshot is to be published before.
+    Notify { session: SessionId, snapshot: Arc<SessionSnapshot>, event: Event },
+    /// Attributes changed without a notification.
+    Snapshot { session: SessionId, snapshot: Arc<SessionSnapshot> },
+    /// Nothing more until this time or the next input.
+    Idle(Option<Instant>),
+}
+
+/// The user agent.
+pub(crate) struct Engine {
+    endpoint: Endpoint,
+    config: EngineConfig,
+    ringtones: Arc<RingtoneConfiguration>,
+    numbers: Arc<AtomicU64>,
+    random: ChaCha20Rng,
+    sessions: HashMap<SessionId, Live>,
+    calls: HashMap<Call, SessionId>,
+    deadlines: BTreeSet<(Instant, SessionId)>,
+    endpoint_deadline: Option<Instant>,
+    events: VecDeque<sip::Event>,
+    outputs: VecDeque<Output>,
+}
+
+/// A session and what of the endpoint is its own.
+struct Live {
+    machine: SessionMachine,
+    call: Option<Call>,
+    /// The peer's re-INVITE or UPDATE that is to be answered.
+    request: Option<ServerRequest>,
+    deadline: Option<Instant>,
+}
+
+impl Engine {
+    pub(crate) fn new(config: EngineConfig, numbers: Arc<AtomicU64>, seed: [u8; 32]) -> Self {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let endpoint = Endpoint::new(config.sip.clone(), bytes32(&mut random));
+        Self {
+            endpoint,
+            config,
+            ringtones: Arc::default(),
+            numbers,
+            random,
+            sessions: HashMap::new(),
+            calls: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            endpoint_deadline: None,
+            events: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What the network did.
+    pub(crate) fn handle_sip(&mut self, now: Now, input: sip::Input<'_>) {
+        self.endpoint.handle_input(now.instant, input);
+        self.settle(now);
+    }
+
+    /// What media did.
+    pub(crate) fn handle_media(&mut self, now: Now, session: SessionId, stream: StreamId, event: MediaEvent) {
+        let _ =
+            self.with_session(now, session, |machine, context| machine.handle_media(context, stream, event));
+    }
+
+    /// Something may be due; early, late and needless calls do no harm.
+    pub(crate) fn handle_timeout(&mut self, now: Now) {
+        self.endpoint.handle_timeout(now.instant);
+        self.settle(now);
+        while let Some((at, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.instant) {
+            self.deadlines.remove(&(at, id));
+            if let Some(live) = self.sessions.get_mut(&id) {
+                live.deadline = None;
+            }
+            let _ = self.with_session(now, id, |machine, context| machine.handle_timeout(context));
+        }
+    }
+
+    /// The next thing to do; ends with `Idle`, again and again until the next input.
+    pub(crate) fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        let session = self.deadlines.first().map(|(at, _)| *at);
+        Output::Idle(session.into_iter().chain(self.endpoint_deadline).min())
+    }
+
+    /// Makes a session and has it call.
+    pub(crate) fn connect(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        config: SessionConfig,
+        invitation: Invitation,
+        streams: StreamSet,
+    ) -> Result<(), Error> {
+        let seed = bytes32(&mut self.random);
+        self.sessions.entry(id).or_insert_with(|| Live::new(SessionMachine::new(config, seed)));
+        let connected = self
+            .with_session(now, id, |machine, context| machine.connect(context, invitation, streams))
+            .unwrap_or(Err(Error::Stopped));
+        if connected.is_err()
+            && self.sessions.get(&id).is_some_and(|live| live.call.is_none() && live.is_null())
+        {
+            self.sessions.remove(&id);
+        }
+        connected
+    }
+
+    /// Ends a session; one that is not known is over already.
+    pub(crate) fn terminate(&mut self, now: Now, id: SessionId) {
+        let _ = self.with_session(now, id, |machine, context| machine.terminate(context));
+    }
+
+    /// Ends all sessions.
+    pub(crate) fn terminate_all(&mut self, now: Now) {
+        let mut ids: Vec<_> = self.sessions.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.terminate(now, id);
+        }
+    }
+
+    pub(crate) fn set_ringtones(&mut self, ringtones: Arc<RingtoneConfiguration>) {
+        self.ringtones = ringtones;
+    }
+
+    pub(crate) fn set_session_config(&mut self, config: SessionConfig) {
+        self.config.session = config;
+    }
+
+    /// Whether nothing is under way any more: no session, and no BYE without its answer.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.sessions.is_empty() && self.endpoint.is_settled()
+    }
+
+    /// Runs `command` on a session and carries out what comes of it; `None` if it is over.
+    pub(crate) fn with_session<T>(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        command: impl FnOnce(&mut SessionMachine, Context<'_>) -> T,
+    ) -> Option<T> {
+        let ringtones = self.ringtones.clone();
+        let context = Context { now: now.instant, wall: now.wall, ringtones: &ringtones };
+        let live = self.sessions.get_mut(&id)?;
+        let result = command(&mut live.machine, context);
+        self.carry_out(now, id);
+        self.settle(now);
+        Some(result)
+    }
+
+    /// Carries the effects of a session out, in order.
+    fn carry_out(&mut self, now: Now, id: SessionId) {
+        while let Some(effect) = self.sessions.get_mut(&id).and_then(|live| live.machine.poll_effect()) {
+            match effect {
+                Effect::Notify { snapshot, event } => {
+                    self.outputs.push_back(Output::Notify { session: id, snapshot, event });
+                }
+                Effect::Snapshot(snapshot) => {
+                    self.outputs.push_back(Output::Snapshot { session: id, snapshot })
+                }
+                Effect::Media(command) => self.outputs.push_back(Output::Media { session: id, command }),
+                Effect::Sip(action) => {
+                    self.perform(now, id, action);
+                    self.drain_endpoint();
+                }
+            }
+        }
+        self.reschedule(id);
+        if self.sessions.get(&id).is_some_and(|live| live.machine.is_ended()) {
+            self.forget(id);
+        }
+    }
+
+    fn reschedule(&mut self, id: SessionId) {
+        let Some(live) = self.sessions.get_mut(&id) else { return };
+        let deadline = live.machine.deadline();
+        if deadline != live.deadline {
+            if let Some(old) = std::mem::replace(&mut live.deadline, deadline) {
+                self.deadlines.remove(&(old, id));
+            }
+            if let Some(new) = deadline {
+                self.deadlines.insert((new, id));
+            }
+        }
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        if let Some(live) = self.sessions.remove(&id) {
+            if let Some(deadline) = live.deadline {
+                self.deadlines.remove(&(deadline, id));
+            }
+            if let Some(call) = live.call {
+                self.calls.remove(&call);
+            }
+        }
+        // What one burst needed is given back.
+        if self.sessions.capacity() > 64 && self.sessions.len() * 4 < self.sessions.capacity() {
+            self.sessions.shrink_to(self.sessions.len() * 2);
+            self.calls.shrink_to(self.calls.len() * 2);
+        }
+    }
+
+    /// Takes what the endpoint has: packets go out in order, events wait for their turn.
+    fn drain_endpoint(&mut self) {
+        loop {
+            match self.endpoint.poll_output() {
+                sip::Output::Event(event) => self.events.push_back(event),
+                sip::Output::Idle(deadline) => {
+                    self.endpoint_deadline = deadline;
+                    return;
+                }
+                output => self.outputs.push_back(Output::Sip(output)),
+            }
+        }
+    }
+
+    /// Handles events until there are none.
+    fn settle(&mut self, now: Now) {
+        loop {
+            self.drain_endpoint();
+            let Some(event) = self.events.pop_front() else { return };
+            self.dispatch(now, event);
+        }
+    }
+
+    fn new_session_id(&self) -> SessionId {
+        SessionId(self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A local address of SIP, the first that was bound.
+    pub(crate) fn bound(&mut self, now: Now, transport: sip::Transport, local: SocketAddr) {
+        self.handle_sip(now, sip::Input::Bound { transport, local });
+    }
+}
+
+impl Live {
+    fn new(machine: SessionMachine) -> Self {
+        Self { machine, call: None, request: None, deadline: None }
+    }
+
+    fn is_null(&self) -> bool {
+        self.machine.snapshot().state == crate::session::State::Null
+    }
+}
+
+fn bytes32(random: &mut ChaCha20Rng) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    random.fill_bytes(&mut bytes);
+    bytes
+}

@@ -1,0 +1,275 @@
+//! One party of a trace: an engine, with media that are always ready.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use sip_core::endpoint as sip;
+use sip_core::{Message, StatusCode};
+use testkit::{Delivery, Host, Network};
+
+use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers};
+use crate::credentials::Credentials;
+use crate::driver::Now;
+use crate::engine::{Engine, EngineConfig, Output};
+use crate::error::Error;
+use crate::notification::Value;
+use crate::session::machine::SessionConfig;
+use crate::session::{Invitation, MediaCommand, MediaEvent, SessionId, State, StreamId, StreamSet};
+
+/// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
+pub(super) type Log = Rc<RefCell<Vec<String>>>;
+
+pub(super) struct Agent {
+    pub(super) name: &'static str,
+    pub(super) engine: Engine,
+    pub(super) address: SocketAddr,
+    pub(super) session: Option<SessionId>,
+    /// Whether packets are logged at this side.
+    watches_wire: bool,
+    /// All packets as they left.
+    pub(super) packets: Vec<Bytes>,
+    pub(super) states: Vec<(SessionId, State, State)>,
+    pub(super) ended: Vec<SessionId>,
+    log: Log,
+    media: VecDeque<(SessionId, StreamId, MediaEvent)>,
+    recordings: Vec<(SessionId, StreamId, String)>,
+    start: Instant,
+}
+
+impl Agent {
+    pub(super) fn new(name: &'static str, seed: u8, watches_wire: bool, start: Instant, log: &Log) -> Self {
+        let address: SocketAddr = match name {
+            "alice" => "192.0.2.1:5060",
+            _ => "192.0.2.2:5060",
+        }
+        .parse()
+        .expect("an address");
+        let config = EngineConfig {
+            sip: sip::Config::default(),
+            session: session_config(address),
+            max_sessions: usize::MAX,
+        };
+        let numbers = Arc::new(AtomicU64::new(1));
+        let mut engine = Engine::new(config, numbers, [seed; 32]);
+        engine.bound(now_at(start, start), sip::Transport::Udp, address);
+        Self {
+            name,
+            engine,
+            address,
+            session: None,
+            watches_wire,
+            packets: Vec::new(),
+            states: Vec::new(),
+            ended: Vec::new(),
+            log: log.clone(),
+            media: VecDeque::new(),
+            recordings: Vec::new(),
+            start,
+        }
+    }
+
+    /// Carries a command of a trace out: `connect audio`, `accept audio,chat`, `hold`.
+    pub(super) fn command(&mut self, at: Instant, words: &[&str], peer: SocketAddr) -> Result<(), Error> {
+        let now = now_at(self.start, at);
+        let (verb, argument) = (words[0], words.get(1).copied().unwrap_or_default());
+        if verb == "connect" {
+            let id = SessionId(self.engine.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            self.session = Some(id);
+            let invitation = Invitation {
+                callee: format!("sip:bob@{peer}").parse().expect("a URI"),
+                credentials: Credentials::new("sip:alice@example.com".parse().expect("a URI")),
+                route: None,
+            };
+            return self.engine.connect(now, id, session_config(self.address), invitation, streams(argument));
+        }
+        let Some(id) = self.session else { panic!("{} has no session for {verb}", self.name) };
+        let done = self.engine.with_session(now, id, |session, context| match verb {
+            "accept" => session.accept(context, streams(argument)),
+            "reject" => session.reject(context, argument.parse().ok().and_then(StatusCode::new)),
+            "hold" => session.hold(context, true),
+            "unhold" => session.hold(context, false),
+            "add" => session.add(context, streams(argument)),
+            "remove" => session.remove(context, streams(argument)),
+            "accept-proposal" => session.accept_proposal(context, streams(argument)),
+            "reject-proposal" => session.reject_proposal(context),
+            "dtmf" => session.send_dtmf(context, argument.chars().next().unwrap_or('0')),
+            "record" => session.start_recording(context, argument.into()),
+            "stop-recording" => session.stop_recording(context),
+            "message" => {
+                let content = Bytes::copy_from_slice(argument.as_bytes());
+                session.send_message(context, content, "text/plain".to_owned(), None, None).map(|_| ())
+            }
+            "terminate" => {
+                session.terminate(context);
+                Ok(())
+            }
+            verb => panic!("no such command: {verb}"),
+        });
+        done.unwrap_or(Ok(()))
+    }
+
+    fn log(&self, line: String) {
+        self.log.borrow_mut().push(format!("{} {line}", self.name));
+    }
+
+    fn log_packet(&self, arrow: char, data: &Bytes) {
+        if self.watches_wire {
+            self.log(format!("{arrow} {}", summary(data)));
+        }
+    }
+
+    /// Media that do at once what they are asked.
+    fn perform(&mut self, session: SessionId, command: MediaCommand) {
+        let mut tell = |stream, event| self.media.push_back((session, stream, event));
+        match command {
+            MediaCommand::PrepareAudio(stream, _) => {
+                let port = 40_000 + 2 * u16::try_from(stream.0).expect("few streams");
+                let at = |port| SocketAddr::new(self.address.ip(), port);
+                tell(stream, MediaEvent::AudioReady { rtp: at(port), rtcp: at(port + 1) });
+            }
+            MediaCommand::RunAudio(stream, parameters) => {
+                tell(stream, MediaEvent::AudioReceived { from: parameters.remote_rtp });
+            }
+            MediaCommand::StopAudio(stream) => {
+                self.stop_recording(session, stream);
+                self.media.push_back((session, stream, MediaEvent::Stopped));
+            }
+            MediaCommand::StartRecording(stream, path) => {
+                let file_name = path.to_string_lossy().into_owned();
+                tell(stream, MediaEvent::RecordingStarted { file_name: file_name.clone() });
+                self.recordings.push((session, stream, file_name));
+            }
+            MediaCommand::StopRecording(stream) => self.stop_recording(session, stream),
+            MediaCommand::PrepareChat(stream, _) => {
+                let path = format!("msrp://{}:2855/{}{};tcp", self.address.ip(), self.name, stream.0);
+                tell(stream, MediaEvent::ChatReady { path, fingerprint: None });
+            }
+            MediaCommand::RunChat(stream, _) => tell(stream, MediaEvent::ChatStarted),
+            MediaCommand::SendMessage(stream, message) => {
+                let reason = "OK".to_owned();
+                tell(stream, MediaEvent::ChatDelivered { message_id: message.message_id, code: 200, reason });
+            }
+            MediaCommand::StopChat(stream) => tell(stream, MediaEvent::Stopped),
+            _ => {}
+        }
+    }
+
+    fn stop_recording(&mut self, session: SessionId, stream: StreamId) {
+        let is_it = |(a, b, _): &(SessionId, StreamId, String)| (*a, *b) == (session, stream);
+        if let Some(index) = self.recordings.iter().position(is_it) {
+            let (_, _, file_name) = self.recordings.remove(index);
+            self.media.push_back((session, stream, MediaEvent::RecordingStopped { file_name }));
+        }
+    }
+}
+
+impl Host for Agent {
+    fn owns(&self, address: SocketAddr) -> bool {
+        address == self.address
+    }
+
+    fn receive(&mut self, now: Instant, delivery: Delivery) {
+        let Delivery::Datagram(datagram) = delivery else { panic!("only datagrams here: {delivery:?}") };
+        let data = Bytes::from(datagram.data);
+        self.log_packet('<', &data);
+        let input = sip::Input::Datagram { local: self.address, remote: datagram.from, data };
+        self.engine.handle_sip(now_at(self.start, now), input);
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.engine.handle_timeout(now_at(self.start, now));
+    }
+
+    fn flush(&mut self, now: Instant, network: &mut Network) -> Option<Instant> {
+        loop {
+            match self.engine.poll_output() {
+                Output::Sip(sip::Output::Transmit { remote, data, .. }) => {
+                    self.log_packet('>', &data);
+                    network.send(now, self.address, remote, data.to_vec());
+                    self.packets.push(data);
+                }
+                Output::Sip(other) => panic!("only datagrams here: {other:?}"),
+                Output::Media { session, command } => self.perform(session, command),
+                Output::Snapshot { .. } => {}
+                Output::Notify { session, snapshot, event } => {
+                    self.session.get_or_insert(session);
+                    if let crate::notification::Event::Session(event) = &event {
+                        use crate::notification::SessionEvent as Is;
+                        match event {
+                            Is::ChangedState { prev_state, state } => {
+                                assert_eq!(
+                                    snapshot.state, *state,
+                                    "the snapshot comes before its notification"
+                                );
+                                self.states.push((session, *prev_state, *state));
+                            }
+                            Is::DidEnd { .. } => self.ended.push(session),
+                            _ => {}
+                        }
+                    }
+                    let data: String = event
+                        .data()
+                        .iter()
+                        .filter(|(name, _)| *name != "message_id")
+                        .map(|(_, value)| format!(" {}", shown(value)))
+                        .collect();
+                    self.log(format!("! {}{data}", event.name()));
+                }
+                Output::Idle(deadline) => match self.media.pop_front() {
+                    Some((session, stream, event)) => {
+                        self.engine.handle_media(now_at(self.start, now), session, stream, event);
+                    }
+                    None => return deadline,
+                },
+            }
+        }
+    }
+}
+
+pub(super) fn session_config(address: SocketAddr) -> SessionConfig {
+    SessionConfig {
+        rtp: RtpConfiguration::default(),
+        msrp: MsrpConfiguration { local_use_tls: false, ..MsrpConfiguration::default() },
+        timers: SessionTimers::default(),
+        accepts: StreamSet::BOTH,
+        default_address: address.ip(),
+    }
+}
+
+pub(super) fn now_at(start: Instant, instant: Instant) -> Now {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + instant.duration_since(start);
+    Now { instant, wall }
+}
+
+pub(super) fn streams(words: &str) -> StreamSet {
+    StreamSet { audio: words.contains("audio"), chat: words.contains("chat") }
+}
+
+/// `INVITE`, or `200 INVITE`.
+fn summary(data: &Bytes) -> String {
+    match Message::parse(data.clone(), &sip_core::Limits::default()) {
+        Ok(Message::Request(request)) => request.method().to_string(),
+        Ok(Message::Response(response)) => {
+            let cseq = response.headers().text("CSeq").unwrap_or_default();
+            let method = cseq.split_whitespace().nth(1).unwrap_or_default();
+            format!("{} {method}", response.status().code())
+        }
+        Err(error) => format!("({error})"),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::Text(value) => value.clone(),
+        Value::List(values) => values.iter().map(shown).collect::<Vec<_>>().join(","),
+        Value::Map(_) => "{…}".to_owned(),
+    }
+}

@@ -1,0 +1,300 @@
+//! The audio m-line: offered, answered and read.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use media::codec::{self, CodecInfo};
+use rand_chacha::ChaCha20Rng;
+use sdp::attribute::{Crypto, Direction, Fmtp, Ptime, Rtcp};
+use sdp::{
+    Attribute, Codec, CodecMatch, Formats, MediaDescription, MediaKind, Protocol, SessionDescription,
+    negotiate_codecs,
+};
+
+use super::crypto::{self, LocalKey};
+use super::{Negotiated, NegotiationError};
+use crate::configuration::{RtpConfiguration, SrtpPolicy};
+use crate::session::AudioParameters;
+
+/// Payload types for codecs without a static one, handed out in order of preference.
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
+/// What most peers use for key presses at 8 kHz; some expect it there.
+const TELEPHONE_EVENT: u8 = 101;
+const EVENTS: &str = "telephone-event";
+/// Milliseconds of audio in a packet, unless the peer asks for another value.
+const PTIME: u32 = 20;
+
+/// An audio stream's local side.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalAudio {
+    pub(crate) rtp: SocketAddr,
+    pub(crate) rtcp: SocketAddr,
+    pub(crate) keys: Vec<LocalKey>,
+}
+
+impl LocalAudio {
+    /// New keys for each suite that is offered.
+    pub(crate) fn new_keys(random: &mut ChaCha20Rng) -> Vec<LocalKey> {
+        crypto::new_keys(random)
+    }
+}
+
+/// What the configuration has to say in SDP: its codecs in their order, then telephone-event at
+/// each clock rate among them (RFC 4733 §2.1).
+fn supported(config: &RtpConfiguration) -> Vec<Codec> {
+    let mut dynamic = DYNAMIC.filter(|number| *number != TELEPHONE_EVENT);
+    let mut codecs = Vec::new();
+    for name in &config.codecs {
+        let Some(info) = codec::available().iter().find(|info| info.name.eq_ignore_ascii_case(name)) else {
+            continue;
+        };
+        let Some(number) = info.static_payload_type.or_else(|| dynamic.next()) else { continue };
+        let codec = Codec::new(number, info.name, info.clock_rate).with_channels(info.channels.into());
+        codecs.push(match info.fmtp {
+            Some(fmtp) => codec.with_fmtp(fmtp),
+            None => codec,
+        });
+    }
+    let mut clocks: Vec<u32> = Vec::new();
+    for codec in &codecs {
+        if !clocks.contains(&codec.clock_rate) {
+            clocks.push(codec.clock_rate);
+        }
+    }
+    for clock in clocks {
+        let number = if clock == 8_000 { Some(TELEPHONE_EVENT) } else { dynamic.next() };
+        if let Some(number) = number {
+            codecs.push(Codec::new(number, EVENTS, clock).with_fmtp("0-15"));
+        }
+    }
+    codecs
+}
+
+/// An offer's m-line.
+pub(super) fn offer(local: &LocalAudio, direction: Direction, config: &RtpConfiguration) -> MediaDescription {
+    let protocol = match config.srtp_policy() {
+        SrtpPolicy::Mandatory => Protocol::RtpSavp,
+        _ => Protocol::RtpAvp,
+    };
+    let mut media = MediaDescription::new(MediaKind::Audio, local.rtp.port(), protocol);
+    push_codecs(&mut media, &supported(config));
+    if config.srtp_policy() != SrtpPolicy::Off {
+        for key in crypto::offer(&local.keys) {
+            push(&mut media, &key);
+        }
+    }
+    finish(&mut media, local, direction, PTIME);
+    media
+}
+
+/// What an offered m-line could become with this configuration.
+pub(super) fn is_acceptable(offered: &MediaDescription, config: &RtpConfiguration) -> bool {
+    if offered.is_rejected() || !is_rtp(&offered.protocol) || choose(offered, config).is_none() {
+        return false;
+    }
+    let encrypted = offered.protocol.is_secure_rtp();
+    let usable = cryptos(offered).iter().any(crypto::is_usable);
+    match config.srtp_policy() {
+        SrtpPolicy::Off => !encrypted,
+        SrtpPolicy::Optional => !encrypted || usable,
+        SrtpPolicy::Mandatory => usable,
+    }
+}
+
+/// The answer to an offered m-line, and what it comes to. `None`: it can't be taken.
+pub(super) fn answer(
+    offer: &SessionDescription,
+    offered: &MediaDescription,
+    local: &LocalAudio,
+    held: bool,
+    config: &RtpConfiguration,
+) -> Option<(MediaDescription, Negotiated)> {
+    if !is_acceptable(offered, config) {
+        return None;
+    }
+    let choice = choose(offered, config)?;
+    let mut media = MediaDescription::new(MediaKind::Audio, local.rtp.port(), offered.protocol.clone());
+    let said: Vec<Codec> =
+        std::iter::once(&choice.codec).chain(&choice.events).map(|one| one.answer.clone()).collect();
+    push_codecs(&mut media, &said);
+    let srtp = match config.srtp_policy() {
+        SrtpPolicy::Off => None,
+        _ => crypto::answer(&cryptos(offered), &local.keys),
+    };
+    let srtp = srtp.map(|(parameters, attribute)| {
+        push(&mut media, &attribute);
+        parameters
+    });
+    let remote = offered.direction(offer);
+    let ours = Direction::new(remote.receives(), remote.sends() && !held);
+    let ptime = ptime(offered);
+    finish(&mut media, local, ours, ptime);
+    let remote_rtp = remote_address(offer, offered)?;
+    let parameters = AudioParameters {
+        remote_rtp,
+        remote_rtcp: remote_rtcp(offered, remote_rtp),
+        codec: choice.info.name.to_owned(),
+        clock_rate: choice.info.clock_rate,
+        send_payload_type: choice.codec.offered.payload_type,
+        receive_payload_type: choice.codec.answer.payload_type,
+        fmtp: choice.codec.offered.fmtp.clone(),
+        dtmf: choice.events.map(|events| (events.offered.payload_type, events.answer.payload_type)),
+        ptime,
+        sends: ours.sends() && !held,
+        receives: ours.receives(),
+        srtp,
+        srtp_policy: config.srtp_policy(),
+        silence: Duration::ZERO,
+    };
+    Some((media, negotiated(parameters, offered, choice.info, !remote.receives())))
+}
+
+/// What the answer to our m-line comes to. `Ok(None)`: the peer refused it.
+pub(super) fn answered(
+    offered: &MediaDescription,
+    answer: &SessionDescription,
+    answered: &MediaDescription,
+    local: &LocalAudio,
+    held: bool,
+    config: &RtpConfiguration,
+) -> Result<Option<Negotiated>, NegotiationError> {
+    if answered.is_rejected() {
+        return Ok(None);
+    }
+    let wrong = |what: &str| Err(NegotiationError::WrongAnswer(what.to_owned()));
+    let Some(choice) = choose(answered, config) else {
+        return wrong("it takes none of the codecs that were offered");
+    };
+    let srtp = match config.srtp_policy() {
+        SrtpPolicy::Off => None,
+        _ => crypto::chosen(&cryptos(answered), &local.keys),
+    };
+    if srtp.is_none() && config.srtp_policy() == SrtpPolicy::Mandatory {
+        return wrong("SRTP is mandatory and it has no usable key");
+    }
+    let Some(remote_rtp) = remote_address(answer, answered) else {
+        return wrong("its audio has no address");
+    };
+    let ours = offered.attributes.find::<Direction>().unwrap_or(Direction::SendRecv);
+    let remote = answered.direction(answer);
+    // We receive with the numbers of our offer; most peers use the same.
+    let mine = offered.rtp_codecs();
+    let ours_of = |choice: &CodecMatch| {
+        let same = mine.iter().find(|mine| sdp::codecs_match(mine, &choice.offered));
+        same.map_or(choice.offered.payload_type, |mine| mine.payload_type)
+    };
+    let parameters = AudioParameters {
+        remote_rtp,
+        remote_rtcp: remote_rtcp(answered, remote_rtp),
+        codec: choice.info.name.to_owned(),
+        clock_rate: choice.info.clock_rate,
+        send_payload_type: choice.codec.offered.payload_type,
+        receive_payload_type: ours_of(&choice.codec),
+        fmtp: choice.codec.offered.fmtp.clone(),
+        dtmf: choice.events.as_ref().map(|events| (events.offered.payload_type, ours_of(events))),
+        ptime: ptime(answered),
+        sends: ours.sends() && remote.receives() && !held,
+        receives: ours.receives() && remote.sends(),
+        srtp,
+        srtp_policy: config.srtp_policy(),
+        silence: Duration::ZERO,
+    };
+    // An answer says nothing new of the peer's hold where we did not ask to be heard.
+    let held_by_remote = !ours.sends() || !remote.receives();
+    Ok(Some(negotiated(parameters, answered, choice.info, held_by_remote)))
+}
+
+fn negotiated(
+    audio: AudioParameters,
+    media: &MediaDescription,
+    info: &CodecInfo,
+    held_by_remote: bool,
+) -> Negotiated {
+    Negotiated {
+        audio: Some(audio),
+        audio_transport: media.protocol.to_string(),
+        audio_sample_rate: info.sample_rate,
+        held_by_remote,
+        ..Negotiated::default()
+    }
+}
+
+/// A codec that both have, and events to go with it.
+struct Choice {
+    info: &'static CodecInfo,
+    codec: CodecMatch,
+    events: Option<CodecMatch>,
+}
+
+/// The first codec of the peer's list that the configuration has: the peer's order counts.
+/// Events of the same clock rate go with it, or, as many peers have only those, of another one.
+fn choose(media: &MediaDescription, config: &RtpConfiguration) -> Option<Choice> {
+    let (events, codecs): (Vec<CodecMatch>, Vec<CodecMatch>) =
+        negotiate_codecs(&media.rtp_codecs(), &supported(config))
+            .into_iter()
+            .partition(|one| one.offered.is(EVENTS));
+    let codec = codecs.into_iter().next()?;
+    let info = codec::find(&codec.offered.name, codec.offered.clock_rate)?;
+    let clock = info.clock_rate;
+    let same = events.iter().find(|one| one.offered.clock_rate == clock);
+    let events = same.or(events.first()).cloned();
+    Some(Choice { info, codec, events })
+}
+
+fn cryptos(media: &MediaDescription) -> Vec<Crypto> {
+    media.attributes.all().filter_map(Result::ok).collect()
+}
+
+fn is_rtp(protocol: &Protocol) -> bool {
+    matches!(protocol, Protocol::RtpAvp | Protocol::RtpSavp | Protocol::RtpAvpf | Protocol::RtpSavpf)
+}
+
+fn remote_address(session: &SessionDescription, media: &MediaDescription) -> Option<SocketAddr> {
+    let address = media.address(session)?;
+    address.ip().map(|ip| SocketAddr::new(ip, media.port))
+}
+
+/// RFC 3605: `a=rtcp` where RTCP is not on the next port.
+fn remote_rtcp(media: &MediaDescription, rtp: SocketAddr) -> SocketAddr {
+    let next = SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1));
+    match media.attributes.find::<Rtcp>() {
+        Some(rtcp) => {
+            let ip: IpAddr = rtcp.address.and_then(|address| address.ip()).unwrap_or(rtp.ip());
+            SocketAddr::new(ip, rtcp.port)
+        }
+        None => next,
+    }
+}
+
+/// The peer's packet time where it is one that makes sense, in whole multiples of 10 ms.
+fn ptime(media: &MediaDescription) -> u32 {
+    let asked = media.attributes.find::<Ptime>().map(|ptime| ptime.0);
+    match asked {
+        Some(asked) if (10.0..=60.0).contains(&asked) => ((asked / 10.0).floor() as u32) * 10,
+        _ => PTIME,
+    }
+}
+
+fn finish(media: &mut MediaDescription, local: &LocalAudio, direction: Direction, ptime: u32) {
+    if local.rtcp.port() != local.rtp.port().wrapping_add(1) {
+        push(media, &Rtcp { port: local.rtcp.port(), address: None });
+    }
+    push(media, &Ptime(f64::from(ptime)));
+    push(media, &direction);
+}
+
+/// The formats of the m-line, with their rtpmap and fmtp.
+fn push_codecs(media: &mut MediaDescription, codecs: &[Codec]) {
+    media.formats = Formats::new(codecs.iter().map(|codec| codec.payload_type)).expect("numbers are formats");
+    for codec in codecs {
+        push(media, &codec.rtpmap());
+        if let Some(parameters) = &codec.fmtp {
+            let format = codec.payload_type.to_string();
+            push(media, &Fmtp { format, parameters: parameters.clone() });
+        }
+    }
+}
+
+fn push<T: Attribute>(media: &mut MediaDescription, attribute: &T) {
+    media.attributes.push(attribute).expect("our own attributes fit their lines");
+}

@@ -1,0 +1,165 @@
+//! The MSRP chat m-line (RFC 4975 §8): offered, answered and read.
+
+use std::time::Duration;
+
+use sdp::attribute::Setup;
+use sdp::{MediaDescription, MediaKind, Protocol};
+
+use super::{Negotiated, NegotiationError};
+use crate::configuration::MsrpConfiguration;
+use crate::session::ChatParameters;
+
+/// A chat stream's local side.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalChat {
+    /// As it goes into `a=path`.
+    pub(crate) path: String,
+    /// As it goes into `a=fingerprint`, with TLS.
+    pub(crate) fingerprint: Option<String>,
+}
+
+impl LocalChat {
+    fn port(&self) -> u16 {
+        let uri: Option<msrp_cpim::MsrpUri> =
+            self.path.split_whitespace().next().and_then(|uri| uri.parse().ok());
+        uri.and_then(|uri| uri.port).unwrap_or(2855)
+    }
+
+    fn uses_tls(&self) -> bool {
+        self.path.starts_with("msrps:")
+    }
+}
+
+/// An offer's m-line.
+pub(super) fn offer(local: &LocalChat, config: &MsrpConfiguration) -> MediaDescription {
+    let protocol = if local.uses_tls() { Protocol::TcpTlsMsrp } else { Protocol::TcpMsrp };
+    describe(local, protocol, Setup::ActPass, config)
+}
+
+/// Whether an offered m-line can be taken: MSRP with a path, and something both can say.
+pub(super) fn is_acceptable(offered: &MediaDescription, config: &MsrpConfiguration) -> bool {
+    !offered.is_rejected() && offered.protocol.is_msrp() && read(offered, config).is_some()
+}
+
+/// Whether an offered m-line is to be answered with TLS.
+pub(super) fn uses_tls(offered: &MediaDescription) -> bool {
+    offered.protocol == Protocol::TcpTlsMsrp
+}
+
+/// The answer to an offered m-line, and what it comes to. `None`: it can't be taken.
+pub(super) fn answer(
+    offered: &MediaDescription,
+    local: &LocalChat,
+    config: &MsrpConfiguration,
+) -> Option<(MediaDescription, Negotiated)> {
+    if !is_acceptable(offered, config) {
+        return None;
+    }
+    let mut parameters = read(offered, config)?;
+    // RFC 6135 §4.2.2: without a reason to connect ourselves the answerer waits; by RFC 4975
+    // §5.4 the offerer connects anyway.
+    parameters.active = offered.attributes.find::<Setup>() == Some(Setup::Passive);
+    parameters.local_path.clone_from(&local.path);
+    let setup = if parameters.active { Setup::Active } else { Setup::Passive };
+    let media = describe(local, offered.protocol.clone(), setup, config);
+    Some((media, negotiated(parameters, offered)))
+}
+
+/// What the answer to our m-line comes to. `Ok(None)`: the peer refused it.
+pub(super) fn answered(
+    answered: &MediaDescription,
+    local: &LocalChat,
+    config: &MsrpConfiguration,
+) -> Result<Option<Negotiated>, NegotiationError> {
+    if answered.is_rejected() {
+        return Ok(None);
+    }
+    let Some(mut parameters) = read(answered, config) else {
+        return Err(NegotiationError::WrongAnswer("its chat has no usable path".to_owned()));
+    };
+    parameters.active = answered.attributes.find::<Setup>() != Some(Setup::Active);
+    parameters.local_path.clone_from(&local.path);
+    Ok(Some(negotiated(parameters, answered)))
+}
+
+fn negotiated(chat: ChatParameters, media: &MediaDescription) -> Negotiated {
+    Negotiated { chat: Some(chat), chat_transport: media.protocol.to_string(), ..Negotiated::default() }
+}
+
+/// What the peer's m-line says; the rest of the parameters are the session's to fill in.
+fn read(media: &MediaDescription, config: &MsrpConfiguration) -> Option<ChatParameters> {
+    let remote_path = media.attributes.value("path")?;
+    let mut uris = remote_path.split_whitespace().map(str::parse::<msrp_cpim::MsrpUri>);
+    let first = uris.next()?.ok()?;
+    if uris.any(|uri| uri.is_err()) || first.secure != (media.protocol == Protocol::TcpTlsMsrp) {
+        return None;
+    }
+    let accept_types = media.attributes.value("accept-types").unwrap_or("*");
+    let takes =
+        |kind: &str| accept_types.split_whitespace().any(|accepted| media_type_matches(accepted, kind));
+    let cpim = takes("message/cpim");
+    if !cpim && !takes("text/plain") {
+        return None;
+    }
+    Some(ChatParameters {
+        local_path: String::new(),
+        remote_path: remote_path.to_owned(),
+        remote_fingerprint: media.attributes.value("fingerprint").map(str::to_owned),
+        active: false,
+        cpim,
+        local_uri: String::new(),
+        remote_uri: String::new(),
+        accept_types: config.accept_types.clone(),
+        accept_wrapped_types: config.accept_wrapped_types.clone(),
+        max_message_size: config.max_message_size,
+        start_timeout: Duration::ZERO,
+    })
+}
+
+/// `*`, `text/*` and `text/plain` match `text/plain`.
+fn media_type_matches(accepted: &str, kind: &str) -> bool {
+    if accepted == "*" || accepted.eq_ignore_ascii_case(kind) {
+        return true;
+    }
+    let (Some((accepted, "*")), Some((kind, _))) = (accepted.split_once('/'), kind.split_once('/')) else {
+        return false;
+    };
+    accepted.eq_ignore_ascii_case(kind)
+}
+
+fn describe(
+    local: &LocalChat,
+    protocol: Protocol,
+    setup: Setup,
+    config: &MsrpConfiguration,
+) -> MediaDescription {
+    let mut media = MediaDescription::new(MediaKind::Message, local.port(), protocol);
+    media.formats = sdp::Formats::new(["*"]).expect("a star is a format");
+    let lines = [
+        ("path", local.path.clone()),
+        ("accept-types", config.accept_types.join(" ")),
+        ("accept-wrapped-types", config.accept_wrapped_types.join(" ")),
+        ("max-size", config.max_message_size.to_string()),
+        ("fingerprint", local.fingerprint.clone().unwrap_or_default()),
+    ];
+    for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
+        media.attributes.push_text(name, Some(&value)).expect("our own attributes fit their lines");
+    }
+    media.attributes.push(&setup).expect("our own attributes fit their lines");
+    media
+}
+
+#[cfg(test)]
+mod tests {
+    use super::media_type_matches;
+
+    #[test]
+    fn media_types_match_with_wildcards() {
+        for accepted in ["*", "text/*", "text/plain", "TEXT/Plain"] {
+            assert!(media_type_matches(accepted, "text/plain"), "{accepted}");
+        }
+        for other in ["message/cpim", "text/html", "image/*", "text"] {
+            assert!(!media_type_matches(other, "text/plain"), "{other}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Where SDP meets the media: offers and answers made, read and judged.
+//!
+//! [`Description`] holds a session's side of RFC 3264; `audio` and `chat` know what stands in an
+//! m-line of each kind. What crosses to other crates is text and plain values.
+
+mod audio;
+mod chat;
+mod crypto;
+mod description;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use audio::LocalAudio;
+pub(crate) use chat::LocalChat;
+pub(crate) use description::Description;
+
+use sip_core::StatusCode;
+
+use crate::session::{AudioParameters, ChatParameters, StreamSet};
+
+/// What this side has to offer or answer with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LocalMedia {
+    pub(crate) audio: Option<LocalAudio>,
+    pub(crate) chat: Option<LocalChat>,
+    /// We hold the peer.
+    pub(crate) held: bool,
+}
+
+/// What an offer of the peer's has for us.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    /// Streams that we could take.
+    pub(crate) acceptable: StreamSet,
+}
+
+/// What offer and answer came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Negotiated {
+    pub(crate) audio: Option<AudioParameters>,
+    pub(crate) audio_transport: String,
+    pub(crate) audio_sample_rate: u32,
+    pub(crate) chat: Option<ChatParameters>,
+    pub(crate) chat_transport: String,
+    /// The peer does not want to hear us.
+    pub(crate) held_by_remote: bool,
+}
+
+impl Negotiated {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.audio.is_none() && self.chat.is_none()
+    }
+}
+
+/// Why an INVITE or a re-INVITE is refused, as the peer is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: String,
+}
+
+impl Refusal {
+    pub(crate) fn not_acceptable(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_ACCEPTABLE_HERE, reason: reason.into() }
+    }
+}
+
+/// Why offer and answer do not make a session.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NegotiationError {
+    #[error("the peer's answer has no session description")]
+    NoAnswer,
+    #[error("the peer's session description: {0}")]
+    Unreadable(String),
+    #[error("the peer's answer: {0}")]
+    WrongAnswer(String),
+    #[error("no stream is left that both sides can take")]
+    NothingInCommon,
+}

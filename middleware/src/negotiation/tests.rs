@@ -1,0 +1,154 @@
+//! Two descriptions that talk to each other.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use sip_core::StatusCode;
+
+use super::{Description, LocalAudio, LocalChat, LocalMedia, NegotiationError};
+use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers};
+use crate::session::StreamSet;
+use crate::session::machine::SessionConfig;
+
+fn config(use_srtp: bool, srtp_forced: bool) -> SessionConfig {
+    SessionConfig {
+        rtp: RtpConfiguration { use_srtp, srtp_forced, ..RtpConfiguration::default() },
+        msrp: MsrpConfiguration::default(),
+        timers: SessionTimers::default(),
+        accepts: StreamSet::BOTH,
+        default_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
+fn media(seed: u8, streams: StreamSet) -> LocalMedia {
+    let port = 4_000 + u16::from(seed) * 10;
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let keys = LocalAudio::new_keys(&mut ChaCha20Rng::from_seed([seed; 32]));
+    LocalMedia {
+        audio: streams.audio.then(|| LocalAudio { rtp: at(port), rtcp: at(port + 1), keys }),
+        chat: streams.chat.then(|| LocalChat {
+            path: format!("msrp://127.0.0.1:{}/session{seed};tcp", port + 2),
+            fingerprint: None,
+        }),
+        held: false,
+    }
+}
+
+/// Offer and answer between two sides; what each comes to.
+fn exchange(
+    offerer: (&mut Description, &LocalMedia, &SessionConfig),
+    answerer: (&mut Description, &LocalMedia, &SessionConfig),
+) -> (super::Negotiated, super::Negotiated) {
+    let offer = offerer.0.offer(offerer.1, offerer.2);
+    answerer.0.offered(Some(&offer), answerer.2).expect("an acceptable offer");
+    let (answer, theirs) = answerer.0.answer(answerer.1, answerer.2).expect("an answer");
+    let ours = offerer.0.answered(Some(&answer), offerer.2).expect("a fitting answer");
+    (ours, theirs)
+}
+
+#[test]
+fn audio_and_chat_come_to_the_same_on_both_sides() {
+    let config = config(false, false);
+    let (alice, bob) = (media(1, StreamSet::BOTH), media(2, StreamSet::BOTH));
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    let (ours, theirs) = exchange((&mut a, &alice, &config), (&mut b, &bob, &config));
+    let (ours_audio, theirs_audio) = (ours.audio.expect("audio"), theirs.audio.expect("audio"));
+    assert_eq!(ours_audio.codec, theirs_audio.codec);
+    assert_eq!(ours_audio.remote_rtp, bob.audio.expect("audio").rtp);
+    assert_eq!(theirs_audio.remote_rtp, alice.audio.expect("audio").rtp);
+    assert_eq!(ours_audio.send_payload_type, theirs_audio.receive_payload_type);
+    assert!(ours_audio.dtmf.is_some() && ours_audio.sends && ours_audio.receives);
+    let (ours_chat, theirs_chat) = (ours.chat.expect("chat"), theirs.chat.expect("chat"));
+    assert!(ours_chat.active && !theirs_chat.active, "RFC 4975 §5.4: the offerer connects");
+    assert_eq!(ours_chat.remote_path, theirs_chat.local_path);
+    assert!(ours_chat.cpim);
+}
+
+#[test]
+fn encryption_follows_both_policies() {
+    for (ours, theirs, encrypted) in [
+        ((true, false), (true, false), Some(true)),
+        ((true, false), (false, false), Some(false)),
+        ((false, false), (true, false), Some(false)),
+        ((true, true), (true, false), Some(true)),
+        ((true, true), (true, true), Some(true)),
+        ((true, false), (true, true), Some(true)),
+        ((true, true), (false, false), None),
+        ((false, false), (true, true), None),
+    ] {
+        let (ours, theirs) = (config(ours.0, ours.1), config(theirs.0, theirs.1));
+        let (alice, bob) = (media(1, StreamSet::AUDIO), media(2, StreamSet::AUDIO));
+        let (mut a, mut b) = (Description::new(1), Description::new(2));
+        let offer = a.offer(&alice, &ours);
+        let offered = b.offered(Some(&offer), &theirs).expect("a readable offer");
+        assert_eq!(offered.acceptable.audio, encrypted.is_some());
+        let Some(encrypted) = encrypted else { continue };
+        let (answer, theirs) = b.answer(&bob, &theirs).expect("an answer");
+        let ours = a.answered(Some(&answer), &ours).expect("a fitting answer");
+        let keys = |one: super::Negotiated| one.audio.and_then(|audio| audio.srtp);
+        match (keys(ours), keys(theirs)) {
+            (Some(ours), Some(theirs)) => {
+                assert!(encrypted);
+                assert_eq!((ours.local_key, ours.remote_key), (theirs.remote_key, theirs.local_key));
+            }
+            (None, None) => assert!(!encrypted),
+            _ => panic!("one side encrypts and the other does not"),
+        }
+    }
+}
+
+#[test]
+fn hold_and_its_end_are_seen_by_the_other_side() {
+    let config = config(false, false);
+    let (mut alice, bob) = (media(1, StreamSet::AUDIO), media(2, StreamSet::AUDIO));
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    exchange((&mut a, &alice, &config), (&mut b, &bob, &config));
+    alice.held = true;
+    let (ours, theirs) = exchange((&mut a, &alice, &config), (&mut b, &bob, &config));
+    assert!(theirs.held_by_remote && !ours.held_by_remote);
+    let (ours, theirs) = (ours.audio.expect("audio"), theirs.audio.expect("audio"));
+    assert!(!ours.sends && !ours.receives, "who holds neither speaks nor listens");
+    assert!(!theirs.sends, "who is held is not listened to");
+    alice.held = false;
+    let (ours, theirs) = exchange((&mut a, &alice, &config), (&mut b, &bob, &config));
+    assert!(!theirs.held_by_remote && !ours.held_by_remote);
+    assert!(theirs.audio.is_some_and(|audio| audio.sends && audio.receives));
+}
+
+#[test]
+fn a_stream_leaves_its_line_and_comes_back() {
+    let config = config(false, false);
+    let (both, audio) = (media(1, StreamSet::BOTH), media(1, StreamSet::AUDIO));
+    let bob = media(2, StreamSet::BOTH);
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    exchange((&mut a, &both, &config), (&mut b, &bob, &config));
+    let (ours, theirs) = exchange((&mut a, &audio, &config), (&mut b, &bob, &config));
+    assert!(ours.chat.is_none() && theirs.chat.is_none() && theirs.audio.is_some());
+    let (ours, theirs) = exchange((&mut a, &both, &config), (&mut b, &bob, &config));
+    assert!(ours.chat.is_some() && theirs.chat.is_some() && theirs.audio.is_some());
+}
+
+#[test]
+fn refused_streams_are_answered_with_port_0() {
+    let config = config(false, false);
+    let (alice, bob) = (media(1, StreamSet::BOTH), media(2, StreamSet::CHAT));
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    let (ours, theirs) = exchange((&mut a, &alice, &config), (&mut b, &bob, &config));
+    assert!(ours.audio.is_none() && theirs.audio.is_none());
+    assert!(ours.chat.is_some() && theirs.chat.is_some());
+}
+
+#[test]
+fn what_cannot_be_read_or_taken_is_refused_with_a_reason() {
+    let config = config(false, false);
+    let mut a = Description::new(1);
+    let refusal = a.offered(Some(b"no sdp"), &config).expect_err("it is none");
+    assert_eq!(refusal.status, StatusCode::NOT_ACCEPTABLE_HERE);
+    let offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 18\r\n";
+    let offered = a.offered(Some(offer.as_bytes()), &config).expect("it can be read");
+    assert_eq!(offered.acceptable, StreamSet::NONE, "G.729 alone");
+    a.rollback();
+    a.offer(&media(1, StreamSet::AUDIO), &config);
+    assert_eq!(a.answered(None, &config).expect_err("no answer"), NegotiationError::NoAnswer);
+}

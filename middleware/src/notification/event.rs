@@ -1,0 +1,430 @@
+//! The events, one enum per subject, with their bus names and data.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::session::{State, StreamSet};
+
+/// Who caused something.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Originator {
+    /// This side.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+impl fmt::Display for Originator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Originator::Local => "local",
+            Originator::Remote => "remote",
+        })
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// In the life of a session.
+    Session(SessionEvent),
+    /// On an MSRP chat stream.
+    MsrpChat(MsrpChatEvent),
+}
+
+impl Event {
+    /// The bus name: the class of the sender and what happened.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Session(event) => event.name(),
+            Event::MsrpChat(event) => event.name(),
+        }
+    }
+
+    /// The data by name, for programs that print or forward it.
+    pub fn data(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Event::Session(event) => event.data(),
+            Event::MsrpChat(event) => event.data(),
+        }
+    }
+}
+
+impl From<SessionEvent> for Event {
+    fn from(event: SessionEvent) -> Self {
+        Event::Session(event)
+    }
+}
+
+impl From<MsrpChatEvent> for Event {
+    fn from(event: MsrpChatEvent) -> Self {
+        Event::MsrpChat(event)
+    }
+}
+
+/// What happens in the life of a session; the variants are the bus names without `SCSession`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SessionEvent {
+    /// The state changed; posted after it has.
+    ChangedState {
+        /// The state it left.
+        prev_state: State,
+        /// The state it is in.
+        state: State,
+    },
+    /// Somebody calls.
+    NewIncoming {
+        /// Audio is offered.
+        has_audio: bool,
+        /// Chat is offered.
+        has_chat: bool,
+    },
+    /// A session was asked for; the peer has not been contacted yet.
+    NewOutgoing {
+        /// Audio will be offered.
+        has_audio: bool,
+        /// Chat will be offered.
+        has_chat: bool,
+    },
+    /// The peer's side rings (each 180).
+    GotRingIndication,
+    /// The final 2xx was sent or received; the ACK was not yet.
+    WillStart,
+    /// The ACK was sent or received.
+    DidStart,
+    /// It failed; `DidEnd` follows.
+    DidFail {
+        /// Whose failure it is.
+        originator: Originator,
+        /// The SIP status, or 0 for what has none.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The application asked for its end.
+    WillEnd,
+    /// It is over: posted exactly once, last.
+    DidEnd {
+        /// Who ended it.
+        originator: Originator,
+    },
+    /// Put on hold: by us (the re-INVITE was sent) or by the peer.
+    GotHoldRequest {
+        /// Who holds.
+        originator: Originator,
+    },
+    /// Taken off hold.
+    GotUnholdRequest {
+        /// Who held.
+        originator: Originator,
+    },
+    /// Recording is about to start.
+    WillStartRecordingAudio {
+        /// Full path of the file.
+        file_name: String,
+    },
+    /// The file is open and recording.
+    DidStartRecordingAudio {
+        /// Full path of the file.
+        file_name: String,
+    },
+    /// Recording is about to stop.
+    WillStopRecordingAudio {
+        /// Full path of the file.
+        file_name: String,
+    },
+    /// The file is complete and closed.
+    DidStopRecordingAudio {
+        /// Full path of the file.
+        file_name: String,
+    },
+    /// Recording failed: the disk is full, or the file cannot be made. The call goes on.
+    RecordingAudioDidFail {
+        /// Full path of the file.
+        file_name: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Nothing was heard of the peer since audio started.
+    GotNoAudio,
+    /// The peer pressed a key.
+    GotDtmf {
+        /// One of `0-9 * # A-D`.
+        digit: char,
+    },
+    /// An MSRP message, whole.
+    GotMessage {
+        /// The content, unwrapped from CPIM.
+        content: Bytes,
+        /// Its media type.
+        content_type: String,
+        /// The CPIM headers, in order; empty if it did not come in CPIM.
+        cpim_headers: Vec<(String, String)>,
+        /// The MSRP Message-ID.
+        message_id: String,
+    },
+    /// The peer has a message of ours.
+    DidDeliverMessage {
+        /// What `send_message` returned.
+        message_id: String,
+        /// The MSRP status.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// The peer does not have it, or we can't know.
+    DidNotDeliverMessage {
+        /// What `send_message` returned.
+        message_id: String,
+        /// The MSRP status; 0 for what has none.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
+    /// More streams are proposed.
+    GotStreamProposal {
+        /// Who proposes.
+        proposer: Originator,
+        /// Audio is to be added.
+        adds_audio: bool,
+        /// Chat is to be added.
+        adds_chat: bool,
+    },
+    /// The proposal was accepted.
+    AcceptedStreamProposal {
+        /// Who proposed.
+        proposer: Originator,
+    },
+    /// The proposal was rejected or failed.
+    RejectedStreamProposal {
+        /// Who proposed.
+        proposer: Originator,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A stream was added, removed or lost.
+    GotStreamUpdate {
+        /// The streams that there are now.
+        streams: StreamSet,
+    },
+}
+
+impl SessionEvent {
+    /// The bus name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ChangedState { .. } => "SCSessionChangedState",
+            Self::NewIncoming { .. } => "SCSessionNewIncoming",
+            Self::NewOutgoing { .. } => "SCSessionNewOutgoing",
+            Self::GotRingIndication => "SCSessionGotRingIndication",
+            Self::WillStart => "SCSessionWillStart",
+            Self::DidStart => "SCSessionDidStart",
+            Self::DidFail { .. } => "SCSessionDidFail",
+            Self::WillEnd => "SCSessionWillEnd",
+            Self::DidEnd { .. } => "SCSessionDidEnd",
+            Self::GotHoldRequest { .. } => "SCSessionGotHoldRequest",
+            Self::GotUnholdRequest { .. } => "SCSessionGotUnholdRequest",
+            Self::WillStartRecordingAudio { .. } => "SCSessionWillStartRecordingAudio",
+            Self::DidStartRecordingAudio { .. } => "SCSessionDidStartRecordingAudio",
+            Self::WillStopRecordingAudio { .. } => "SCSessionWillStopRecordingAudio",
+            Self::DidStopRecordingAudio { .. } => "SCSessionDidStopRecordingAudio",
+            Self::RecordingAudioDidFail { .. } => "SCSessionRecordingAudioDidFail",
+            Self::GotNoAudio => "SCSessionGotNoAudio",
+            Self::GotDtmf { .. } => "SCSessionGotDTMF",
+            Self::GotMessage { .. } => "SCSessionGotMessage",
+            Self::DidDeliverMessage { .. } => "SCSessionDidDeliverMessage",
+            Self::DidNotDeliverMessage { .. } => "SCSessionDidNotDeliverMessage",
+            Self::GotStreamProposal { .. } => "SCSessionGotStreamProposal",
+            Self::AcceptedStreamProposal { .. } => "SCSessionAcceptedStreamProposal",
+            Self::RejectedStreamProposal { .. } => "SCSessionRejectedStreamProposal",
+            Self::GotStreamUpdate { .. } => "SCSessionGotStreamUpdate",
+        }
+    }
+
+    /// The data by name.
+    pub fn data(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::ChangedState { prev_state, state } => {
+                vec![("prev_state", prev_state.name().into()), ("state", state.name().into())]
+            }
+            Self::NewIncoming { has_audio, has_chat } | Self::NewOutgoing { has_audio, has_chat } => {
+                vec![("has_audio", (*has_audio).into()), ("has_chat", (*has_chat).into())]
+            }
+            Self::GotRingIndication | Self::WillStart | Self::DidStart | Self::WillEnd | Self::GotNoAudio => {
+                Vec::new()
+            }
+            Self::DidFail { originator, code, reason } => vec![
+                ("originator", (*originator).into()),
+                ("code", (*code).into()),
+                ("reason", reason.as_str().into()),
+            ],
+            Self::DidEnd { originator }
+            | Self::GotHoldRequest { originator }
+            | Self::GotUnholdRequest { originator } => vec![("originator", (*originator).into())],
+            Self::WillStartRecordingAudio { file_name }
+            | Self::DidStartRecordingAudio { file_name }
+            | Self::WillStopRecordingAudio { file_name }
+            | Self::DidStopRecordingAudio { file_name } => vec![("file_name", file_name.as_str().into())],
+            Self::RecordingAudioDidFail { file_name, reason } => {
+                vec![("file_name", file_name.as_str().into()), ("reason", reason.as_str().into())]
+            }
+            Self::GotDtmf { digit } => vec![("digit", digit.to_string().into())],
+            Self::GotMessage { content, content_type, cpim_headers, message_id } => {
+                message_data(content, content_type, cpim_headers, message_id)
+            }
+            Self::DidDeliverMessage { message_id, code, reason }
+            | Self::DidNotDeliverMessage { message_id, code, reason } => {
+                delivery_data(message_id, *code, reason)
+            }
+            Self::GotStreamProposal { proposer, adds_audio, adds_chat } => vec![
+                ("proposer", (*proposer).into()),
+                ("adds_audio", (*adds_audio).into()),
+                ("adds_chat", (*adds_chat).into()),
+            ],
+            Self::AcceptedStreamProposal { proposer } => vec![("proposer", (*proposer).into())],
+            Self::RejectedStreamProposal { proposer, reason } => {
+                vec![("proposer", (*proposer).into()), ("reason", reason.as_str().into())]
+            }
+            Self::GotStreamUpdate { streams } => {
+                vec![("streams", Value::List(streams.names().map(Value::from).collect()))]
+            }
+        }
+    }
+}
+
+/// Where an MSRP chat stream failed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ChatFailureContext {
+    /// No local media could be had.
+    Initialize,
+    /// The descriptions do not fit each other.
+    SdpNegotiation,
+    /// The connection did not come about.
+    Start,
+    /// The connection broke.
+    Reading,
+}
+
+impl ChatFailureContext {
+    /// `initialize`, `sdp_negotiation`, `start` or `reading`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Initialize => "initialize",
+            Self::SdpNegotiation => "sdp_negotiation",
+            Self::Start => "start",
+            Self::Reading => "reading",
+        }
+    }
+}
+
+/// What happens on an MSRP chat stream; the variants are the bus names without `MSRPChat`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MsrpChatEvent {
+    /// The local media are ready.
+    DidInitialize,
+    /// The connection stands.
+    DidStart,
+    /// It is about to close.
+    WillEnd,
+    /// It is closed.
+    DidEnd,
+    /// It failed.
+    DidFail {
+        /// Where.
+        context: ChatFailureContext,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+impl MsrpChatEvent {
+    /// The bus name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::DidInitialize => "MSRPChatDidInitialize",
+            Self::DidStart => "MSRPChatDidStart",
+            Self::WillEnd => "MSRPChatWillEnd",
+            Self::DidEnd => "MSRPChatDidEnd",
+            Self::DidFail { .. } => "MSRPChatDidFail",
+        }
+    }
+
+    /// The data by name.
+    pub fn data(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::DidInitialize | Self::DidStart | Self::WillEnd | Self::DidEnd => Vec::new(),
+            Self::DidFail { context, reason } => {
+                vec![("context", context.name().into()), ("reason", reason.as_str().into())]
+            }
+        }
+    }
+}
+
+fn message_data(
+    content: &Bytes,
+    content_type: &str,
+    cpim_headers: &[(String, String)],
+    message_id: &str,
+) -> Vec<(&'static str, Value)> {
+    let headers =
+        cpim_headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    vec![
+        ("content", String::from_utf8_lossy(content).into_owned().into()),
+        ("content_type", content_type.into()),
+        ("cpim_headers", Value::Map(headers)),
+        ("message_id", message_id.into()),
+    ]
+}
+
+fn delivery_data(message_id: &str, code: u16, reason: &str) -> Vec<(&'static str, Value)> {
+    vec![("message_id", message_id.into()), ("code", code.into()), ("reason", reason.into())]
+}
+
+/// A datum of a notification, for programs that print or forward it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Number(i64),
+    /// Words.
+    Text(String),
+    /// Several.
+    List(Vec<Value>),
+    /// Several by name, in order.
+    Map(Vec<(String, Value)>),
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+impl From<u16> for Value {
+    fn from(value: u16) -> Self {
+        Value::Number(value.into())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Value::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Value::Text(value)
+    }
+}
+
+impl From<Originator> for Value {
+    fn from(value: Originator) -> Self {
+        Value::Text(value.to_string())
+    }
+}

@@ -1,0 +1,123 @@
+//! What happens is told through notifications: one enum per subject, one centre.
+//!
+//! A [`Notification`] says *what* ([`Event`], whose [`name`](Event::name) is the bus name of the
+//! 2009 API, such as `SCSessionDidStart`), *who* ([`Sender`]) and *when*. Serial numbers are
+//! total: of two notifications the one with the lower serial happened first.
+//!
+//! ```
+//! use sipsimple::notification::{Filter, NotificationCenter};
+//!
+//! let center = NotificationCenter::new();
+//! let subscription = center.observe(Filter::any().name("SCSessionDidEnd"), |notification| {
+//!     println!("{} ended", notification.sender());
+//! });
+//! drop(subscription); // ends it
+//! ```
+
+mod center;
+mod event;
+mod filter;
+mod stream;
+
+pub use center::{NotificationCenter, Subscription};
+pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
+pub use filter::Filter;
+pub use stream::NotificationStream;
+
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::session::Session;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    serial: u64,
+    timestamp: SystemTime,
+    sender: Sender,
+    event: Event,
+}
+
+impl Notification {
+    pub(crate) fn new(serial: u64, timestamp: SystemTime, sender: Sender, event: Event) -> Self {
+        Self { serial, timestamp, sender, event }
+    }
+
+    /// Position in the total order of this centre's notifications, from 1.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Wall-clock time at which it happened.
+    pub fn timestamp(&self) -> SystemTime {
+        self.timestamp
+    }
+
+    /// The object it is about.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// What happened, with its data.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The bus name, such as `SCSessionNewIncoming`.
+    pub fn name(&self) -> &'static str {
+        self.event.name()
+    }
+
+    /// The session it is about, where it is about one.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.sender {
+            Sender::Session(session) => Some(session),
+            Sender::Application => None,
+        }
+    }
+
+    /// The session event, where it is one.
+    pub fn session_event(&self) -> Option<&SessionEvent> {
+        match &self.event {
+            Event::Session(event) => Some(event),
+            Event::MsrpChat(_) => None,
+        }
+    }
+}
+
+/// The object that a notification is about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Sender {
+    /// The application as a whole.
+    Application,
+    /// A session.
+    Session(Session),
+}
+
+impl Sender {
+    /// Whether both are the same object.
+    pub fn is(&self, other: &Sender) -> bool {
+        match (self, other) {
+            (Sender::Application, Sender::Application) => true,
+            (Sender::Session(a), Sender::Session(b)) => a.id() == b.id(),
+            _ => false,
+        }
+    }
+}
+
+impl From<&Session> for Sender {
+    fn from(session: &Session) -> Self {
+        Sender::Session(session.clone())
+    }
+}
+
+/// `application`, or `session-7`.
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sender::Application => f.write_str("application"),
+            Sender::Session(session) => write!(f, "{}", session.id()),
+        }
+    }
+}

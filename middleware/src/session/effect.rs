@@ -1,0 +1,304 @@
+//! What a session wants done: an ordered list of effects, and what media answer.
+//!
+//! The machine decides; the engine carries the SIP effects out, the driver the media ones.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sip_core::{StatusCode, Uri};
+
+use super::SessionSnapshot;
+use crate::configuration::SrtpPolicy;
+use crate::credentials::Credentials;
+use crate::notification::{ChatFailureContext, Event};
+
+/// One stream of one session, for as long as it lives; a stream added again is another one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub(crate) u64);
+
+/// One thing to do. Order matters: WillStart, ACK, DidStart is a promise of the API.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Tell the application; the snapshot is what attributes read from then on.
+    Notify { snapshot: Arc<SessionSnapshot>, event: Event },
+    /// Attributes changed without a notification.
+    Snapshot(Arc<SessionSnapshot>),
+    /// Send something by SIP.
+    Sip(SipAction),
+    /// Ask the media layer.
+    Media(MediaCommand),
+}
+
+/// What a session asks of the SIP endpoint; the dialog is the session's own.
+#[derive(Debug)]
+pub(crate) enum SipAction {
+    /// INVITE with this offer.
+    Invite { invitation: Box<Invitation>, offer: Bytes },
+    /// ACK of the 2xx to an INVITE or re-INVITE; with an answer if the 2xx carried the offer.
+    Ack { answer: Option<Bytes> },
+    /// CANCEL the INVITE.
+    Cancel,
+    /// 180 and the like.
+    Provisional { status: StatusCode },
+    /// 200 to the INVITE.
+    Accept { body: Bytes },
+    /// A final non-2xx to the INVITE.
+    Reject { status: StatusCode, reason: Option<String> },
+    /// Re-INVITE with this offer.
+    Reinvite { offer: Bytes },
+    /// CANCEL the re-INVITE.
+    CancelReinvite,
+    /// A provisional answer to the peer's re-INVITE.
+    ReinviteProvisional { status: StatusCode },
+    /// 200 to the peer's re-INVITE or UPDATE.
+    AcceptReinvite { body: Option<Bytes> },
+    /// A final non-2xx to the peer's re-INVITE or UPDATE.
+    RejectReinvite { status: StatusCode },
+    /// BYE.
+    Bye,
+}
+
+/// Whom to call, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Invitation {
+    pub(crate) callee: Uri,
+    pub(crate) credentials: Credentials,
+    pub(crate) route: Option<Uri>,
+}
+
+/// What a session asks of the media layer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MediaCommand {
+    /// Open the sockets of an audio stream.
+    PrepareAudio(StreamId, AudioPreparation),
+    /// Run it with these parameters, or change them while it runs.
+    RunAudio(StreamId, Box<AudioParameters>),
+    /// Close it. Answered by [`MediaEvent::Stopped`] after a recording, if any, was closed.
+    StopAudio(StreamId),
+    /// Send a key press by RFC 4733.
+    SendDtmf(StreamId, char),
+    /// Record what both sides say.
+    StartRecording(StreamId, PathBuf),
+    /// Close the recording.
+    StopRecording(StreamId),
+    /// Leave out what is said until resumed.
+    PauseRecording(StreamId, bool),
+    /// Make a listener and a URI for a chat stream.
+    PrepareChat(StreamId, ChatPreparation),
+    /// Connect it.
+    RunChat(StreamId, Box<ChatParameters>),
+    /// Send a message.
+    SendMessage(StreamId, Box<ChatMessage>),
+    /// Close it. Answered by [`MediaEvent::Stopped`] after the fate of each message was told.
+    StopChat(StreamId),
+    /// Play a ringtone on the local side.
+    PlayRingtone(PathBuf),
+    /// Stop it.
+    StopRingtone,
+}
+
+/// What media tell a session.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MediaEvent {
+    /// The audio sockets are open.
+    AudioReady {
+        /// Where RTP is received.
+        rtp: SocketAddr,
+        /// Where RTCP is received.
+        rtcp: SocketAddr,
+    },
+    /// The first packet of the peer, or the first from another address.
+    AudioReceived {
+        /// Where it came from.
+        from: SocketAddr,
+    },
+    /// No packet for longer than `rtp_silence`.
+    AudioLost,
+    /// The peer pressed a key.
+    Dtmf(char),
+    /// The recording's file is open.
+    RecordingStarted {
+        /// Its full path.
+        file_name: String,
+    },
+    /// The recording failed; the stream goes on.
+    RecordingFailed {
+        /// Its full path.
+        file_name: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The recording's file is closed.
+    RecordingStopped {
+        /// Its full path.
+        file_name: String,
+    },
+    /// The chat stream has a URI.
+    ChatReady {
+        /// The path for `a=path`.
+        path: String,
+        /// The fingerprint of our certificate, as `a=fingerprint` has it, with TLS.
+        fingerprint: Option<String>,
+    },
+    /// The chat connection stands.
+    ChatStarted,
+    /// A message, whole.
+    ChatMessage(Box<ReceivedMessage>),
+    /// The peer has this one.
+    ChatDelivered {
+        /// Its id.
+        message_id: String,
+        /// The MSRP status.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// The peer does not, or we can't know.
+    ChatNotDelivered {
+        /// Its id.
+        message_id: String,
+        /// The MSRP status; 0 for what has none.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The stream failed and is gone.
+    Failed {
+        /// Where, for chat.
+        context: ChatFailureContext,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The stream is closed, as asked.
+    Stopped,
+}
+
+/// What it takes to open an audio stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AudioPreparation {
+    /// The address to bind.
+    pub address: IpAddr,
+    /// The ports to choose from; `None`: the system chooses.
+    pub port_range: Option<RangeInclusive<u16>>,
+}
+
+/// Everything about a negotiated audio stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AudioParameters {
+    /// Where the peer receives RTP.
+    pub remote_rtp: SocketAddr,
+    /// Where it receives RTCP.
+    pub remote_rtcp: SocketAddr,
+    /// The codec's SDP name.
+    pub codec: String,
+    /// RTP clock rate in Hz, as `a=rtpmap` has it.
+    pub clock_rate: u32,
+    /// The payload type we send with.
+    pub send_payload_type: u8,
+    /// The payload type we receive it with.
+    pub receive_payload_type: u8,
+    /// `a=fmtp` of the peer for it.
+    pub fmtp: Option<String>,
+    /// Payload types of telephone-event that we send and receive, if negotiated.
+    pub dtmf: Option<(u8, u8)>,
+    /// Milliseconds of audio in a packet.
+    pub ptime: u32,
+    /// Whether we send.
+    pub sends: bool,
+    /// Whether we receive.
+    pub receives: bool,
+    /// Keys of both directions, if encrypted.
+    pub srtp: Option<SrtpParameters>,
+    /// Whether plain RTP must never leave.
+    pub srtp_policy: SrtpPolicy,
+    /// Silence of the peer after which the stream counts as lost.
+    pub silence: std::time::Duration,
+}
+
+/// SRTP keys from SDES (RFC 4568). `Debug` prints no key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SrtpParameters {
+    /// The suite's name, such as `AES_CM_128_HMAC_SHA1_80`.
+    pub suite: String,
+    /// Master key and salt that we send with.
+    pub local_key: zeroize::Zeroizing<Vec<u8>>,
+    /// Master key and salt that the peer sends with.
+    pub remote_key: zeroize::Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for SrtpParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SrtpParameters").field("suite", &self.suite).finish_non_exhaustive()
+    }
+}
+
+/// What it takes to make a chat stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatPreparation {
+    /// The address to bind.
+    pub address: IpAddr,
+    /// The port to listen on; `None`: the system chooses.
+    pub port: Option<u16>,
+    /// Whether to use TLS.
+    pub tls: bool,
+}
+
+/// Everything about a negotiated chat stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatParameters {
+    /// Our `a=path`.
+    pub local_path: String,
+    /// The peer's `a=path`.
+    pub remote_path: String,
+    /// The peer's certificate must have this fingerprint, where it gave one.
+    pub remote_fingerprint: Option<String>,
+    /// Whether we connect (else we wait for the connection).
+    pub active: bool,
+    /// Whether messages are wrapped in CPIM, because the peer takes it.
+    pub cpim: bool,
+    /// Our identity, for CPIM.
+    pub local_uri: String,
+    /// The peer's, for CPIM.
+    pub remote_uri: String,
+    /// Media types we take.
+    pub accept_types: Vec<String>,
+    /// Media types we take wrapped.
+    pub accept_wrapped_types: Vec<String>,
+    /// Largest message we take, in bytes.
+    pub max_message_size: u64,
+    /// Time for the connection to come about.
+    pub start_timeout: std::time::Duration,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatMessage {
+    /// Its id, unique.
+    pub message_id: String,
+    /// The content.
+    pub content: Bytes,
+    /// Its media type.
+    pub content_type: String,
+    /// Whom it is to; the session's peer where `None`.
+    pub to: Option<String>,
+    /// When it was written; now where `None`. RFC 3339 form.
+    pub date_time: Option<String>,
+}
+
+/// A message that came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReceivedMessage {
+    /// Its Message-ID.
+    pub message_id: String,
+    /// The content, unwrapped.
+    pub content: Bytes,
+    /// Its media type.
+    pub content_type: String,
+    /// CPIM headers, in order; empty if it did not come in CPIM.
+    pub cpim_headers: Vec<(String, String)>,
+}

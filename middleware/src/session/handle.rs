@@ -1,0 +1,443 @@
+//! The session as applications see it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use sip_core::{StatusCode, Uri};
+
+use super::machine::{Context, SessionConfig, SessionMachine};
+use super::{Direction, Invitation, Operation, SessionId, SessionSnapshot, State, StreamSet};
+use crate::credentials::Credentials;
+use crate::driver::{AudioStatistics, Commander, Reply};
+use crate::engine::Engine;
+use crate::error::Error;
+
+/// A session between this side and a peer, with its media streams.
+///
+/// A handle: cheap to clone, and every clone is the same session. Methods neither block nor
+/// wait: each hands its command over at once and returns a [`Reply`] that tells whether it was
+/// legal; what comes of it is told by notifications. The reply may be awaited or dropped.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+/// Finds the handle of a session by its id, so that all handles are clones of one.
+#[derive(Clone, Default)]
+pub(crate) struct Directory {
+    sessions: Arc<Mutex<HashMap<SessionId, Weak<Inner>>>>,
+}
+
+struct Inner {
+    id: SessionId,
+    commander: Commander,
+    config: SessionConfig,
+    snapshot: RwLock<Arc<SessionSnapshot>>,
+}
+
+/// What `send_message` can be told beside the content.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MessageOptions {
+    /// Media type of the content; `text/plain` where `None`.
+    pub content_type: Option<String>,
+    /// Whom it is to, for CPIM; the peer where `None`.
+    pub to: Option<Uri>,
+    /// When it was written, as RFC 3339 has it; now where `None`.
+    pub date_time: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, commander: Commander, config: SessionConfig) -> Self {
+        let snapshot = RwLock::new(Arc::new(SessionSnapshot::new()));
+        let directory = commander.directory().clone();
+        let inner = Arc::new(Inner { id, commander, config, snapshot });
+        directory.lock().insert(id, Arc::downgrade(&inner));
+        Self { inner }
+    }
+
+    /// Its name for as long as the application runs.
+    pub fn id(&self) -> SessionId {
+        self.inner.id
+    }
+
+    /// All attributes at one moment.
+    pub fn snapshot(&self) -> Arc<SessionSnapshot> {
+        self.inner.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_snapshot(&self, snapshot: Arc<SessionSnapshot>) {
+        *self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    /// Calls `callee` with these streams: `new` of the 2009 API. Legal in NULL.
+    ///
+    /// `route` is a proxy that the INVITE goes to first. At least one stream is needed.
+    pub fn connect(
+        &self,
+        callee: Uri,
+        credentials: Credentials,
+        route: Option<Uri>,
+        streams: StreamSet,
+    ) -> Reply<()> {
+        let (id, config) = (self.inner.id, self.inner.config.clone());
+        let invitation = Invitation { callee, credentials, route };
+        self.inner.commander.ask(move |engine, now| engine.connect(now, id, config, invitation, streams))
+    }
+
+    /// Takes these of the offered streams; the others are answered with port 0. Legal in INCOMING.
+    pub fn accept(&self, streams: StreamSet) -> Reply<()> {
+        self.ask(Operation::Accept, move |session, context| session.accept(context, streams))
+    }
+
+    /// Declines with 486. Legal in INCOMING.
+    pub fn reject(&self) -> Reply<()> {
+        self.ask(Operation::Reject, |session, context| session.reject(context, None))
+    }
+
+    /// Declines with another code, from 300 to 699. Legal in INCOMING.
+    pub fn reject_with(&self, status: StatusCode) -> Reply<()> {
+        self.ask(Operation::Reject, move |session, context| {
+            if status.code() < 300 {
+                let value = status.code().to_string();
+                return Err(Error::BadValue { what: "status", value, expected: "from 300 to 699" });
+            }
+            session.reject(context, Some(status))
+        })
+    }
+
+    /// Ends it, whatever it is doing. In NULL, TERMINATING and TERMINATED nothing happens.
+    pub fn terminate(&self) -> Reply<()> {
+        let id = self.inner.id;
+        self.inner.commander.ask(move |engine, now| {
+            engine.terminate(now, id);
+            Ok(())
+        })
+    }
+
+    /// Puts the peer on hold. Already so: nothing happens. Legal in ESTABLISHED.
+    pub fn hold(&self) -> Reply<()> {
+        self.ask(Operation::Hold, |session, context| session.hold(context, true))
+    }
+
+    /// Takes the peer off hold. Legal in ESTABLISHED.
+    pub fn unhold(&self) -> Reply<()> {
+        self.ask(Operation::Unhold, |session, context| session.hold(context, false))
+    }
+
+    /// Records what both sides say into a WAV file in `folder`, which is made where it is
+    /// missing. The default name has both participants and the time. Legal in ESTABLISHED with
+    /// audio.
+    pub fn start_recording_audio(&self, folder: impl AsRef<Path>, file_name: Option<&str>) -> Reply<()> {
+        let name = match file_name {
+            Some(name) => name.to_owned(),
+            None => self.default_recording_name(),
+        };
+        let path: PathBuf = folder.as_ref().join(name);
+        self.ask(Operation::StartRecordingAudio, move |session, context| {
+            session.start_recording(context, path)
+        })
+    }
+
+    /// Closes the recording. Legal while recording.
+    pub fn stop_recording_audio(&self) -> Reply<()> {
+        self.ask(Operation::StopRecordingAudio, |session, context| session.stop_recording(context))
+    }
+
+    /// Presses a key: one of `0-9 * # A-D` (RFC 4733). Legal in ESTABLISHED with audio.
+    pub fn send_dtmf(&self, digit: char) -> Reply<()> {
+        self.ask(Operation::SendDtmf, move |session, context| session.send_dtmf(context, digit))
+    }
+
+    /// Sends a chat message and gives its id. It is queued until MSRP is connected; exactly one
+    /// of `SCSessionDidDeliverMessage` and `SCSessionDidNotDeliverMessage` will follow. Legal in
+    /// ESTABLISHED with chat.
+    pub fn send_message(&self, content: impl Into<Bytes>, options: MessageOptions) -> Reply<String> {
+        let content = content.into();
+        let MessageOptions { content_type, to, date_time } = options;
+        let content_type = content_type.unwrap_or_else(|| "text/plain".to_owned());
+        let to = to.map(|uri| uri.to_string());
+        self.ask(Operation::SendMessage, move |session, context| {
+            session.send_message(context, content, content_type, to, date_time)
+        })
+    }
+
+    /// Proposes audio. Legal in ESTABLISHED without it.
+    pub fn add_audio(&self) -> Reply<()> {
+        self.ask(Operation::AddAudio, |session, context| session.add(context, StreamSet::AUDIO))
+    }
+
+    /// Proposes chat. Legal in ESTABLISHED without it.
+    pub fn add_chat(&self) -> Reply<()> {
+        self.ask(Operation::AddChat, |session, context| session.add(context, StreamSet::CHAT))
+    }
+
+    /// Removes audio; an error if it is the last stream. Legal in ESTABLISHED with audio.
+    pub fn remove_audio(&self) -> Reply<()> {
+        self.ask(Operation::RemoveAudio, |session, context| session.remove(context, StreamSet::AUDIO))
+    }
+
+    /// Removes chat; an error if it is the last stream. Legal in ESTABLISHED with chat.
+    pub fn remove_chat(&self) -> Reply<()> {
+        self.ask(Operation::RemoveChat, |session, context| session.remove(context, StreamSet::CHAT))
+    }
+
+    /// Takes these of the proposed streams. Legal in PROPOSED.
+    pub fn accept_proposal(&self, streams: StreamSet) -> Reply<()> {
+        self.ask(Operation::AcceptProposal, move |session, context| session.accept_proposal(context, streams))
+    }
+
+    /// Refuses the proposed streams. Legal in PROPOSED.
+    pub fn reject_proposal(&self) -> Reply<()> {
+        self.ask(Operation::RejectProposal, |session, context| session.reject_proposal(context))
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        command: impl FnOnce(&mut SessionMachine, Context<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Reply<T> {
+        let session = self.clone();
+        self.inner.commander.ask(move |engine: &mut Engine, now| {
+            let state = session.state();
+            engine
+                .with_session(now, session.id(), command)
+                .unwrap_or(Err(Error::IllegalState { operation, state }))
+        })
+    }
+
+    fn default_recording_name(&self) -> String {
+        let snapshot = self.snapshot();
+        let name = |uri: Option<&Uri>| {
+            let text = uri.map(|uri| format!("{}@{}", uri.user().unwrap_or_default(), uri.host()));
+            file_name_part(&text.unwrap_or_default())
+        };
+        let at = stamp(self.inner.commander.wall_clock());
+        format!("{at}-{}-{}.wav", name(snapshot.caller_uri()), name(snapshot.callee_uri()))
+    }
+}
+
+/// The attributes of the 2009 API, each read from a [`snapshot`](Session::snapshot).
+impl Session {
+    /// The state.
+    pub fn state(&self) -> State {
+        self.snapshot().state
+    }
+
+    /// Who called; `None` in NULL.
+    pub fn direction(&self) -> Option<Direction> {
+        self.snapshot().direction
+    }
+
+    /// When it was established.
+    pub fn start_time(&self) -> Option<SystemTime> {
+        self.snapshot().start_time
+    }
+
+    /// When it ended.
+    pub fn stop_time(&self) -> Option<SystemTime> {
+        self.snapshot().stop_time
+    }
+
+    /// Whether we hold the peer.
+    pub fn on_hold_by_local(&self) -> bool {
+        self.snapshot().on_hold_by_local
+    }
+
+    /// Whether the peer holds us.
+    pub fn on_hold_by_remote(&self) -> bool {
+        self.snapshot().on_hold_by_remote
+    }
+
+    /// Whether either side holds the other.
+    pub fn on_hold(&self) -> bool {
+        self.snapshot().on_hold()
+    }
+
+    /// What the peer calls its software.
+    pub fn remote_user_agent(&self) -> Option<String> {
+        self.snapshot().remote_user_agent.clone()
+    }
+
+    /// Our address.
+    pub fn local_uri(&self) -> Option<Uri> {
+        self.snapshot().local_uri.clone()
+    }
+
+    /// The peer's address.
+    pub fn remote_uri(&self) -> Option<Uri> {
+        self.snapshot().remote_uri.clone()
+    }
+
+    /// The address of who called.
+    pub fn caller_uri(&self) -> Option<Uri> {
+        self.snapshot().caller_uri().cloned()
+    }
+
+    /// The address of who was called.
+    pub fn callee_uri(&self) -> Option<Uri> {
+        self.snapshot().callee_uri().cloned()
+    }
+
+    /// The proxy of an outgoing session while it is active.
+    pub fn route(&self) -> Option<Uri> {
+        self.snapshot().route.clone()
+    }
+
+    /// Whether there is an audio stream.
+    pub fn has_audio(&self) -> bool {
+        self.snapshot().audio.is_some()
+    }
+
+    /// Whether there is a chat stream.
+    pub fn has_chat(&self) -> bool {
+        self.snapshot().chat.is_some()
+    }
+
+    /// The transport of audio as SDP has it.
+    pub fn audio_transport(&self) -> Option<String> {
+        self.snapshot().audio.as_ref().map(|audio| audio.transport.clone())
+    }
+
+    /// The transport of chat as SDP has it.
+    pub fn chat_transport(&self) -> Option<String> {
+        self.snapshot().chat.as_ref().map(|chat| chat.transport.clone())
+    }
+
+    /// Samples a second of the codec.
+    pub fn audio_sample_rate(&self) -> Option<u32> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.sample_rate)
+    }
+
+    /// The codec by its SDP name.
+    pub fn audio_codec(&self) -> Option<String> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.codec.clone())
+    }
+
+    /// Whether audio is encrypted.
+    pub fn audio_srtp_active(&self) -> Option<bool> {
+        self.snapshot().audio.as_ref().map(|audio| audio.srtp_active)
+    }
+
+    /// The address at which we receive RTP.
+    pub fn audio_local_rtp_address(&self) -> Option<IpAddr> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.local_rtp).map(|local| local.ip())
+    }
+
+    /// The port at which we receive RTP.
+    pub fn audio_local_rtp_port(&self) -> Option<u16> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.local_rtp).map(|local| local.port())
+    }
+
+    /// The address at which the peer says it receives RTP.
+    pub fn audio_remote_rtp_address_sdp(&self) -> Option<IpAddr> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.remote_rtp_sdp).map(|(address, _)| address)
+    }
+
+    /// The port at which the peer says it receives RTP.
+    pub fn audio_remote_rtp_port_sdp(&self) -> Option<u16> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.remote_rtp_sdp).map(|(_, port)| port)
+    }
+
+    /// The address from which the peer's packets come.
+    pub fn audio_remote_rtp_address_received(&self) -> Option<IpAddr> {
+        self.received().map(|from| from.ip())
+    }
+
+    /// The port from which the peer's packets come.
+    pub fn audio_remote_rtp_port_received(&self) -> Option<u16> {
+        self.received().map(|from| from.port())
+    }
+
+    /// How the audio stream fares now; `None` where there is none.
+    pub fn audio_statistics(&self) -> Option<AudioStatistics> {
+        self.inner.commander.board().read(self.inner.id)
+    }
+
+    /// Whether anything was received of the peer.
+    pub fn audio_was_received(&self) -> bool {
+        self.received().is_some()
+    }
+
+    /// The file being recorded to, its full path.
+    pub fn audio_recording_file_name(&self) -> Option<String> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.recording_file_name.clone())
+    }
+
+    fn received(&self) -> Option<SocketAddr> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.remote_rtp_received)
+    }
+}
+
+impl Directory {
+    /// The session of this id, if anybody holds it.
+    pub(crate) fn find(&self, id: SessionId) -> Option<Session> {
+        self.lock().get(&id).and_then(Weak::upgrade).map(|inner| Session { inner })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Weak<Inner>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let mut sessions = self.commander.directory().lock();
+        if sessions.get(&self.id).is_some_and(|session| session.strong_count() == 0) {
+            sessions.remove(&self.id);
+        }
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Session {}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A peer's address as a part of a file name: never a separator, never a hidden file.
+fn file_name_part(text: &str) -> String {
+    let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '_' | '-' | '+');
+    let part: String = text.chars().take(64).map(|c| if kept(c) { c } else { '_' }).collect();
+    let part = part.trim_start_matches('.');
+    if part.is_empty() { "unknown".to_owned() } else { part.to_owned() }
+}
+
+/// A time as `20261123-021819`, in UTC.
+fn stamp(time: SystemTime) -> String {
+    let time = jiff::Timestamp::try_from(time).unwrap_or_default();
+    time.strftime("%Y%m%d-%H%M%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{file_name_part, stamp};
+
+    #[test]
+    fn a_peers_address_never_chooses_a_folder() {
+        assert_eq!(file_name_part("../../etc/passwd"), "_.._etc_passwd");
+        assert_eq!(file_name_part(""), "unknown");
+        assert_eq!(file_name_part("alice@example.com"), "alice@example.com");
+    }
+
+    #[test]
+    fn stamps_sort_by_time() {
+        let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_400_299);
+        assert_eq!(stamp(at), "20261123-021819");
+    }
+}

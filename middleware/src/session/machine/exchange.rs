@@ -1,0 +1,418 @@
+//! Offer and answer in a running session: one re-INVITE at a time, in both directions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sip_core::StatusCode;
+
+use super::{
+    Context, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction, State, StreamSet,
+};
+use crate::error::Error;
+
+/// A change of the session that takes a re-INVITE.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Hold(bool),
+    Add(StreamSet),
+    Remove(StreamSet),
+}
+
+/// The exchange in flight.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    Idle,
+    /// Our streams for it are being prepared.
+    Preparing(Change),
+    /// Our re-INVITE is out.
+    Sent(Change),
+    /// It met one of the peer's (491) and is sent again later.
+    Waiting(Change),
+    /// The peer's re-INVITE waits for the application.
+    Asked {
+        accepted: StreamSet,
+    },
+    /// We answered a re-INVITE without an offer; the answer comes in the ACK.
+    AwaitingAnswer,
+}
+
+impl SessionMachine {
+    /// Puts the peer on hold, or takes it off. Already so: nothing happens.
+    pub(crate) fn hold(&mut self, context: Context<'_>, held: bool) -> Result<(), Error> {
+        self.check(if held { Operation::Hold } else { Operation::Unhold })?;
+        let last = self.changes.iter().rev().find_map(|change| match change {
+            Change::Hold(held) => Some(*held),
+            _ => None,
+        });
+        if last.unwrap_or(self.snapshot.on_hold_by_local) != held {
+            self.changes.push_back(Change::Hold(held));
+            self.next_change(context);
+        }
+        Ok(())
+    }
+
+    /// Proposes a stream that the session does not have.
+    pub(crate) fn add(&mut self, context: Context<'_>, streams: StreamSet) -> Result<(), Error> {
+        let operation = if streams.audio { Operation::AddAudio } else { Operation::AddChat };
+        self.check(operation)?;
+        if !self.streams().with_only(streams).is_empty() {
+            return Err(Error::not_possible(operation, "the session has this stream"));
+        }
+        self.changes.push_back(Change::Add(streams));
+        self.next_change(context);
+        Ok(())
+    }
+
+    /// Removes a stream; not the last one.
+    pub(crate) fn remove(&mut self, context: Context<'_>, streams: StreamSet) -> Result<(), Error> {
+        let operation = if streams.audio { Operation::RemoveAudio } else { Operation::RemoveChat };
+        self.check(operation)?;
+        if !self.streams().contains(streams) {
+            return Err(Error::not_possible(operation, "the session does not have this stream"));
+        }
+        if self.streams().without(streams).is_empty() {
+            return Err(Error::not_possible(operation, "it is the last stream of the session"));
+        }
+        self.changes.push_back(Change::Remove(streams));
+        self.next_change(context);
+        Ok(())
+    }
+
+    /// A stream broke: it is taken out of the session.
+    pub(super) fn lose(&mut self, context: Context<'_>, streams: StreamSet) {
+        self.close(context, streams);
+        self.forget(streams);
+        self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+        self.changes.push_back(Change::Remove(streams));
+        self.next_change(context);
+    }
+
+    /// Starts the next change if nothing is in flight.
+    pub(super) fn next_change(&mut self, context: Context<'_>) {
+        while matches!(self.phase, Phase::Established) && matches!(self.exchange, Exchange::Idle) {
+            let Some(change) = self.changes.pop_front() else { return };
+            self.begin(context, change);
+        }
+    }
+
+    fn begin(&mut self, context: Context<'_>, change: Change) {
+        match change {
+            Change::Hold(held) => {
+                if self.snapshot.on_hold_by_local == held {
+                    return;
+                }
+                self.exchange = Exchange::Preparing(change);
+                self.set_local_hold(held);
+                self.send_exchange(context);
+                self.tell_local_hold(held);
+            }
+            Change::Add(streams) => {
+                let streams = streams.without(self.streams());
+                if streams.is_empty() {
+                    return;
+                }
+                self.exchange = Exchange::Preparing(Change::Add(streams));
+                self.enter(Phase::Proposing);
+                self.notify(SessionEvent::GotStreamProposal {
+                    proposer: Originator::Local,
+                    adds_audio: streams.audio,
+                    adds_chat: streams.chat,
+                });
+                self.prepare(context, streams);
+            }
+            Change::Remove(streams) => {
+                self.exchange = Exchange::Preparing(change);
+                self.close(context, streams);
+                self.send_exchange(context);
+            }
+        }
+    }
+
+    /// Sends the re-INVITE of the change that is being prepared.
+    pub(super) fn send_exchange(&mut self, context: Context<'_>) {
+        let (Exchange::Preparing(change) | Exchange::Waiting(change)) = self.exchange else { return };
+        self.exchange = Exchange::Sent(change);
+        let offer = self.make_offer();
+        self.sip(SipAction::Reinvite { offer });
+        if let Change::Add(_) = change {
+            self.timers.no_answer = Some(context.now + self.config.timers.no_answer);
+        }
+    }
+
+    pub(super) fn retry_exchange(&mut self, context: Context<'_>) {
+        if matches!(self.exchange, Exchange::Waiting(_)) {
+            self.send_exchange(context);
+        }
+    }
+
+    /// A 2xx to our re-INVITE.
+    pub(super) fn reinvite_answered(&mut self, context: Context<'_>, body: Option<Bytes>) {
+        self.sip(SipAction::Ack { answer: None });
+        let Exchange::Sent(change) = self.exchange else { return };
+        self.exchange = Exchange::Idle;
+        self.timers.no_answer = None;
+        let negotiated = match self.description.answered(body.as_deref(), &self.config) {
+            Ok(negotiated) => negotiated,
+            Err(error) => {
+                self.undo(context, change, &error.to_string());
+                return;
+            }
+        };
+        let before = self.streams();
+        self.apply(context, &negotiated);
+        match change {
+            Change::Hold(_) => {}
+            Change::Add(streams) => {
+                let added = self.streams().with_only(streams);
+                self.enter(Phase::Established);
+                let proposer = Originator::Local;
+                if added.is_empty() {
+                    let reason = "the peer takes none of the streams".to_owned();
+                    self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+                } else {
+                    self.notify(SessionEvent::AcceptedStreamProposal { proposer });
+                    self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                }
+            }
+            Change::Remove(streams) => {
+                self.forget(streams);
+                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+            }
+        }
+        let lost = before.without(self.streams());
+        self.forget(lost);
+        self.next_change(context);
+    }
+
+    /// Our re-INVITE failed.
+    pub(super) fn reinvite_failed(
+        &mut self,
+        context: Context<'_>,
+        code: u16,
+        reason: String,
+        retry_after: Option<Duration>,
+    ) {
+        let Exchange::Sent(change) = self.exchange else { return };
+        // RFC 3261 §12.2.1.2: these end the dialog.
+        if matches!(code, 408 | 481) || code == 0 {
+            self.sip(SipAction::Bye);
+            self.fail(context, Originator::Remote, code, reason);
+            return;
+        }
+        self.description.rollback();
+        if let (491, Some(wait)) = (code, retry_after) {
+            self.exchange = Exchange::Waiting(change);
+            self.timers.retry = Some(context.now + wait);
+            return;
+        }
+        self.exchange = Exchange::Idle;
+        self.timers.no_answer = None;
+        self.undo(context, change, &format!("{code} {reason}"));
+    }
+
+    /// Takes a change back that did not come about.
+    fn undo(&mut self, context: Context<'_>, change: Change, reason: &str) {
+        self.description.rollback();
+        match change {
+            Change::Hold(held) => {
+                self.set_local_hold(!held);
+                self.tell_local_hold(!held);
+            }
+            Change::Add(streams) => {
+                self.close(context, streams);
+                self.enter(Phase::Established);
+                let (proposer, reason) = (Originator::Local, reason.to_owned());
+                self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+            }
+            // The stream is closed on this side whatever the peer says of it.
+            Change::Remove(streams) => {
+                self.forget(streams);
+                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+            }
+        }
+        self.next_change(context);
+    }
+
+    fn set_local_hold(&mut self, held: bool) {
+        self.change(|snapshot| snapshot.on_hold_by_local = held);
+        self.pause_recording();
+    }
+
+    fn tell_local_hold(&mut self, held: bool) {
+        let originator = Originator::Local;
+        self.notify(match held {
+            true => SessionEvent::GotHoldRequest { originator },
+            false => SessionEvent::GotUnholdRequest { originator },
+        });
+    }
+
+    /// The local media of a proposal cannot be had.
+    pub(super) fn proposal_media_failed(&mut self, context: Context<'_>, streams: StreamSet, reason: &str) {
+        let running = self.audio.as_ref().is_some_and(|audio| audio.running && streams.audio)
+            || self.chat.as_ref().is_some_and(|chat| chat.running && streams.chat);
+        match (&self.phase, &self.exchange) {
+            (Phase::Proposing, Exchange::Preparing(change)) if !running => {
+                let change = *change;
+                self.exchange = Exchange::Idle;
+                self.timers.stream_start = None;
+                self.undo(context, change, reason);
+            }
+            (Phase::Proposed, _) if !running => {
+                self.close(context, streams);
+                self.refuse_proposal(context, StatusCode::SERVER_INTERNAL_ERROR, reason);
+            }
+            // A stream that ran before the proposal broke meanwhile; it is taken out after it.
+            _ => {
+                self.close(context, streams);
+                self.forget(streams);
+                self.changes.push_back(Change::Remove(streams));
+            }
+        }
+    }
+
+    /// The peer's re-INVITE or UPDATE.
+    pub(super) fn got_reinvite(&mut self, context: Context<'_>, body: Option<Bytes>) {
+        if self.state() != State::Established
+            || matches!(self.exchange, Exchange::Sent(_) | Exchange::Asked { .. } | Exchange::AwaitingAnswer)
+        {
+            // RFC 3261 §14.2
+            self.sip(SipAction::RejectReinvite { status: StatusCode::REQUEST_PENDING });
+            return;
+        }
+        if body.is_none() {
+            self.exchange = Exchange::AwaitingAnswer;
+            let offer = self.make_offer();
+            self.sip(SipAction::AcceptReinvite { body: Some(offer) });
+            return;
+        }
+        let offered = match self.description.offered(body.as_deref(), &self.config) {
+            Ok(offered) => offered,
+            Err(refusal) => {
+                self.description.rollback();
+                self.sip(SipAction::RejectReinvite { status: refusal.status });
+                return;
+            }
+        };
+        let adds = offered.acceptable.with_only(self.config.accepts).without(self.streams());
+        if adds.is_empty() {
+            self.answer_reinvite(context);
+            return;
+        }
+        self.exchange = Exchange::Asked { accepted: StreamSet::NONE };
+        self.change(|snapshot| snapshot.proposed_streams = adds);
+        self.sip(SipAction::ReinviteProvisional { status: StatusCode::RINGING });
+        self.enter(Phase::Proposed);
+        self.notify(SessionEvent::GotStreamProposal {
+            proposer: Originator::Remote,
+            adds_audio: adds.audio,
+            adds_chat: adds.chat,
+        });
+    }
+
+    /// Answers an offer that asks nothing of the application: hold, codecs, removed streams.
+    fn answer_reinvite(&mut self, context: Context<'_>) -> bool {
+        let before = self.streams();
+        match self.make_answer() {
+            Ok((body, negotiated)) if !negotiated.is_empty() => {
+                self.sip(SipAction::AcceptReinvite { body: Some(body) });
+                self.apply(context, &negotiated);
+                let lost = before.without(self.streams());
+                if !lost.is_empty() {
+                    self.forget(lost);
+                    self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                }
+                true
+            }
+            _ => {
+                self.description.rollback();
+                self.sip(SipAction::RejectReinvite { status: StatusCode::NOT_ACCEPTABLE_HERE });
+                false
+            }
+        }
+    }
+
+    /// The ACK to a 200 of ours in the session.
+    pub(super) fn reinvite_confirmed(&mut self, context: Context<'_>, body: Option<Bytes>) {
+        if let Exchange::AwaitingAnswer = self.exchange {
+            self.exchange = Exchange::Idle;
+            match self.description.answered(body.as_deref(), &self.config) {
+                Ok(negotiated) => self.apply(context, &negotiated),
+                // RFC 3264 §5: without an answer what was agreed before stays.
+                Err(_) => self.description.rollback(),
+            }
+            self.next_change(context);
+        }
+    }
+
+    /// Takes the streams that the peer proposes, or some of them.
+    pub(crate) fn accept_proposal(&mut self, context: Context<'_>, streams: StreamSet) -> Result<(), Error> {
+        self.check(Operation::AcceptProposal)?;
+        self.check_subset(Operation::AcceptProposal, streams)?;
+        if let Exchange::Asked { accepted } = &mut self.exchange {
+            if !accepted.is_empty() {
+                return Err(Error::not_possible(Operation::AcceptProposal, "it was accepted already"));
+            }
+            *accepted = streams;
+            self.prepare(context, streams);
+        }
+        Ok(())
+    }
+
+    /// Refuses the streams that the peer proposes.
+    pub(crate) fn reject_proposal(&mut self, context: Context<'_>) -> Result<(), Error> {
+        self.check(Operation::RejectProposal)?;
+        if let Exchange::Asked { accepted } = &self.exchange {
+            let streams = *accepted;
+            self.close(context, streams);
+            self.refuse_proposal(context, StatusCode::NOT_ACCEPTABLE_HERE, "rejected here");
+        }
+        Ok(())
+    }
+
+    fn refuse_proposal(&mut self, context: Context<'_>, status: StatusCode, reason: &str) {
+        self.description.rollback();
+        self.sip(SipAction::RejectReinvite { status });
+        self.leave_proposed();
+        let (proposer, reason) = (Originator::Remote, reason.to_owned());
+        self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+        self.next_change(context);
+    }
+
+    fn leave_proposed(&mut self) {
+        self.exchange = Exchange::Idle;
+        self.timers.stream_start = None;
+        self.change(|snapshot| snapshot.proposed_streams = StreamSet::NONE);
+        self.enter(Phase::Established);
+    }
+
+    /// The local media of an accepted proposal are ready.
+    pub(super) fn answer_proposal(&mut self, context: Context<'_>) {
+        let Exchange::Asked { accepted } = self.exchange else { return };
+        if accepted.is_empty() {
+            return;
+        }
+        let proposer = Originator::Remote;
+        let answered = self.answer_reinvite(context);
+        self.leave_proposed();
+        if answered {
+            self.notify(SessionEvent::AcceptedStreamProposal { proposer });
+            self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+        } else {
+            self.close(context, accepted);
+            let reason = "the descriptions do not fit each other".to_owned();
+            self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+        }
+        self.next_change(context);
+    }
+
+    /// The peer gave its proposal up; the endpoint has answered 487.
+    pub(super) fn reinvite_cancelled(&mut self, context: Context<'_>) {
+        let Exchange::Asked { accepted } = self.exchange else { return };
+        self.description.rollback();
+        self.close(context, accepted);
+        self.leave_proposed();
+        let (proposer, reason) = (Originator::Remote, "cancelled by the peer".to_owned());
+        self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+        self.next_change(context);
+    }
+}

@@ -1,0 +1,128 @@
+//! From NULL through INCOMING and ACCEPTING to ESTABLISHED.
+
+use bytes::Bytes;
+use sip_core::{StatusCode, Uri};
+
+use super::{
+    Context, Direction, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction, State,
+    StreamSet,
+};
+use crate::error::Error;
+use crate::negotiation::Refusal;
+
+/// Who calls, and with what offer.
+pub(crate) struct Invite {
+    pub(crate) local: Uri,
+    pub(crate) remote: Uri,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) offer: Option<Bytes>,
+}
+
+impl SessionMachine {
+    /// An INVITE. If nothing of it is acceptable, the refusal to answer with: the machine is of
+    /// no use then, and nobody hears of it.
+    pub(crate) fn invited(&mut self, context: Context<'_>, invite: Invite) -> Result<(), Refusal> {
+        let offered = self.description.offered(invite.offer.as_deref(), &self.config)?;
+        let streams = offered.acceptable.with_only(self.config.accepts);
+        if streams.is_empty() {
+            return Err(Refusal::not_acceptable("none of the offered streams can be taken"));
+        }
+        let tone = context.ringtones.get_ringtone_for_sipuri(&invite.remote).map(ToOwned::to_owned);
+        self.identify(Direction::Incoming, invite.local, invite.remote);
+        self.learn_user_agent(invite.user_agent);
+        self.change(|snapshot| snapshot.proposed_streams = streams);
+        self.sip(SipAction::Provisional { status: StatusCode::RINGING });
+        self.enter(Phase::Incoming);
+        self.notify(SessionEvent::NewIncoming { has_audio: streams.audio, has_chat: streams.chat });
+        self.ring(tone.as_deref());
+        Ok(())
+    }
+
+    /// Takes some of the offered streams; the 200 leaves once the media are ready.
+    pub(crate) fn accept(&mut self, context: Context<'_>, streams: StreamSet) -> Result<(), Error> {
+        self.check(Operation::Accept)?;
+        self.check_subset(Operation::Accept, streams)?;
+        self.enter(Phase::Accepting { answered: false });
+        self.prepare(context, streams);
+        Ok(())
+    }
+
+    pub(super) fn check_subset(&self, operation: Operation, streams: StreamSet) -> Result<(), Error> {
+        if streams.is_empty() {
+            return Err(Error::not_possible(operation, "at least one stream is needed"));
+        }
+        let extra = streams.without(self.snapshot.proposed_streams);
+        match extra.names().next() {
+            Some(name) => Err(Error::not_possible(operation, format!("{name} was not offered"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Declines the call, with 486 unless another code is chosen.
+    pub(crate) fn reject(&mut self, context: Context<'_>, status: Option<StatusCode>) -> Result<(), Error> {
+        self.check(Operation::Reject)?;
+        self.decline(context, status.unwrap_or(StatusCode::BUSY_HERE));
+        Ok(())
+    }
+
+    /// The local media are ready: 200, then WillStart.
+    pub(super) fn answer(&mut self, context: Context<'_>) {
+        let Phase::Accepting { answered } = &mut self.phase else { return };
+        if std::mem::replace(answered, true) {
+            return;
+        }
+        if self.description.has_remote_offer() {
+            match self.make_answer() {
+                Ok((body, negotiated)) => {
+                    self.apply(context, &negotiated);
+                    self.sip(SipAction::Accept { body });
+                }
+                Err(error) => {
+                    self.sip(SipAction::Reject { status: StatusCode::NOT_ACCEPTABLE_HERE, reason: None });
+                    self.fail(context, Originator::Local, 488, error.to_string());
+                    return;
+                }
+            }
+        } else {
+            // An INVITE without an offer: ours goes into the 200, the answer comes in the ACK.
+            let body = self.make_offer();
+            self.sip(SipAction::Accept { body });
+        }
+        self.notify(SessionEvent::WillStart);
+    }
+
+    /// The ACK to our 200.
+    pub(super) fn confirmed(&mut self, context: Context<'_>, body: Option<Bytes>) {
+        match self.phase {
+            Phase::Accepting { answered: true } => {
+                if self.description.has_local_offer() {
+                    match self.description.answered(body.as_deref(), &self.config) {
+                        Ok(negotiated) => self.apply(context, &negotiated),
+                        Err(error) => {
+                            self.sip(SipAction::Bye);
+                            self.fail(context, Originator::Local, 488, error.to_string());
+                            return;
+                        }
+                    }
+                }
+                self.established(context);
+            }
+            Phase::Terminating { ref mut bye_on_ack } if *bye_on_ack => {
+                *bye_on_ack = false;
+                self.sip(SipAction::Bye);
+            }
+            _ => self.reinvite_confirmed(context, body),
+        }
+    }
+
+    /// CANCEL: the endpoint has answered 487.
+    pub(super) fn cancelled(&mut self, context: Context<'_>) {
+        match self.state() {
+            State::Incoming | State::Accepting => {
+                self.fail(context, Originator::Remote, 487, "cancelled by the caller".to_owned());
+            }
+            State::Terminating => self.ended(context, Originator::Local),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! From NULL through CALLING to ESTABLISHED.
+
+use bytes::Bytes;
+use sip_core::StatusCode;
+
+use super::{
+    Context, Direction, Invitation, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction,
+    State, StreamSet,
+};
+use crate::error::Error;
+
+impl SessionMachine {
+    /// `new` of the 2009 API: makes it outgoing. The INVITE leaves once the media are ready.
+    pub(crate) fn connect(
+        &mut self,
+        context: Context<'_>,
+        invitation: Invitation,
+        streams: StreamSet,
+    ) -> Result<(), Error> {
+        self.check(Operation::Connect)?;
+        if streams.is_empty() {
+            return Err(Error::not_possible(Operation::Connect, "at least one stream is needed"));
+        }
+        self.identify(Direction::Outgoing, invitation.credentials.uri.clone(), invitation.callee.clone());
+        let route = invitation.route.clone();
+        self.change(|snapshot| snapshot.route = route);
+        self.enter(Phase::Calling { invitation: Some(Box::new(invitation)) });
+        self.notify(SessionEvent::NewOutgoing { has_audio: streams.audio, has_chat: streams.chat });
+        self.prepare(context, streams);
+        Ok(())
+    }
+
+    /// The local media are ready: the INVITE can leave.
+    pub(super) fn invite(&mut self, context: Context<'_>) {
+        let Phase::Calling { invitation } = &mut self.phase else { return };
+        let Some(invitation) = invitation.take() else { return };
+        let offer = self.make_offer();
+        self.sip(SipAction::Invite { invitation, offer });
+        self.timers.no_answer = Some(context.now + self.config.timers.no_answer);
+    }
+
+    pub(super) fn got_provisional(
+        &mut self,
+        context: Context<'_>,
+        status: StatusCode,
+        user_agent: Option<String>,
+    ) {
+        if self.state() != State::Calling {
+            return;
+        }
+        self.learn_user_agent(user_agent);
+        if status == StatusCode::RINGING {
+            self.notify(SessionEvent::GotRingIndication);
+            self.ring(context.ringtones.outbound_ringtone.as_deref());
+        }
+    }
+
+    /// 2xx: WillStart, ACK, ESTABLISHED, DidStart, in this order.
+    pub(super) fn answered(&mut self, context: Context<'_>, body: Option<Bytes>, user_agent: Option<String>) {
+        match &self.phase {
+            Phase::Calling { .. } => {}
+            // It crossed our CANCEL: the session is nobody's any more.
+            Phase::Terminating { .. } | Phase::Ending { .. } | Phase::Ended => {
+                self.sip(SipAction::Ack { answer: None });
+                self.sip(SipAction::Bye);
+                return;
+            }
+            _ => return,
+        }
+        self.timers.no_answer = None;
+        self.learn_user_agent(user_agent);
+        let negotiated = match self.description.answered(body.as_deref(), &self.config) {
+            Ok(negotiated) => negotiated,
+            Err(error) => {
+                self.sip(SipAction::Ack { answer: None });
+                self.sip(SipAction::Bye);
+                self.fail(context, Originator::Local, 488, error.to_string());
+                return;
+            }
+        };
+        self.notify(SessionEvent::WillStart);
+        self.apply(context, &negotiated);
+        self.sip(SipAction::Ack { answer: None });
+        self.established(context);
+    }
+
+    pub(super) fn invite_failed(&mut self, context: Context<'_>, code: u16, reason: String) {
+        match self.phase {
+            Phase::Calling { .. } => {
+                let originator = if code == 0 { Originator::Local } else { Originator::Remote };
+                self.fail(context, originator, code, reason);
+            }
+            // Our 200 was never acknowledged; the endpoint has sent the BYE.
+            Phase::Accepting { .. } => self.fail(context, Originator::Remote, code, reason),
+            Phase::Terminating { .. } => self.ended(context, Originator::Local),
+            _ => {}
+        }
+    }
+
+    /// Nobody answers for too long.
+    pub(super) fn no_answer(&mut self, context: Context<'_>) {
+        match self.phase {
+            Phase::Calling { .. } => {
+                self.sip(SipAction::Cancel);
+                self.fail(context, Originator::Local, 408, "no answer".to_owned());
+            }
+            Phase::Proposing => {
+                self.sip(SipAction::CancelReinvite);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn established(&mut self, context: Context<'_>) {
+        self.enter(Phase::Established);
+        self.change(|snapshot| {
+            snapshot.start_time = Some(context.wall);
+            snapshot.proposed_streams = StreamSet::NONE;
+        });
+        if self.audio.as_ref().is_some_and(|audio| !audio.heard) {
+            self.timers.no_audio = Some(context.now + self.config.timers.no_audio);
+        }
+        self.notify(SessionEvent::DidStart);
+    }
+
+    pub(super) fn learn_user_agent(&mut self, user_agent: Option<String>) {
+        if user_agent.is_some() && self.snapshot.remote_user_agent != user_agent {
+            self.change(|snapshot| snapshot.remote_user_agent = user_agent);
+        }
+    }
+}

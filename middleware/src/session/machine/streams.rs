@@ -1,0 +1,396 @@
+//! The streams of a session: prepared, run, changed, closed; and what media tell of them.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::{
+    Context, MediaCommand, Originator, Phase, SessionEvent, SessionMachine, State, StreamId, StreamSet,
+};
+use crate::configuration::SrtpPolicy;
+use crate::negotiation::{LocalAudio, LocalChat, LocalMedia, Negotiated, NegotiationError};
+use crate::notification::MsrpChatEvent;
+use crate::session::effect::{AudioPreparation, ChatPreparation, MediaEvent};
+use crate::session::snapshot::{AudioSnapshot, ChatSnapshot};
+
+/// An audio stream of this session.
+#[derive(Debug)]
+pub(super) struct AudioStream {
+    pub(super) id: StreamId,
+    pub(super) local: Option<LocalAudio>,
+    pub(super) running: bool,
+    /// Whether a packet of the peer came.
+    pub(super) heard: bool,
+    pub(super) has_dtmf: bool,
+    pub(super) recording: Option<Recording>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Recording {
+    pub(super) file_name: String,
+    pub(super) started: bool,
+    pub(super) stopping: bool,
+}
+
+/// An MSRP chat stream of this session.
+#[derive(Debug)]
+pub(super) struct ChatStream {
+    pub(super) id: StreamId,
+    pub(super) local: Option<LocalChat>,
+    pub(super) running: bool,
+    /// Messages whose fate is not known yet.
+    pub(super) outstanding: BTreeSet<String>,
+}
+
+impl SessionMachine {
+    /// Opens local media for these streams, beside those that there are.
+    pub(super) fn prepare(&mut self, context: Context<'_>, streams: StreamSet) {
+        if streams.audio {
+            let id = self.new_stream();
+            let address = self.config.rtp.local_rtp_address.unwrap_or(self.config.default_address);
+            let port_range = self.config.rtp.port_range.clone();
+            self.audio = Some(AudioStream {
+                id,
+                local: None,
+                running: false,
+                heard: false,
+                has_dtmf: false,
+                recording: None,
+            });
+            self.media(MediaCommand::PrepareAudio(id, AudioPreparation { address, port_range }));
+        }
+        if streams.chat {
+            let id = self.new_stream();
+            let preparation = ChatPreparation {
+                address: self.config.msrp.local_ip.unwrap_or(self.config.default_address),
+                port: self.config.msrp.local_port,
+                tls: self.description.chat_uses_tls(&self.config),
+            };
+            self.chat = Some(ChatStream { id, local: None, running: false, outstanding: BTreeSet::new() });
+            self.media(MediaCommand::PrepareChat(id, preparation));
+        }
+        self.timers.stream_start = Some(context.now + self.config.timers.stream_start);
+        self.go_on_if_ready(context);
+    }
+
+    fn new_stream(&mut self) -> StreamId {
+        let id = StreamId(self.next_stream);
+        self.next_stream += 1;
+        id
+    }
+
+    /// What the media layer tells of one of this session's streams.
+    pub(crate) fn handle_media(&mut self, context: Context<'_>, stream: StreamId, event: MediaEvent) {
+        if let MediaEvent::Stopped = event {
+            self.stream_stopped(stream);
+            return;
+        }
+        if self.audio.as_ref().is_some_and(|audio| audio.id == stream) {
+            self.handle_audio(context, event);
+        } else if self.chat.as_ref().is_some_and(|chat| chat.id == stream) {
+            self.handle_chat(context, event);
+        } else if self.stopping.iter().any(|(id, _)| *id == stream) {
+            self.handle_late(stream, event);
+        }
+    }
+
+    fn handle_audio(&mut self, context: Context<'_>, event: MediaEvent) {
+        let Some(audio) = &mut self.audio else { return };
+        match event {
+            MediaEvent::AudioReady { rtp, rtcp } => {
+                let keys = match self.config.rtp.srtp_policy() {
+                    SrtpPolicy::Off => Vec::new(),
+                    _ => LocalAudio::new_keys(&mut self.random),
+                };
+                audio.local = Some(LocalAudio { rtp, rtcp, keys });
+                self.go_on_if_ready(context);
+            }
+            MediaEvent::AudioReceived { from } => {
+                audio.heard = true;
+                self.timers.no_audio = None;
+                self.change_audio(|audio| audio.remote_rtp_received = Some(from));
+            }
+            MediaEvent::AudioLost => self.stream_lost(context, StreamSet::AUDIO, "no audio arrives any more"),
+            MediaEvent::Dtmf(digit) => self.notify(SessionEvent::GotDtmf { digit }),
+            MediaEvent::RecordingStarted { file_name } => {
+                if let Some(recording) = &mut audio.recording {
+                    recording.started = true;
+                    self.notify(SessionEvent::DidStartRecordingAudio { file_name });
+                }
+            }
+            MediaEvent::RecordingFailed { file_name, reason } => {
+                audio.recording = None;
+                self.change_audio(|audio| audio.recording_file_name = None);
+                self.notify(SessionEvent::RecordingAudioDidFail { file_name, reason });
+            }
+            MediaEvent::RecordingStopped { file_name } => {
+                audio.recording = None;
+                self.change_audio(|audio| audio.recording_file_name = None);
+                self.notify(SessionEvent::DidStopRecordingAudio { file_name });
+            }
+            MediaEvent::Failed { reason, .. } => self.stream_failed(context, StreamSet::AUDIO, reason),
+            _ => {}
+        }
+    }
+
+    fn handle_chat(&mut self, context: Context<'_>, event: MediaEvent) {
+        let Some(chat) = &mut self.chat else { return };
+        match event {
+            MediaEvent::ChatReady { path, fingerprint } => {
+                chat.local = Some(LocalChat { path, fingerprint });
+                self.notify(MsrpChatEvent::DidInitialize);
+                self.go_on_if_ready(context);
+            }
+            MediaEvent::ChatStarted => {
+                self.change(|snapshot| {
+                    if let Some(chat) = &mut snapshot.chat {
+                        chat.is_started = true;
+                    }
+                });
+                self.notify(MsrpChatEvent::DidStart);
+            }
+            MediaEvent::ChatMessage(message) => self.notify(SessionEvent::GotMessage {
+                content: message.content,
+                content_type: message.content_type,
+                cpim_headers: message.cpim_headers,
+                message_id: message.message_id,
+            }),
+            MediaEvent::ChatDelivered { message_id, code, reason } => {
+                if chat.outstanding.remove(&message_id) {
+                    self.notify(SessionEvent::DidDeliverMessage { message_id, code, reason });
+                }
+            }
+            MediaEvent::ChatNotDelivered { message_id, code, reason } => {
+                if chat.outstanding.remove(&message_id) {
+                    self.notify(SessionEvent::DidNotDeliverMessage { message_id, code, reason });
+                }
+            }
+            MediaEvent::Failed { context: place, reason } => {
+                self.notify(MsrpChatEvent::DidFail { context: place, reason: reason.clone() });
+                self.give_up_messages(&reason);
+                self.stream_failed(context, StreamSet::CHAT, reason);
+            }
+            _ => {}
+        }
+    }
+
+    /// From a stream that was asked to stop: only what completes something is still of interest.
+    fn handle_late(&mut self, _stream: StreamId, event: MediaEvent) {
+        if let MediaEvent::RecordingStopped { file_name } = event {
+            self.change_audio(|audio| audio.recording_file_name = None);
+            self.notify(SessionEvent::DidStopRecordingAudio { file_name });
+        }
+    }
+
+    /// All local media that were asked for are there: the next step of the negotiation.
+    fn go_on_if_ready(&mut self, context: Context<'_>) {
+        let audio = self.audio.as_ref().is_none_or(|audio| audio.local.is_some());
+        let chat = self.chat.as_ref().is_none_or(|chat| chat.local.is_some());
+        if !(audio && chat) {
+            return;
+        }
+        self.timers.stream_start = None;
+        match self.phase {
+            Phase::Calling { .. } => self.invite(context),
+            Phase::Accepting { .. } => self.answer(context),
+            Phase::Proposing => self.send_exchange(context),
+            Phase::Proposed => self.answer_proposal(context),
+            _ => {}
+        }
+    }
+
+    pub(super) fn local_media(&self) -> LocalMedia {
+        LocalMedia {
+            audio: self.audio.as_ref().and_then(|audio| audio.local.clone()),
+            chat: self.chat.as_ref().and_then(|chat| chat.local.clone()),
+            held: self.snapshot.on_hold_by_local,
+        }
+    }
+
+    pub(super) fn make_offer(&mut self) -> Bytes {
+        let local = self.local_media();
+        self.description.offer(&local, &self.config)
+    }
+
+    pub(super) fn make_answer(&mut self) -> Result<(Bytes, Negotiated), NegotiationError> {
+        let local = self.local_media();
+        self.description.answer(&local, &self.config)
+    }
+
+    /// Runs what was negotiated and closes what was not.
+    pub(super) fn apply(&mut self, context: Context<'_>, negotiated: &Negotiated) {
+        match (&negotiated.audio, &mut self.audio) {
+            (Some(parameters), Some(audio)) => {
+                let local_rtp: Option<SocketAddr> = audio.local.as_ref().map(|local| local.rtp);
+                let id = audio.id;
+                let first = !std::mem::replace(&mut audio.running, true);
+                audio.has_dtmf = parameters.dtmf.is_some();
+                let mut parameters = parameters.clone();
+                parameters.silence = self.config.timers.rtp_silence;
+                self.change(|snapshot| {
+                    let audio = snapshot.audio.get_or_insert_default();
+                    audio.transport = negotiated.audio_transport.clone();
+                    audio.sample_rate = Some(negotiated.audio_sample_rate);
+                    audio.codec = Some(parameters.codec.clone());
+                    audio.srtp_active = parameters.srtp.is_some();
+                    audio.local_rtp = local_rtp;
+                    audio.remote_rtp_sdp = Some((parameters.remote_rtp.ip(), parameters.remote_rtp.port()));
+                });
+                self.media(MediaCommand::RunAudio(id, Box::new(parameters)));
+                if first && matches!(self.state(), State::Proposing | State::Proposed) {
+                    self.timers.no_audio = Some(context.now + self.config.timers.no_audio);
+                }
+            }
+            (None, Some(_)) => self.close(context, StreamSet::AUDIO),
+            (_, None) => {}
+        }
+        match (&negotiated.chat, &mut self.chat) {
+            (Some(parameters), Some(chat)) => {
+                let id = chat.id;
+                let started = std::mem::replace(&mut chat.running, true);
+                let mut parameters = parameters.clone();
+                parameters.start_timeout = self.config.timers.stream_start;
+                parameters.local_uri =
+                    self.snapshot.local_uri.as_ref().map(ToString::to_string).unwrap_or_default();
+                parameters.remote_uri =
+                    self.snapshot.remote_uri.as_ref().map(ToString::to_string).unwrap_or_default();
+                self.change(|snapshot| {
+                    let chat = snapshot.chat.get_or_insert_with(ChatSnapshot::default);
+                    chat.transport = negotiated.chat_transport.clone();
+                    chat.cpim_enabled = parameters.cpim;
+                });
+                if !started {
+                    self.media(MediaCommand::RunChat(id, Box::new(parameters)));
+                }
+            }
+            (None, Some(_)) => self.close(context, StreamSet::CHAT),
+            (_, None) => {}
+        }
+        self.set_remote_hold(negotiated.held_by_remote);
+    }
+
+    fn set_remote_hold(&mut self, held: bool) {
+        if held == self.snapshot.on_hold_by_remote {
+            return;
+        }
+        self.change(|snapshot| snapshot.on_hold_by_remote = held);
+        self.pause_recording();
+        let originator = Originator::Remote;
+        self.notify(match held {
+            true => SessionEvent::GotHoldRequest { originator },
+            false => SessionEvent::GotUnholdRequest { originator },
+        });
+    }
+
+    /// A recording leaves out what is said on hold.
+    pub(super) fn pause_recording(&mut self) {
+        let paused = self.snapshot.on_hold();
+        if let Some(AudioStream { id, recording: Some(_), .. }) = self.audio {
+            self.media(MediaCommand::PauseRecording(id, paused));
+        }
+    }
+
+    /// Asks streams to stop, and tells of what ends with them.
+    pub(super) fn close(&mut self, _context: Context<'_>, streams: StreamSet) {
+        if streams.audio
+            && let Some(audio) = self.audio.take()
+        {
+            self.timers.no_audio = None;
+            if let Some(Recording { file_name, started: true, stopping: false }) = audio.recording {
+                self.notify(SessionEvent::WillStopRecordingAudio { file_name });
+            }
+            self.stopping.push((audio.id, false));
+            self.media(MediaCommand::StopAudio(audio.id));
+        }
+        if streams.chat
+            && let Some(chat) = &self.chat
+        {
+            let (id, ran) = (chat.id, chat.running);
+            if ran {
+                self.notify(MsrpChatEvent::WillEnd);
+            }
+            self.give_up_messages("the chat has ended");
+            self.stopping.push((id, ran));
+            self.media(MediaCommand::StopChat(id));
+            self.chat = None;
+        }
+    }
+
+    /// Tells of each message whose fate is not known that it was not delivered.
+    fn give_up_messages(&mut self, reason: &str) {
+        let Some(chat) = &mut self.chat else { return };
+        for message_id in std::mem::take(&mut chat.outstanding) {
+            self.notify(SessionEvent::DidNotDeliverMessage {
+                message_id,
+                code: 0,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    fn stream_stopped(&mut self, stream: StreamId) {
+        let Some(index) = self.stopping.iter().position(|(id, _)| *id == stream) else { return };
+        let (_, was_chat) = self.stopping.swap_remove(index);
+        if was_chat {
+            self.notify(MsrpChatEvent::DidEnd);
+        }
+        self.finish_if_wound_down();
+    }
+
+    /// The local media are not ready in time.
+    pub(super) fn streams_did_not_start(&mut self, context: Context<'_>) {
+        let missing = StreamSet {
+            audio: self.audio.as_ref().is_some_and(|audio| audio.local.is_none()),
+            chat: self.chat.as_ref().is_some_and(|chat| chat.local.is_none()),
+        };
+        if !missing.is_empty() {
+            self.stream_failed(context, missing, "the local media are not ready in time".to_owned());
+        }
+    }
+
+    /// A stream failed: fatal while the session is set up; later only if it was the last one.
+    fn stream_failed(&mut self, context: Context<'_>, streams: StreamSet, reason: String) {
+        match self.state() {
+            State::Calling | State::Incoming | State::Accepting => self.media_failed(context, reason),
+            State::Proposing | State::Proposed => self.proposal_media_failed(context, streams, &reason),
+            State::Established => self.stream_lost(context, streams, &reason),
+            State::Null | State::Terminating | State::Terminated => {}
+        }
+    }
+
+    /// A running stream is gone: the others go on without it; without others the session ends.
+    pub(super) fn stream_lost(&mut self, context: Context<'_>, streams: StreamSet, reason: &str) {
+        if self.streams().without(streams).is_empty() {
+            self.sip_hang_up();
+            self.fail(context, Originator::Local, 0, reason.to_owned());
+        } else if matches!(self.state(), State::Established) {
+            self.lose(context, streams);
+        }
+    }
+
+    pub(super) fn streams(&self) -> StreamSet {
+        StreamSet { audio: self.audio.is_some(), chat: self.chat.is_some() }
+    }
+
+    pub(super) fn forget(&mut self, streams: StreamSet) {
+        self.change(|snapshot| {
+            if streams.audio {
+                snapshot.audio = None;
+            }
+            if streams.chat {
+                snapshot.chat = None;
+            }
+        });
+    }
+
+    pub(super) fn change_audio(&mut self, change: impl FnOnce(&mut AudioSnapshot)) {
+        if self.snapshot.audio.is_some() {
+            self.change(|snapshot| {
+                if let Some(audio) = &mut snapshot.audio {
+                    change(audio);
+                }
+            });
+        }
+    }
+}

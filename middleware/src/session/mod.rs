@@ -1,0 +1,40 @@
+//! Sessions: the handle that applications hold, the manager, and the machine behind them.
+
+mod effect;
+mod handle;
+pub(crate) mod machine;
+mod manager;
+mod snapshot;
+mod state;
+mod streams;
+
+pub use effect::{
+    AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, MediaCommand,
+    MediaEvent, ReceivedMessage, SrtpParameters, StreamId,
+};
+pub(crate) use effect::{Effect, Invitation, SipAction};
+pub(crate) use handle::Directory;
+pub use handle::{MessageOptions, Session};
+pub use manager::SessionManager;
+pub use snapshot::{AudioSnapshot, ChatSnapshot, Direction, SessionSnapshot};
+pub use state::{Operation, State};
+pub use streams::StreamSet;
+
+use std::fmt;
+
+/// Names a session for as long as the application runs; printed as `session-7`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub(crate) u64);
+
+impl SessionId {
+    /// The number in its name.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session-{}", self.0)
+    }
+}

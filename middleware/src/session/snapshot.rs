@@ -1,0 +1,131 @@
+//! What the attributes of a session read.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
+
+use sip_core::Uri;
+
+use super::{State, StreamSet};
+
+/// Whether we called or were called.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// We were called.
+    Incoming,
+    /// We called.
+    Outgoing,
+}
+
+/// The attributes of a session at one moment; never half of one change and half of another.
+///
+/// What is absent is `None`, never an error. URIs and times stay after the end.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SessionSnapshot {
+    /// The state.
+    pub state: State,
+    /// Who called; `None` in NULL.
+    pub direction: Option<Direction>,
+    /// When it was established.
+    pub start_time: Option<SystemTime>,
+    /// When it ended.
+    pub stop_time: Option<SystemTime>,
+    /// We hold the peer.
+    pub on_hold_by_local: bool,
+    /// The peer holds us.
+    pub on_hold_by_remote: bool,
+    /// What the peer calls its software.
+    pub remote_user_agent: Option<String>,
+    /// Our address.
+    pub local_uri: Option<Uri>,
+    /// The peer's address.
+    pub remote_uri: Option<Uri>,
+    /// The route of an outgoing session that is active.
+    pub route: Option<Uri>,
+    /// The streams that were offered and not yet taken, for an incoming session or proposal.
+    pub proposed_streams: StreamSet,
+    /// The audio stream.
+    pub audio: Option<AudioSnapshot>,
+    /// The chat stream.
+    pub chat: Option<ChatSnapshot>,
+}
+
+/// The attributes of an audio stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct AudioSnapshot {
+    /// The transport as SDP has it: `RTP/AVP`, `RTP/SAVP`.
+    pub transport: String,
+    /// Samples a second.
+    pub sample_rate: Option<u32>,
+    /// The codec by its SDP name.
+    pub codec: Option<String>,
+    /// Whether it is encrypted.
+    pub srtp_active: bool,
+    /// Where we receive.
+    pub local_rtp: Option<SocketAddr>,
+    /// Where the peer said that it receives.
+    pub remote_rtp_sdp: Option<(IpAddr, u16)>,
+    /// Where the peer's packets come from.
+    pub remote_rtp_received: Option<SocketAddr>,
+    /// The file being recorded to, its full path.
+    pub recording_file_name: Option<String>,
+}
+
+/// The attributes of a chat stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ChatSnapshot {
+    /// The transport as SDP has it: `TCP/MSRP`, `TCP/TLS/MSRP`.
+    pub transport: String,
+    /// Whether the connection stands.
+    pub is_started: bool,
+    /// Whether messages to the peer are wrapped in CPIM.
+    pub cpim_enabled: bool,
+}
+
+impl SessionSnapshot {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::Null,
+            direction: None,
+            start_time: None,
+            stop_time: None,
+            on_hold_by_local: false,
+            on_hold_by_remote: false,
+            remote_user_agent: None,
+            local_uri: None,
+            remote_uri: None,
+            route: None,
+            proposed_streams: StreamSet::NONE,
+            audio: None,
+            chat: None,
+        }
+    }
+
+    /// Whether either side holds the other.
+    pub fn on_hold(&self) -> bool {
+        self.on_hold_by_local || self.on_hold_by_remote
+    }
+
+    /// The address of who called.
+    pub fn caller_uri(&self) -> Option<&Uri> {
+        match self.direction? {
+            Direction::Incoming => self.remote_uri.as_ref(),
+            Direction::Outgoing => self.local_uri.as_ref(),
+        }
+    }
+
+    /// The address of who was called.
+    pub fn callee_uri(&self) -> Option<&Uri> {
+        match self.direction? {
+            Direction::Incoming => self.local_uri.as_ref(),
+            Direction::Outgoing => self.remote_uri.as_ref(),
+        }
+    }
+
+    /// The streams that it has.
+    pub fn streams(&self) -> StreamSet {
+        StreamSet { audio: self.audio.is_some(), chat: self.chat.is_some() }
+    }
+}
