@@ -92,11 +92,14 @@ impl Endpoint {
     /// If nothing is to be acknowledged.
     pub fn ack(&mut self, now: Instant, call: Call, body: Option<Body>) -> Result<(), UsageError> {
         let usage = self.calls.get_mut(&call).known()?;
-        let missing = not_now("ack", "a 2xx that is not acknowledged");
-        let to_ack = usage.to_ack.take().ok_or(missing)?;
+        let to_ack = usage.to_ack.ok_or(not_now("ack", "a 2xx that is not acknowledged"))?;
         let dialog = usage.dialog.as_ref().known()?;
+        if let Some(body) = &body {
+            body.checked_type()?;
+        }
         let (routed, tag) = (dialog.ack(to_ack.cseq), dialog.remote_tag().unwrap_or("").to_owned());
         let (transport, flow) = (usage.transport, usage.flow);
+        usage.to_ack = None;
         self.send_ack(now, to_ack.client, &tag, routed, body, |template| {
             (template.transport, template.flow) = (transport, flow);
         });
@@ -324,7 +327,7 @@ impl Endpoint {
             builder = builder.raw(name, value)?;
         }
         if let Some(body) = body {
-            builder = builder.body(&body.content_type, body.content);
+            builder = builder.body(body.checked_type()?, body.content.clone());
         }
         Ok(builder.build())
     }

@@ -1,7 +1,11 @@
 //! What the user of an endpoint can ask for.
 
 use super::Transport;
-use crate::{Method, NameAddr, Uri, UsageError, auth::Credentials, header::HeaderName};
+use crate::{
+    Method, NameAddr, Uri, UsageError,
+    auth::Credentials,
+    header::{ContentType, HeaderName, TypedHeader},
+};
 use bytes::Bytes;
 
 /// A message body.
@@ -17,6 +21,15 @@ impl Body {
     /// A body of that type.
     pub fn new(content_type: impl Into<String>, content: impl Into<Bytes>) -> Self {
         Self { content_type: content_type.into(), content: content.into() }
+    }
+
+    /// The type, if it is one.
+    pub(crate) fn checked_type(&self) -> Result<&str, UsageError> {
+        ContentType::parse(&self.content_type)?;
+        if self.content_type.contains(['\r', '\n', '\0']) {
+            return Err(UsageError::LineBreak("a content type"));
+        }
+        Ok(&self.content_type)
     }
 }
 

@@ -189,7 +189,7 @@ impl Endpoint {
             builder = builder.raw(name, value)?;
         }
         if let Some(body) = body {
-            builder = builder.body(&body.content_type, body.content);
+            builder = builder.body(body.checked_type()?, body.content.clone());
         }
         let data = builder.build().to_bytes();
         let timers = self.config.timers;
@@ -309,15 +309,26 @@ impl Endpoint {
         status: StatusCode,
         reason: &str,
     ) {
-        let answer = |reason: &str| {
-            let builder = Response::reply_to(request, status).to_tag(&self.stateless_tag(request));
-            builder.reason(reason).build().to_bytes()
-        };
-        let way = Way::back(request, &source).filter(|_| *request.method() != Method::Ack);
+        let tag = self.stateless_tag(request);
         let limit = if source.len == 0 { usize::MAX } else { source.len };
-        let fits = |data: &Bytes| data.len() <= limit;
-        let data =
-            Some(answer(reason)).filter(fits).or_else(|| Some(answer(status.default_reason())).filter(fits));
+        // Shorter and shorter: the reason, and at last the tag and, in a datagram, the length of no
+        // body are what can be spared.
+        let tries =
+            [(reason, tag.as_str()), (status.default_reason(), tag.as_str()), (status.default_reason(), "")];
+        let data = tries.iter().find_map(|(reason, tag)| {
+            let mut response = Response::reply_to(request, status).reason(reason).to_tag(tag).build();
+            if tag.is_empty() && source.transport == Transport::Udp {
+                response.headers_mut().remove(HeaderName::CONTENT_LENGTH);
+            }
+            Some(response.to_bytes()).filter(|data| data.len() <= limit)
+        });
+        // A Via that cannot be read (of another version, RFC 4475 §3.1.2.16) says nothing: back to
+        // where it came from.
+        let way = Way::back(request, &source).or_else(|| {
+            let Source { transport, local, remote, flow, .. } = source;
+            request.headers().text(HeaderName::VIA).map(|_| Way { transport, local, remote, flow })
+        });
+        let way = way.filter(|_| *request.method() != Method::Ack);
         match (way, data) {
             (Some(way), Some(data)) => {
                 self.stats.malformed += 1;
