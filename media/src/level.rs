@@ -43,18 +43,24 @@ impl Meter {
 
     /// Takes one frame; an empty one counts as silence.
     pub fn measure(&self, pcm: &[i16]) {
-        let mut peak = 0u16;
-        let mut sum = 0u64;
-        for block in pcm.chunks(64) {
-            let mut squares = 0u64;
-            for &sample in block {
-                let magnitude = sample.unsigned_abs();
-                peak = peak.max(magnitude);
-                squares += u64::from(u32::from(magnitude) * u32::from(magnitude));
+        // Eight sums and peaks that do not wait for each other, for vectors.
+        let (mut peaks, mut sums) = ([0i16; 8], [0f32; 8]);
+        let (blocks, rest) = pcm.as_chunks::<8>();
+        for block in blocks {
+            for lane in 0..8 {
+                let sample = f32::from(block[lane]);
+                sums[lane] += sample * sample;
+                // -32768 has no positive twin; its complement is one less.
+                peaks[lane] = peaks[lane].max(block[lane] ^ (block[lane] >> 15));
             }
-            sum += squares;
         }
-        let mean = if pcm.is_empty() { 0.0 } else { sum as f32 / pcm.len() as f32 / (32_768.0 * 32_768.0) };
+        for sample in rest {
+            sums[0] += f32::from(*sample) * f32::from(*sample);
+            peaks[0] = peaks[0].max(sample ^ (sample >> 15));
+        }
+        let peak = peaks.into_iter().max().unwrap_or(0);
+        let sum: f32 = sums.iter().sum();
+        let mean = if pcm.is_empty() { 0.0 } else { sum / pcm.len() as f32 / (32_768.0 * 32_768.0) };
         let before = f32::from_bits(self.shared.mean_square.load(Ordering::Relaxed));
         let smoothed = before + (mean - before) * 0.2;
         let smoothed = if smoothed < 1e-12 { 0.0 } else { smoothed };

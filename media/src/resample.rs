@@ -13,8 +13,10 @@ pub struct Resampler {
     /// `up` filters of `taps` coefficients, each reversed for a forward scalar product.
     filters: Vec<f32>,
     history: Vec<f32>,
-    /// Position of the next output in units of 1 / `up` of an input sample, from the history's start.
-    position: usize,
+    /// Where the next output lies: so many input samples from the history's start …
+    start: usize,
+    /// … and so many parts of 1 / `up` of a sample.
+    phase: usize,
 }
 
 /// Zero crossings on each side at the lower rate: what decides the steepness.
@@ -33,7 +35,7 @@ impl Resampler {
         let taps = ((2.0 * HALF_WIDTH as f64 * stretch).ceil() as usize).next_multiple_of(8);
         // Ratios such as 48000:47999 would need a filter per output position: bounded by rounding.
         let filters = design(up, taps, CUTOFF / stretch);
-        Self { up, down, taps, filters, history: vec![0.0; taps - 1], position: 0 }
+        Self { up, down, taps, filters, history: vec![0.0; taps - 1], start: 0, phase: 0 }
     }
 
     /// Input samples that [`Self::process`] needs now to give `output` samples.
@@ -41,7 +43,7 @@ impl Resampler {
         if output == 0 {
             return 0;
         }
-        let last = self.position + (output - 1) * self.down;
+        let last = self.start * self.up + self.phase + (output - 1) * self.down;
         (last / self.up + self.taps).saturating_sub(self.history.len())
     }
 
@@ -49,20 +51,26 @@ impl Resampler {
     /// samples that were; what does not fit into `output` is lost (give room: see [`Self::needed`]).
     pub fn process(&mut self, input: &[i16], output: &mut [i16]) -> usize {
         self.history.extend(input.iter().map(|sample| f32::from(*sample)));
+        let (whole, part) = (self.down / self.up, self.down % self.up);
         let mut written = 0;
         for slot in output {
-            let start = self.position / self.up;
-            let Some(window) = self.history.get(start..start + self.taps) else { break };
-            let phase = (self.position % self.up) * self.taps;
-            let sum = product(window, &self.filters[phase..phase + self.taps]);
-            *slot = sum.round().clamp(-32_768.0, 32_767.0) as i16;
-            self.position += self.down;
+            let Some(window) = self.history.get(self.start..self.start + self.taps) else { break };
+            let filter = self.phase * self.taps;
+            let sum = product(window, &self.filters[filter..filter + self.taps]);
+            // The cast saturates; adding half by sign rounds.
+            *slot = (sum + 0.5f32.copysign(sum)) as i16;
+            self.start += whole;
+            self.phase += part;
+            if self.phase >= self.up {
+                self.phase -= self.up;
+                self.start += 1;
+            }
             written += 1;
         }
-        let used = (self.position / self.up).min(self.history.len());
+        let used = self.start.min(self.history.len());
         self.history.copy_within(used.., 0);
         self.history.truncate(self.history.len() - used);
-        self.position -= used * self.up;
+        self.start -= used;
         written
     }
 

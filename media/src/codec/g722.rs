@@ -38,10 +38,17 @@ const QM6: [i32; 64] = [
     -432, -136,
 ];
 /// One polyphase half of the quadrature mirror filter; the other is its mirror.
-const QMF: [i32; 12] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
+const QMF: [i16; 12] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
+const QMF_MIRROR: [i16; 12] = [-11, 53, -156, 362, -805, 3876, 951, -210, 32, 12, -11, 3];
 
 fn saturate(value: i32) -> i32 {
     value.clamp(-32_768, 32_767)
+}
+
+/// The recommendation multiplies by 32640 (or 32512) and divides by 32768, rounding down:
+/// the same as taking away 1/256 (1/128), rounded up.
+fn decay<const SHIFT: u32>(value: i32) -> i32 {
+    value + (-value >> SHIFT)
 }
 
 /// The adaptive predictor and quantiser scale of one sub-band.
@@ -82,15 +89,15 @@ impl Band {
         let doubled = saturate(self.a[0] << 2);
         let step = (if same(self.p[0]) { -doubled } else { doubled }).min(32_767) >> 7;
         let step = step + if same(self.p[1]) { 128 } else { -128 };
-        let a2 = (step + ((self.a[1] * 32_512) >> 15)).clamp(-12_288, 12_288);
-        let a1 = if same(self.p[0]) { 192 } else { -192 } + ((self.a[0] * 32_640) >> 15);
+        let a2 = (step + decay::<7>(self.a[1])).clamp(-12_288, 12_288);
+        let a1 = if same(self.p[0]) { 192 } else { -192 } + decay::<8>(self.a[0]);
         let bound = saturate(15_360 - a2);
         let a1 = saturate(a1).clamp(-bound, bound);
         // UPZERO: the zero coefficients, each by the sign of its own past difference.
         let step = if difference == 0 { 0 } else { 128 };
         for (b, d) in self.b.iter_mut().zip(&self.d) {
             let change = if (*d < 0) == (difference < 0) { step } else { -step };
-            *b = saturate(change + ((*b * 32_640) >> 15));
+            *b = saturate(change + decay::<8>(*b));
         }
         self.d.copy_within(0..5, 1);
         self.d[0] = difference;
@@ -128,8 +135,8 @@ impl Band {
 /// in which they slide keeps them contiguous.
 #[derive(Clone)]
 struct Mirror {
-    even: [i32; 128],
-    odd: [i32; 128],
+    even: [i16; 128],
+    odd: [i16; 128],
     at: usize,
 }
 
@@ -140,7 +147,7 @@ impl Mirror {
 
     /// The two polyphase sums after a new pair.
     #[inline]
-    fn step(&mut self, first: i32, second: i32) -> (i32, i32) {
+    fn step(&mut self, first: i16, second: i16) -> (i32, i32) {
         if self.at + 12 > 128 {
             let from = self.at;
             self.even.copy_within(from..from + 11, 0);
@@ -151,13 +158,13 @@ impl Mirror {
         self.even[at + 11] = first;
         self.odd[at + 11] = second;
         self.at += 1;
-        let mut sums = (0, 0);
-        for (i, (even, odd)) in self.even[at..at + 12].iter().zip(&self.odd[at..at + 12]).enumerate() {
-            sums.0 += even * QMF[i];
-            sums.1 += odd * QMF[11 - i];
-        }
-        sums
+        (product(&self.even[at..at + 12], &QMF), product(&self.odd[at..at + 12], &QMF_MIRROR))
     }
+}
+
+#[inline]
+fn product(samples: &[i16], filter: &[i16; 12]) -> i32 {
+    samples.iter().zip(filter).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 
 /// Encodes 16 kHz PCM at 64 kbit/s.
@@ -182,7 +189,7 @@ impl G722Encoder {
 
     #[inline]
     fn pair(&mut self, first: i16, second: i16) -> u8 {
-        let (first, second) = self.mirror.step(i32::from(first), i32::from(second));
+        let (first, second) = self.mirror.step(first, second);
         let low = self.low_code((second + first) >> 14);
         let high = self.high_code((second - first) >> 14);
         self.low.low(low >> 2);
@@ -276,7 +283,8 @@ impl G722Decoder {
         let low = low.clamp(-16_384, 16_383);
         self.low.low(code6 >> 2);
         let high = self.high.high(code >> 6);
-        let (even, odd) = self.mirror.step(low + high, low - high);
+        // Both bands are within 15 bits, so sum and difference are within 16.
+        let (even, odd) = self.mirror.step((low + high) as i16, (low - high) as i16);
         [saturate(odd >> 11) as i16, saturate(even >> 11) as i16]
     }
 }
