@@ -37,8 +37,6 @@ pub struct Frame<'a> {
     pub cseq: Option<u32>,
     /// The method of CSeq.
     pub cseq_method: Option<&'a str>,
-    /// What follows the headers, as far as there is anything.
-    pub body: &'a [u8],
 }
 
 const VIA: u8 = HeaderName::VIA.id();
@@ -47,8 +45,11 @@ const TO: u8 = HeaderName::TO.id();
 const CALL_ID: u8 = HeaderName::CALL_ID.id();
 const CSEQ: u8 = HeaderName::CSEQ.id();
 
+/// A bit for each of them.
+const ALL: u32 = 1 << VIA | 1 << FROM | 1 << TO | 1 << CALL_ID | 1 << CSEQ;
+
 impl<'a> Frame<'a> {
-    /// Finds the parts in one pass over the start line and headers.
+    /// Finds the parts in one pass, which stops when it has them all.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let start = index::leading_crlf(bytes);
         let mut rest = bytes.get(start..).unwrap_or(&[]);
@@ -63,14 +64,26 @@ impl<'a> Frame<'a> {
                 return Err(ParseError::new(start, ErrorKind::Syntax, "a method or SIP/2.0"));
             }
         }
-        loop {
+        let mut missing = ALL;
+        while missing != 0 {
             let field = rest;
             let Some(mut line) = take_line(&mut rest) else { break };
-            let Some(first) = line.first() else { break };
-            // The names that matter start with these: all others cost one comparison.
-            if !matches!(first, b'v' | b'V' | b'f' | b'F' | b't' | b'T' | b'i' | b'I' | b'c' | b'C') {
-                continue;
-            }
+            // The few names that matter; all others cost a comparison or two.
+            let (id, name_len) = match line {
+                [] => break,
+                [b'V', b'i', b'a', b':', ..] => (VIA, 4),
+                [b'T', b'o', b':', ..] => (TO, 3),
+                [b'F', b'r', b'o', b'm', b':', ..] => (FROM, 5),
+                [b'C', b'S', b'e', b'q', b':', ..] => (CSEQ, 5),
+                [b'C', b'a', b'l', b'l', b'-', b'I', b'D', b':', ..] => (CALL_ID, 8),
+                [b'C', b'o', b'n', b't', ..] => continue,
+                [b'v' | b'V' | b'f' | b'F' | b't' | b'T' | b'i' | b'I' | b'c' | b'C', ..] => match name(line)
+                {
+                    Some(found) => found,
+                    None => continue,
+                },
+                _ => continue,
+            };
             while matches!(rest.first(), Some(b' ' | b'\t')) {
                 // Folded: the value goes on to the end of the next line.
                 if take_line(&mut rest).is_none() {
@@ -82,28 +95,24 @@ impl<'a> Frame<'a> {
                 }
                 line = field.get(..field.len() - rest.len()).unwrap_or(line);
             }
-            frame.field(line);
+            let bit = 1 << id;
+            if missing & bit == 0 {
+                continue;
+            }
+            missing &= !bit;
+            frame.field(id, line.get(name_len..).unwrap_or(&[]));
         }
-        frame.body = rest;
         Ok(frame)
     }
 
-    fn field(&mut self, line: &'a [u8]) {
-        let Some(colon) = line.iter().take(32).position(|b| *b == b':') else { return };
-        let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
-        let id = lookup(name.trim_ascii_end());
-        if !matches!(id, VIA | FROM | TO | CALL_ID | CSEQ) {
-            return;
-        }
-        let Some(value) = value.get(1..).and_then(|v| std::str::from_utf8(v.trim_ascii()).ok()) else {
-            return;
-        };
+    fn field(&mut self, id: u8, value: &'a [u8]) {
+        let Ok(value) = std::str::from_utf8(value.trim_ascii()) else { return };
         match id {
-            VIA if self.sent_by.is_none() => self.via(value),
-            FROM if self.from_tag.is_none() => self.from_tag = tag(value),
-            TO if self.to_tag.is_none() => self.to_tag = tag(value),
-            CALL_ID if self.call_id.is_none() => self.call_id = Some(value),
-            CSEQ if self.cseq.is_none() => {
+            VIA => self.via(value),
+            FROM => self.from_tag = tag(value),
+            TO => self.to_tag = tag(value),
+            CALL_ID => self.call_id = Some(value),
+            CSEQ => {
                 if let Ok((rest, number)) = grammar::number32(value, "a number") {
                     self.cseq = Some(number);
                     self.cseq_method = Some(grammar::lws(rest)).filter(|m| !m.is_empty());
@@ -133,6 +142,13 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
+/// One of the names, in any case or compact, and where the value starts.
+fn name(line: &[u8]) -> Option<(u8, usize)> {
+    let colon = line.iter().take(32).position(|b| *b == b':')?;
+    let id = lookup(line.get(..colon)?.trim_ascii_end());
+    matches!(id, VIA | FROM | TO | CALL_ID | CSEQ).then_some((id, colon + 1))
+}
+
 /// The tag behind an address.
 fn tag(value: &str) -> Option<&str> {
     let rest = match value.strip_prefix('"') {
@@ -149,9 +165,9 @@ fn tag(value: &str) -> Option<&str> {
 /// The value of a parameter in `;a=b;c`.
 fn param<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = text;
-    while let Ok((after, Some((found, value)))) = grammar::next_param(rest) {
-        if found.eq_ignore_ascii_case(name) {
-            return value;
+    while let Ok((after, Some(param))) = grammar::next_param(rest) {
+        if param.name.eq_ignore_ascii_case(name) {
+            return param.value;
         }
         rest = after;
     }
@@ -171,7 +187,6 @@ mod tests {
         assert_eq!((frame.to_tag, frame.from_tag), (Some("191n"), Some("98")));
         assert_eq!((frame.call_id, frame.cseq, frame.cseq_method), (Some("w@1"), Some(9), Some("INVITE")));
         assert_eq!((frame.sent_by, frame.branch), (Some("192.0.2.2"), Some("390")));
-        assert_eq!(frame.body, b"body");
     }
 
     #[test]

@@ -78,27 +78,102 @@ fn run<'a, O>(
     }
 }
 
-pub(crate) const fn is_token_byte(b: u8) -> bool {
-    matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
-        | b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+/// Sets of bytes, a bit each: one load decides.
+pub(crate) mod class {
+    pub(crate) const TOKEN: u8 = 1;
+    pub(crate) const VALUE: u8 = 2;
+    pub(crate) const CALL_ID: u8 = 4;
+    pub(crate) const USER: u8 = 8;
+    pub(crate) const URI_PARAMS: u8 = 16;
+    pub(crate) const URI_HEADERS: u8 = 32;
+    pub(crate) const HOST: u8 = 64;
+    pub(crate) const WORDS: u8 = 128;
 }
 
+/// The sets each byte is in.
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut rest: &mut [u8] = &mut table;
+    let mut b = 0u8;
+    while let Some((set, after)) = rest.split_first_mut() {
+        let unreserved = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')');
+        let token = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        if token {
+            *set |= class::TOKEN;
+        }
+        // What a parameter value without quotes may hold: token, host, and what senders really put there.
+        if !matches!(b, 0..=b' ' | 0x7f | b';' | b',' | b'"' | b'<' | b'>') {
+            *set |= class::VALUE;
+        }
+        // `word` of RFC 3261 §25.1, the parts of a Call-ID; `@` on top.
+        if token
+            || matches!(
+                b,
+                b'(' | b')'
+                    | b'<'
+                    | b'>'
+                    | b':'
+                    | b'\\'
+                    | b'"'
+                    | b'/'
+                    | b'['
+                    | b']'
+                    | b'?'
+                    | b'{'
+                    | b'}'
+                    | b'@'
+            )
+        {
+            *set |= class::CALL_ID;
+        }
+        // `user` and `password`; `#` is not in the grammar, but dialled.
+        if unreserved || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#') {
+            *set |= class::USER;
+        }
+        if unreserved
+            || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'@' | b',' | b'|' | b';' | b'=')
+        {
+            *set |= class::URI_PARAMS;
+        }
+        if unreserved
+            || matches!(b, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'@' | b';' | b',' | b'&' | b'=')
+        {
+            *set |= class::URI_HEADERS;
+        }
+        if b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_') {
+            *set |= class::HOST;
+        }
+        if token || matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x80..) {
+            *set |= class::WORDS;
+        }
+        rest = after;
+        b = b.wrapping_add(1);
+    }
+    table
+};
+
+/// Whether a byte is in a set of [`class`].
+#[inline]
+pub(crate) fn is_in(b: u8, class: u8) -> bool {
+    CLASSES.get(usize::from(b)).is_some_and(|set| set & class != 0)
+}
+
+#[inline]
+pub(crate) fn is_token_byte(b: u8) -> bool {
+    is_in(b, class::TOKEN)
+}
+
+#[inline]
 pub(crate) const fn is_lws(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// `word` of RFC 3261 §25.1, the parts of a Call-ID; `@` on top.
-pub(crate) const fn is_callid_byte(b: u8) -> bool {
-    is_token_byte(b)
-        || matches!(
-            b,
-            b'(' | b')' | b'<' | b'>' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'{' | b'}' | b'@'
-        )
-}
-
-/// What a parameter value without quotes may hold: token, host, and what senders really put there.
-const fn is_value_byte(b: u8) -> bool {
-    !matches!(b, 0..=b' ' | 0x7f | b';' | b',' | b'"' | b'<' | b'>')
+/// The longest prefix of bytes in a set, and the rest.
+#[inline]
+pub(crate) fn take(text: &str, class: u8) -> (&str, &str) {
+    span(text, |b| is_in(b, class))
 }
 
 pub(crate) fn is_token(text: &str) -> bool {
@@ -106,16 +181,19 @@ pub(crate) fn is_token(text: &str) -> bool {
 }
 
 /// Cuts `text` at `at`; the whole of it is the first part where that is not a boundary.
+#[inline]
 pub(crate) fn cut(text: &str, at: usize) -> (&str, &str) {
     text.split_at_checked(at).unwrap_or((text, ""))
 }
 
 /// The longest prefix whose bytes all satisfy `is`, and the rest.
+#[inline]
 pub(crate) fn span(text: &str, is: impl Fn(u8) -> bool) -> (&str, &str) {
     cut(text, text.bytes().position(|b| !is(b)).unwrap_or(text.len()))
 }
 
 /// Skips linear white space.
+#[inline]
 pub(crate) fn lws(text: &str) -> &str {
     match text.as_bytes().first() {
         Some(&b) if is_lws(b) => span(text, is_lws).1,
@@ -128,8 +206,9 @@ pub(crate) fn trim_end(text: &str) -> &str {
     text.trim_end_matches([' ', '\t', '\r', '\n'])
 }
 
+#[inline]
 pub(crate) fn token<'a>(input: &'a str) -> Res<'a, &'a str> {
-    match span(input, is_token_byte) {
+    match take(input, class::TOKEN) {
         ("", _) => expected(input, "a token"),
         (token, rest) => Ok((rest, token)),
     }
@@ -222,14 +301,44 @@ pub(crate) fn number32<'a>(input: &'a str, what: &'static str) -> Res<'a, u32> {
     Ok((rest, u32::try_from(value).unwrap_or(u32::MAX)))
 }
 
-/// One header parameter: its name and, perhaps, its value.
-pub(crate) type RawParam<'a> = (&'a str, Option<&'a str>);
+/// One header parameter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawParam<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) value: Option<&'a str>,
+    /// Whether the text is what it would be written as: `;name=value`.
+    pub(crate) exact: bool,
+}
 
 /// `SEMI name [= value]` at the start of `input`, if there is another parameter.
 ///
 /// Tolerates what messages printed in RFCs contain: empty parameters, a backslash before a fold,
 /// a stray `>` before a parameter or at the end, and `:` for `=`.
+#[inline]
 pub(crate) fn next_param<'a>(input: &'a str) -> Res<'a, Option<RawParam<'a>>> {
+    if input.is_empty() {
+        return Ok((input, None));
+    }
+    // As nearly everyone writes it.
+    if let Some(after) = input.strip_prefix(';')
+        && let (name, rest) = take(after, class::TOKEN)
+        && !name.is_empty()
+    {
+        if let Some(value) = rest.strip_prefix('=')
+            && let (value, rest) = take(value, class::VALUE)
+            && !value.is_empty()
+        {
+            return Ok((rest, Some(RawParam { name, value: Some(value), exact: true })));
+        }
+        if rest.is_empty() || rest.starts_with(';') {
+            return Ok((rest, Some(RawParam { name, value: None, exact: true })));
+        }
+    }
+    odd_param(input)
+}
+
+/// [`next_param`], with white space, quotes and oddities.
+fn odd_param<'a>(input: &'a str) -> Res<'a, Option<RawParam<'a>>> {
     let mut rest = input;
     loop {
         let start = skip(rest);
@@ -247,10 +356,10 @@ pub(crate) fn next_param<'a>(input: &'a str) -> Res<'a, Option<RawParam<'a>>> {
         }
         let (end, name) = token(after)?;
         let Some(value) = lws(end).strip_prefix('=').or_else(|| end.strip_prefix(':')) else {
-            return Ok((end, Some((name, None))));
+            return Ok((end, Some(RawParam { name, value: None, exact: false })));
         };
         let (end, value) = param_value(lws(value))?;
-        return Ok((end, Some((name, Some(value)))));
+        return Ok((end, Some(RawParam { name, value: Some(value), exact: false })));
     }
 }
 
@@ -268,7 +377,7 @@ pub(crate) fn param_value<'a>(input: &'a str) -> Res<'a, &'a str> {
     if input.starts_with('"') {
         return quoted(input);
     }
-    match span(input, is_value_byte) {
+    match take(input, class::VALUE) {
         ("", _) => expected(input, "a parameter value"),
         (value, rest) => Ok((rest, value)),
     }
@@ -278,6 +387,11 @@ pub(crate) fn param_value<'a>(input: &'a str) -> Res<'a, &'a str> {
 /// brackets, or the end.
 pub(crate) fn element_end(text: &str) -> usize {
     let bytes = text.as_bytes();
+    let Some(comma) = memchr::memchr(b',', bytes) else { return text.len() };
+    let before = bytes.get(..comma).unwrap_or(bytes);
+    if memchr::memchr2(b'"', b'<', before).is_none() {
+        return comma;
+    }
     let mut at = 0;
     let mut angle = false;
     while let Some(&b) = bytes.get(at) {

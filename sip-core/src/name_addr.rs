@@ -62,19 +62,21 @@ impl NameAddr {
 /// A URI where RFCs print it otherwise: with folds in it or white space behind it (but not before
 /// it: RFC 4475 §3.1.2.14), `user@host` without a scheme, or a bare number.
 fn read_uri(text: &str) -> Result<Uri, ParseError> {
+    Uri::parse(text).or_else(|error| odd_uri(text).ok_or(error))
+}
+
+fn odd_uri(text: &str) -> Option<Uri> {
     let text = grammar::trim_end(text);
     if text.contains('\n') {
         let lines = text.split('\n').map(|line| line.trim_matches(['\\', ' ', '\t', '\r']));
-        return Uri::parse(&lines.collect::<String>());
+        return Uri::parse(&lines.collect::<String>()).ok();
     }
-    let (at, colon) = (memchr::memchr(b'@', text.as_bytes()), memchr::memchr(b':', text.as_bytes()));
-    match (at, colon) {
-        (Some(at), colon) if colon.is_none_or(|colon| colon > at) => Uri::parse(&format!("sip:{text}")),
-        (None, None) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
-            Uri::parse(&format!("tel:{text}"))
-        }
-        _ => Uri::parse(text),
-    }
+    let text = match (text.find('@'), text.find(':')) {
+        (Some(at), colon) if colon.is_none_or(|colon| colon > at) => format!("sip:{text}"),
+        (None, None) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => format!("tel:{text}"),
+        _ => text.to_owned(),
+    };
+    Uri::parse(&text).ok()
 }
 
 /// The display name as written and the URI's text.
@@ -84,8 +86,7 @@ pub(crate) fn read_addr(input: &str) -> grammar::Res<'_, (Option<&str>, &str)> {
         (grammar::lws(rest), Some(name))
     } else {
         // `*( token LWS )`, and no white space before `<` is fine (RFC 4475 §3.1.1.6).
-        let (words, rest) =
-            grammar::span(input, |b| grammar::is_token_byte(b) || grammar::is_lws(b) || b >= 0x80);
+        let (words, rest) = grammar::take(input, grammar::class::WORDS);
         if rest.starts_with('<') {
             (rest, Some(grammar::trim_end(words)).filter(|w| !w.is_empty()))
         } else {

@@ -40,17 +40,16 @@ impl Params {
 
     /// `*( SEMI param )`, white space allowed before each sign.
     pub(crate) fn read(input: &str) -> grammar::Res<'_, Self> {
-        let mut text = String::new();
         let mut rest = input;
-        while let (after, Some((name, value))) = grammar::next_param(rest)? {
-            if text.is_empty() {
-                text.reserve(rest.len());
-            }
-            push(&mut text, name, value);
+        let mut exact = true;
+        while let (after, Some(param)) = grammar::next_param(rest)? {
+            exact &= param.exact;
             rest = after;
         }
-        let (rest, _) = grammar::next_param(rest)?;
-        Ok((rest, Self { text }))
+        let (end, _) = grammar::next_param(rest)?;
+        let (read, _) = grammar::cut(input, input.len() - rest.len());
+        let text = if exact { read.to_owned() } else { normal(read) };
+        Ok((end, Self { text }))
     }
 
     /// Whether there is none.
@@ -64,7 +63,7 @@ impl Params {
         std::iter::from_fn(move || {
             let (after, param) = grammar::next_param(rest).ok()?;
             rest = after;
-            param.map(|(name, value)| Param { name, value })
+            param.map(|p| Param { name: p.name, value: p.value })
         })
     }
 
@@ -148,6 +147,17 @@ impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Parameters that were read, without white space and oddities.
+fn normal(read: &str) -> String {
+    let mut text = String::with_capacity(read.len());
+    let mut rest = read;
+    while let Ok((after, Some(param))) = grammar::next_param(rest) {
+        push(&mut text, param.name, param.value);
+        rest = after;
+    }
+    text
 }
 
 fn check_name(name: &str) -> Result<(), UsageError> {

@@ -1,6 +1,9 @@
 //! URIs (RFC 3261 §19.1): sip and sips taken apart, others kept as text.
 
-use crate::{ErrorKind, ParseError, UsageError, grammar};
+use crate::{
+    ErrorKind, ParseError, UsageError,
+    grammar::{self, class},
+};
 use std::{
     borrow::Cow,
     fmt,
@@ -331,13 +334,13 @@ impl<'a> SipParts<'a> {
             if name.is_empty() {
                 return error(text, "a user before '@'");
             }
-            if let Some(bad) = misfit(name, is_user_byte) {
+            if let Some(bad) = misfit(name, class::USER) {
                 return error(grammar::cut(text, bad).1, "a user character");
             }
             user = Some((name, text));
             if let Some(secret) = secret.strip_prefix(':') {
                 let from = grammar::cut(text, name.len() + 1).1;
-                if let Some(bad) = misfit(secret, is_user_byte) {
+                if let Some(bad) = misfit(secret, class::USER) {
                     return error(grammar::cut(from, bad).1, "a password character");
                 }
                 password = Some((secret, from));
@@ -350,7 +353,7 @@ impl<'a> SipParts<'a> {
         let (params, headers) =
             grammar::cut(rest, memchr::memchr(b'?', rest.as_bytes()).unwrap_or(rest.len()));
         if let Some(list) = params.strip_prefix(';') {
-            if let Some(bad) = misfit(list, |b| is_param_byte(b) || matches!(b, b';' | b'=')) {
+            if let Some(bad) = misfit(list, class::URI_PARAMS) {
                 return error(grammar::cut(rest, bad + 1).1, "a URI parameter character");
             }
             if list.split(';').any(|p| p.is_empty() || p.starts_with('=')) {
@@ -361,7 +364,7 @@ impl<'a> SipParts<'a> {
         }
         if let Some(list) = headers.strip_prefix('?') {
             let start = params.len() + 1;
-            if let Some(bad) = misfit(list, |b| is_header_byte(b) || matches!(b, b'&' | b'=')) {
+            if let Some(bad) = misfit(list, class::URI_HEADERS) {
                 return error(grammar::cut(rest, start + bad).1, "a URI header character");
             }
             if list.split('&').any(|h| h.is_empty() || h.starts_with('=') || !h.contains('=')) {
@@ -392,8 +395,7 @@ pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static
         let address = address.parse().map_err(|_| (inner.len(), "an IPv6 address"))?;
         (Host::Ipv6(address), rest.strip_prefix(']').unwrap_or(rest))
     } else {
-        let (name, rest) =
-            grammar::span(text, |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+        let (name, rest) = grammar::take(text, class::HOST);
         (Host::name(name).ok_or((text.len(), "a host"))?, rest)
     };
     let Some(digits) = rest.strip_prefix(':') else {
@@ -413,7 +415,7 @@ impl Host {
         {
             return Some(Self::Ipv4(address));
         }
-        if name.is_empty() || name.starts_with('.') || name.contains("..") {
+        if name.is_empty() || name.starts_with('.') || name.as_bytes().windows(2).any(|pair| pair == b"..") {
             None
         } else {
             Some(Self::Name(name.into()))
@@ -514,32 +516,19 @@ fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
 }
 
-/// `user` and `password`; `#` is not in the grammar, but dialled (RFC 3261 §19.1.6 escapes it).
-fn is_user_byte(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#')
-}
-
-fn is_param_byte(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'@' | b',' | b'|')
-}
-
-fn is_header_byte(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'@' | b';' | b',')
-}
-
 /// The first byte that is neither fit nor a %HH escape.
-fn misfit(text: &str, fit: impl Fn(u8) -> bool) -> Option<usize> {
+fn misfit(text: &str, class: u8) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(&b) = bytes.get(at) {
-        if b == b'%' {
+        if grammar::is_in(b, class) {
+            at += 1;
+        } else if b == b'%' {
             let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
             if !(hex(at + 1) && hex(at + 2)) {
                 return Some(at);
             }
             at += 3;
-        } else if fit(b) {
-            at += 1;
         } else {
             return Some(at);
         }

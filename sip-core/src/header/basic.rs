@@ -99,7 +99,7 @@ impl TypedHeader for CallId {
 
     fn parse(text: &str) -> Result<Self, ParseError> {
         grammar::leading(text, "nothing after the Call-ID", |t| {
-            match grammar::span(t, grammar::is_callid_byte) {
+            match grammar::take(t, grammar::class::CALL_ID) {
                 ("", _) => grammar::expected(t, "a Call-ID"),
                 (id, rest) => Ok((rest, Self(id.to_owned()))),
             }

@@ -214,7 +214,7 @@ impl TypedHeader for Replaces {
 
     fn parse(text: &str) -> Result<Self, ParseError> {
         grammar::whole(text, "';' or the end of the header", |t| {
-            let (call_id, rest) = grammar::span(t, grammar::is_callid_byte);
+            let (call_id, rest) = grammar::take(t, grammar::class::CALL_ID);
             if call_id.is_empty() {
                 return grammar::expected(t, "a Call-ID");
             }

@@ -241,7 +241,10 @@ pub(crate) fn lookup(name: &[u8]) -> u8 {
 }
 
 fn is(name: &[u8], id: Id) -> bool {
-    NAMES.get(usize::from(id as u8)).is_some_and(|(long, _)| name.eq_ignore_ascii_case(long.as_bytes()))
+    NAMES.get(usize::from(id as u8)).is_some_and(|(long, _)| {
+        // Mostly the case is right, and comparing bytes is quicker.
+        name == long.as_bytes() || name.eq_ignore_ascii_case(long.as_bytes())
+    })
 }
 
 fn either(name: &[u8], a: Id, b: Id) -> u8 {

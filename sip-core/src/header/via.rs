@@ -87,17 +87,18 @@ impl Via {
         if sent_by.len() == after.len() {
             (transport, sent_by) = unglued(rest)?;
         }
-        // What some RFCs print before the host.
-        for wrong in [b'@', b':'] {
-            if let Some(at) = memchr::memchr2(wrong, b';', sent_by.as_bytes())
-                && let (before, host) = grammar::cut(sent_by, at)
-                && let Some(host) = host.strip_prefix(char::from(wrong))
-                && (wrong == b'@' || before == "sip")
-            {
-                sent_by = host;
-            }
+        let mut found = uri::host_port(sent_by);
+        // What some RFCs print before the host: a user or a scheme.
+        let prefix = match &found {
+            Ok((rest, _)) if rest.starts_with('@') => sent_by.len() - rest.len() + 1,
+            Err(_) if sent_by.starts_with("sip:") => 4,
+            _ => 0,
+        };
+        if prefix > 0 {
+            sent_by = grammar::cut(sent_by, prefix).1;
+            found = uri::host_port(sent_by);
         }
-        let (rest, (host, mut port)) = match uri::host_port(sent_by) {
+        let (rest, (host, mut port)) = match found {
             Ok(found) => found,
             Err((left, what)) => {
                 return grammar::expected(grammar::cut(sent_by, sent_by.len() - left).1, what);
