@@ -152,18 +152,13 @@ impl Engine {
         self.tell_session(now, id, event);
     }
 
-    fn tell_session(&mut self, now: Now, id: SessionId, event: SipEvent) {
+    pub(super) fn tell_session(&mut self, now: Now, id: SessionId, event: SipEvent) {
         let ringtones = self.ringtones.clone();
         let context = Context { now: now.instant, wall: now.wall, ringtones: &ringtones };
         if let Some(live) = self.sessions.get_mut(&id) {
             live.machine.handle_sip(context, event);
             self.carry_out(now, id);
         }
-    }
-
-    /// The endpoint would not even begin.
-    pub(super) fn fail_invite(&mut self, now: Now, id: SessionId, reason: &str) {
-        self.tell_session(now, id, SipEvent::Failed { code: 0, reason: reason.to_owned() });
     }
 }
 

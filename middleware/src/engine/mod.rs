@@ -23,7 +23,7 @@ use crate::configuration::RingtoneConfiguration;
 use crate::driver::Now;
 use crate::error::Error;
 use crate::notification::Event;
-use crate::session::machine::{Context, SessionConfig, SessionMachine};
+use crate::session::machine::{Context, SessionConfig, SessionMachine, SipEvent};
 use crate::session::{
     Effect, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
 };
@@ -64,6 +64,8 @@ pub(crate) struct Engine {
     deadlines: BTreeSet<(Instant, SessionId)>,
     endpoint_deadline: Option<Instant>,
     events: VecDeque<sip::Event>,
+    /// What the endpoint would not begin, told as if it had failed.
+    refused: VecDeque<(SessionId, SipEvent)>,
     outputs: VecDeque<Output>,
 }
 
@@ -91,6 +93,7 @@ impl Engine {
             deadlines: BTreeSet::new(),
             endpoint_deadline: None,
             events: VecDeque::new(),
+            refused: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -264,8 +267,13 @@ impl Engine {
     fn settle(&mut self, now: Now) {
         loop {
             self.drain_endpoint();
-            let Some(event) = self.events.pop_front() else { return };
-            self.dispatch(now, event);
+            if let Some((id, event)) = self.refused.pop_front() {
+                self.tell_session(now, id, event);
+            } else if let Some(event) = self.events.pop_front() {
+                self.dispatch(now, event);
+            } else {
+                return;
+            }
         }
     }
 

@@ -1,11 +1,17 @@
 //! What sessions ask of the endpoint.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sip_core::endpoint::{Body, OutgoingCall};
 use sip_core::{NameAddr, StatusCode, Uri};
 
 use super::{Engine, Now};
+use crate::session::machine::SipEvent;
 use crate::session::{Invitation, SessionId, SipAction};
+
+/// When a re-INVITE that cannot leave yet is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Carries one action out. What the endpoint refuses is a broken invariant of ours at most
@@ -18,6 +24,7 @@ impl Engine {
         }
         let Some(live) = self.sessions.get_mut(&id) else { return };
         let Some(call) = live.call else { return };
+        let offers = matches!(action, SipAction::Reinvite { .. });
         let done = match action {
             SipAction::Invite { .. } => Ok(()),
             SipAction::Ack { answer } => self.endpoint.ack(at, call, answer.map(sdp_body)),
@@ -43,8 +50,13 @@ impl Engine {
                 self.endpoint.respond(at, request, status, Vec::new(), None)
             }
         };
-        if let Err(error) = done {
-            tracing::debug!(session = %id, %error, "the dialog is gone already");
+        let Err(error) = done else { return };
+        tracing::debug!(session = %id, %error, "the endpoint refuses for now, or the dialog is gone");
+        if offers {
+            // An INVITE of the peer's is not over yet: the same as meeting it on the wire.
+            let (code, reason) = (491, error.to_string());
+            let event = SipEvent::ReinviteFailed { code, reason, retry_after: Some(AGAIN) };
+            self.refused.push_back((id, event));
         }
     }
 
@@ -65,7 +77,9 @@ impl Engine {
                     live.call = Some(call);
                 }
             }
-            Err(error) => self.fail_invite(now, id, &error.to_string()),
+            Err(error) => {
+                self.refused.push_back((id, SipEvent::Failed { code: 0, reason: error.to_string() }));
+            }
         }
     }
 }

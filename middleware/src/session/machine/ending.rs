@@ -44,7 +44,8 @@ impl SessionMachine {
         self.stop_waiting();
         self.enter(Phase::Terminating { bye_on_ack });
         self.notify(SessionEvent::WillEnd);
-        self.close(context, StreamSet::BOTH);
+        // The chat stays until the peer knows: its end would look like a loss there.
+        self.close(context, StreamSet::AUDIO);
     }
 
     /// It failed: TERMINATED, DidFail, DidEnd.

@@ -87,6 +87,16 @@ impl SessionMachine {
         self.next_change(context);
     }
 
+    /// Streams that are on their way out: no offer and no answer of ours has them.
+    pub(super) fn leaving(&self) -> StreamSet {
+        match self.exchange {
+            Exchange::Preparing(Change::Remove(streams))
+            | Exchange::Sent(Change::Remove(streams))
+            | Exchange::Waiting(Change::Remove(streams)) => streams,
+            _ => StreamSet::NONE,
+        }
+    }
+
     /// Starts the next change if nothing is in flight.
     pub(super) fn next_change(&mut self, context: Context<'_>) {
         while matches!(self.phase, Phase::Established) && matches!(self.exchange, Exchange::Idle) {
@@ -120,9 +130,8 @@ impl SessionMachine {
                 });
                 self.prepare(context, streams);
             }
-            Change::Remove(streams) => {
+            Change::Remove(_) => {
                 self.exchange = Exchange::Preparing(change);
-                self.close(context, streams);
                 self.send_exchange(context);
             }
         }
@@ -226,6 +235,7 @@ impl SessionMachine {
             }
             // The stream is closed on this side whatever the peer says of it.
             Change::Remove(streams) => {
+                self.close(context, streams);
                 self.forget(streams);
                 self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }

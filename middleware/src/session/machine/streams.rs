@@ -166,6 +166,10 @@ impl SessionMachine {
                     self.notify(SessionEvent::DidNotDeliverMessage { message_id, code, reason });
                 }
             }
+            // The peer may close the connection before it tells why.
+            MediaEvent::Failed { .. } if self.leaving().chat || self.state() == State::Terminating => {
+                self.close(context, StreamSet::CHAT);
+            }
             MediaEvent::Failed { context: place, reason } => {
                 self.notify(MsrpChatEvent::DidFail { context: place, reason: reason.clone() });
                 self.give_up_messages(&reason);
@@ -201,9 +205,10 @@ impl SessionMachine {
     }
 
     pub(super) fn local_media(&self) -> LocalMedia {
+        let leaving = self.leaving();
         LocalMedia {
-            audio: self.audio.as_ref().and_then(|audio| audio.local.clone()),
-            chat: self.chat.as_ref().and_then(|chat| chat.local.clone()),
+            audio: self.audio.as_ref().filter(|_| !leaving.audio).and_then(|audio| audio.local.clone()),
+            chat: self.chat.as_ref().filter(|_| !leaving.chat).and_then(|chat| chat.local.clone()),
             held: self.snapshot.on_hold_by_local,
         }
     }
