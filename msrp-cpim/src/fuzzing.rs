@@ -1,11 +1,14 @@
 //! Bodies of the fuzz targets: each panics if what it says does not hold.
 
+use std::str::FromStr;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::connection::{Connection, Input, Output};
 use crate::cpim;
+use crate::error::ParseError;
+use crate::file;
 use crate::uri::MsrpUri;
 use crate::wire::{Decoder, DecoderLimits, Message, Piece};
 
@@ -13,8 +16,13 @@ use crate::wire::{Decoder, DecoderLimits, Message, Piece};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Target)] =
-    &[("msrp_message", message), ("msrp_stream", stream), ("msrp_uri", uri), ("cpim", cpim)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("msrp_message", message),
+    ("msrp_stream", stream),
+    ("msrp_uri", uri),
+    ("cpim", cpim),
+    ("file_selector", file_selector),
+];
 
 /// What parses prints, and what it prints parses to the same.
 pub fn message(data: &[u8]) {
@@ -47,6 +55,24 @@ pub fn cpim(data: &[u8]) {
     let Ok(message) = cpim::Message::parse(&data) else { return };
     assert_eq!(message.to_bytes(), data);
     let _ = (message.from(), message.to().count(), message.subject(None), message.namespaces().count());
+}
+
+/// Selectors and the attributes beside them round-trip; a safe name is one.
+pub fn file_selector(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let name = file::safe_name(text);
+    assert!(
+        !name.is_empty() && name.len() <= 200 && !name.contains(['/', '\\', '\0']) && !name.starts_with('.')
+    );
+    prints_what_it_read::<file::FileSelector>(text);
+    prints_what_it_read::<file::FileDates>(text);
+    prints_what_it_read::<file::FileRange>(text);
+    prints_what_it_read::<file::FileIcon>(text);
+}
+
+fn prints_what_it_read<T: FromStr<Err = ParseError> + PartialEq + std::fmt::Debug + ToString>(text: &str) {
+    let Ok(value) = text.parse::<T>() else { return };
+    assert_eq!(value.to_string().parse::<T>().expect("what was printed parses"), value);
 }
 
 /// Hands `data` to a connection after its own input.

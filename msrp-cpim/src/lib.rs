@@ -1,6 +1,6 @@
 //! MSRP (RFC 4975), its relays (RFC 4976) and CPIM (RFC 3862), without I/O.
 //!
-//! - **wire**: [`uri`], [`wire`], [`cpim`]: values and bytes.
+//! - **wire**: [`uri`], [`wire`], [`cpim`], [`file`]: values and bytes.
 //! - **machines**: [`chunk`]: what cuts messages into chunks and puts them together.
 //! - **endpoint**: [`connection`]: one TCP or TLS connection with its sessions.
 
@@ -8,6 +8,7 @@ pub mod chunk;
 pub mod connection;
 pub mod cpim;
 mod error;
+pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ident;
