@@ -4,8 +4,9 @@ use std::path::Path;
 
 /// Samples per second at which sounds are made and written.
 const RATE: u32 = 48_000;
-/// Samples per second at which they are compared, which every codec carries.
-const COMPARED: u32 = 8_000;
+/// Samples per second at which they are compared: three times what PCMU has, so that half a
+/// sample of misalignment costs the highest tones little.
+const COMPARED: u32 = 24_000;
 const SECONDS: u32 = 8;
 
 /// Samples from -1 to 1, a list a channel.
@@ -126,14 +127,14 @@ pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
 
 /// Where in `heard`, between two positions, `window` fits best, and the correlation there.
 fn find(window: &[f32], heard: &[f32], from: usize, to: usize) -> Option<(usize, f32)> {
-    const COARSE: u32 = 4;
+    const COARSE: u32 = 12;
     let rough = |samples: &[f32]| resample(samples, COARSE, 1);
     let to = to.min(heard.len().checked_sub(window.len())?);
     let area = heard.get(from..(to + window.len()).min(heard.len()))?;
     let (rough_window, rough_area) = (rough(window), rough(area));
     let (at, _) = best(&rough_window, &rough_area, 0, rough_area.len())?;
     let near = from + at * COARSE as usize;
-    best(window, heard, near.saturating_sub(8), near + 8)
+    best(window, heard, near.saturating_sub(2 * COARSE as usize), near + 2 * COARSE as usize)
 }
 
 fn best(window: &[f32], heard: &[f32], from: usize, to: usize) -> Option<(usize, f32)> {
