@@ -260,7 +260,7 @@ impl Endpoint {
         let tag = envelope.from_tag.as_deref();
         let in_order = usage.dialog_mut(tag).is_some_and(|d| d.receive(envelope.cseq.number));
         if !in_order {
-            self.refuse(now, &request, &source, StatusCode::SERVER_INTERNAL_ERROR, |e, b| {
+            self.refuse(now, &request, &envelope.via, &source, StatusCode::SERVER_INTERNAL_ERROR, |e, b| {
                 e.signed(b.reason("CSeq Out of Order"))
             });
             return;
@@ -272,29 +272,43 @@ impl Endpoint {
         let theirs = usage.offer.is_some() || usage.answer.is_some();
         match method {
             Method::Options => {
-                self.options(now, &request, &source);
+                self.options(now, &request, &envelope.via, &source);
                 return;
             }
             Method::Invite if matches!(usage.phase, Phase::Ending) => {
-                self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |e, b| e.signed(b));
+                self.refuse(
+                    now,
+                    &request,
+                    &envelope.via,
+                    &source,
+                    StatusCode::CALL_DOES_NOT_EXIST,
+                    |e, b| e.signed(b),
+                );
                 return;
             }
             _ if offers && theirs => {
                 let wait = (self.random_u64() % 11).to_string();
-                self.refuse(now, &request, &source, StatusCode::SERVER_INTERNAL_ERROR, |e, b| {
-                    e.signed(super::server::with_list(b, "Retry-After", [wait.as_str()].into_iter()))
-                });
+                self.refuse(
+                    now,
+                    &request,
+                    &envelope.via,
+                    &source,
+                    StatusCode::SERVER_INTERNAL_ERROR,
+                    |e, b| e.signed(super::server::with_list(b, "Retry-After", [wait.as_str()].into_iter())),
+                );
                 return;
             }
             _ if offers && (ours || (method == Method::Invite && !confirmed)) => {
-                self.refuse(now, &request, &source, StatusCode::REQUEST_PENDING, |e, b| e.signed(b));
+                self.refuse(now, &request, &envelope.via, &source, StatusCode::REQUEST_PENDING, |e, b| {
+                    e.signed(b)
+                });
                 return;
             }
             _ => {}
         }
         let tag: Box<str> = envelope.to_tag.clone().unwrap_or_default();
         let Some(id) = self.start_server(now, &request, &envelope, &source, tag, Some(call)) else {
-            self.overloaded(now, &request, &source);
+            self.overloaded(now, &request, &envelope.via, &source);
             return;
         };
         match method {

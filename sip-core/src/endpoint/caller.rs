@@ -98,9 +98,9 @@ impl Endpoint {
             body.checked_type()?;
         }
         let (routed, tag) = (dialog.ack(to_ack.cseq), dialog.remote_tag().unwrap_or("").to_owned());
-        let (transport, flow) = (usage.transport, usage.flow);
+        let (transport, flow, authorized) = (usage.transport, usage.flow, usage.auth.is_some());
         usage.to_ack = None;
-        self.send_ack(now, to_ack.client, &tag, routed, body, |template| {
+        self.send_ack(now, to_ack.client, &tag, routed, body, authorized, |template| {
             (template.transport, template.flow) = (transport, flow);
         });
         Ok(())
@@ -113,11 +113,12 @@ impl Endpoint {
         tag: &str,
         routed: Routed<RequestBuilder>,
         body: Option<Body>,
+        authorized: bool,
         adjust: impl FnOnce(&mut Template),
     ) {
         let Routed { next_hop, value: mut builder } = routed;
         // RFC 3261 §13.2.2.4: with the credentials of the INVITE.
-        if let Some(sent) = self.sent_request(invite) {
+        if authorized && let Some(sent) = self.sent_request(invite) {
             let names =
                 [crate::header::HeaderName::AUTHORIZATION, crate::header::HeaderName::PROXY_AUTHORIZATION];
             builder.headers_mut().copy_from(sent.headers(), &names);
@@ -146,20 +147,27 @@ impl Endpoint {
         response: Response,
     ) {
         let max_forks = self.config.max_forks;
-        let sent = match response.to().is_ok_and(|to| to.tag().is_some()) {
-            true => self.sent_request(key),
-            false => None,
+        let to = response.to().ok();
+        let tag = to.as_ref().and_then(|to| to.tag());
+        let early = |usage: &InviteUsage| match &usage.phase {
+            Phase::Calling { early, .. } => {
+                early.len() < max_forks && !early.iter().any(|d| d.remote_tag() == tag)
+            }
+            _ => false,
+        };
+        let new = tag.is_some() && self.calls.get(&call).is_some_and(early);
+        let dialog = match if new { self.sent_request(key) } else { None } {
+            Some(sent) => Dialog::client(&sent, &response).ok(),
+            None => None,
         };
         let Some(usage) = self.calls.get_mut(&call) else { return };
         let Phase::Calling { early, cancel, .. } = &mut usage.phase else { return };
-        if let Some(sent) = sent
-            && let Ok(dialog) = Dialog::client(&sent, &response)
-        {
-            let full = early.len() >= max_forks;
-            match early.iter_mut().find(|d| d.remote_tag() == dialog.remote_tag()) {
-                Some(known) => known.refresh(response.headers()),
-                None if !full => early.push(dialog),
-                None => {}
+        match dialog {
+            Some(dialog) => early.push(dialog),
+            None => {
+                if let Some(known) = early.iter_mut().find(|d| d.remote_tag() == tag) {
+                    known.refresh(response.headers());
+                }
             }
         }
         let wanted = *cancel == Cancel::Wanted;
@@ -176,8 +184,16 @@ impl Endpoint {
 
     pub(crate) fn invite_answered(&mut self, now: Instant, call: Call, key: ClientKey, response: Response) {
         let Some(tag) = self.new_2xx(now, key, &response) else { return };
-        let Some(sent) = self.sent_request(key) else { return };
-        let (Ok(mut dialog), Ok(cseq)) = (Dialog::client(&sent, &response), sent.cseq()) else { return };
+        let Ok(cseq) = response.cseq() else { return };
+        let known = self.calls.get_mut(&call).and_then(|u| match &mut u.phase {
+            Phase::Calling { early, .. } => {
+                let at = early.iter().position(|d| d.remote_tag().unwrap_or("") == &*tag)?;
+                Some(early.swap_remove(at))
+            }
+            _ => None,
+        });
+        let dialog = known.or_else(|| Dialog::client(&self.sent_request(key)?, &response).ok());
+        let Some(mut dialog) = dialog else { return };
         let usage = self.calls.get_mut(&call);
         let Some((usage, cancel)) = usage.and_then(|u| match &mut u.phase {
             Phase::Calling { cancel, .. } => {
@@ -231,7 +247,7 @@ impl Endpoint {
 
     /// Acknowledges and ends a dialog that nobody wants.
     fn end_fork(&mut self, now: Instant, key: ClientKey, tag: &str, mut dialog: Dialog, cseq: u32) {
-        self.send_ack(now, key, tag, dialog.ack(cseq), None, |_| {});
+        self.send_ack(now, key, tag, dialog.ack(cseq), None, true, |_| {});
         let routed = dialog.request(Method::Bye);
         self.send_unowned(now, routed, None, None);
     }

@@ -164,10 +164,11 @@ impl Endpoint {
 
     /// A response came (RFC 3261 §17.1.3, §18.1.2).
     pub(crate) fn response(&mut self, now: Instant, response: Response) {
-        let (Ok(via), Ok(cseq)) = (response.via(), response.cseq()) else { return };
+        let mut vias = response.headers().all::<Via>();
+        let (Some(Ok(via)), Ok(cseq)) = (vias.next(), response.cseq()) else { return };
         // RFC 3261 §8.1.3.3: a response with more than our Via is not for us.
-        let single = response.headers().all::<Via>().nth(1).is_none();
-        let found = ClientKey::of(&via, &cseq).filter(|_| single);
+        let found = ClientKey::of(&via, &cseq).filter(|_| vias.next().is_none());
+        drop(vias);
         let timers = self.config.timers;
         let client = found.and_then(|key| Some((key, self.clients.get_mut(&key)?)));
         let Some((key, client)) = client.filter(|(_, c)| c.method == cseq.method) else {

@@ -4,6 +4,7 @@ use crate::{
     ParseError, Request,
     header::{CSeq, Via},
 };
+use std::net::SocketAddr;
 
 /// The parts of a request that identify it; there since it was validated.
 #[derive(Debug, Clone)]
@@ -16,6 +17,17 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
+    /// Reads a request that came from `source`, and notes that in its top Via
+    /// (RFC 3261 §18.2.1, RFC 3581 §4).
+    pub(crate) fn receive(request: &mut Request, source: SocketAddr) -> Result<Self, ParseError> {
+        let mut envelope = Self::read(request)?;
+        if envelope.via.rport().is_some() || envelope.via.host.ip() != Some(source.ip()) {
+            envelope.via.stamp(source);
+            request.headers_mut().replace_first(envelope.via.clone());
+        }
+        Ok(envelope)
+    }
+
     pub(crate) fn read(request: &Request) -> Result<Self, ParseError> {
         Ok(Self {
             via: request.via()?,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Dialog, Message, Method, Request, Response, Scheme, StatusCode, Uri,
-    header::HeaderName,
+    header::{HeaderName, Via},
     transaction::{MergeKey, ServerAction, ServerKey},
     usage::InviteUsage,
 };
@@ -49,14 +49,17 @@ impl Endpoint {
                 Err(_) => self.stats.dropped += 1,
             },
             Message::Request(mut request) => {
-                request.stamp_via(source.remote);
-                match (verdict, Envelope::read(&request)) {
-                    (Ok(()), Ok(envelope)) => self.request_received(now, request, envelope, source),
-                    (Err(refusal), _) => match refusal.status {
+                if let Err(refusal) = verdict {
+                    request.stamp_via(source.remote);
+                    match refusal.status {
                         Some(status) => self.refuse_malformed(now, &request, source, status, refusal.reason),
                         None => self.stats.dropped += 1,
-                    },
-                    (Ok(()), Err(_)) => self.stats.dropped += 1,
+                    }
+                    return;
+                }
+                match Envelope::receive(&mut request, source.remote) {
+                    Ok(envelope) => self.request_received(now, request, envelope, source),
+                    Err(_) => self.stats.dropped += 1,
                 }
             }
         }
@@ -89,15 +92,13 @@ impl Endpoint {
     fn cancelled(&mut self, now: Instant, request: Request, envelope: &Envelope, source: Source) {
         let key = ServerKey::cancelled(&request, envelope);
         let Some(id) = self.server_keys.get(&key).copied() else {
-            self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |_, b| b);
+            self.refuse(now, &request, &envelope.via, &source, StatusCode::CALL_DOES_NOT_EXIST, |_, b| b);
             return;
         };
         let tag = self.servers.get(&id).map(|s| s.tag.to_string()).unwrap_or_default();
         // RFC 3261 §9.2: the tag is that of the responses to the INVITE.
-        if let Some(way) = Way::back(&request, &source) {
-            let reply = Response::reply_to(&request, StatusCode::OK).to_tag(&tag).build();
-            self.send_back(now, way, reply.to_bytes());
-        }
+        let reply = Response::reply_to(&request, StatusCode::OK).to_tag(&tag).build();
+        self.send_back(now, Way::back(&envelope.via, &source), reply.to_bytes());
         let Some(server) = self.servers.get(&id).filter(|s| s.machine.is_pending()) else { return };
         let call = server.call;
         // Nothing was sent for it by its user alone: it cannot be too late.
@@ -115,23 +116,25 @@ impl Endpoint {
                 Method::Other(_) => StatusCode::NOT_IMPLEMENTED,
                 _ => StatusCode::METHOD_NOT_ALLOWED,
             };
-            self.refuse(now, &request, &source, status, |e, b| e.signed(e.allowed(b)));
+            self.refuse(now, &request, &envelope.via, &source, status, |e, b| e.signed(e.allowed(b)));
             return;
         }
         // RFC 3261 §8.2.2.1. The URI was read when the request was validated.
         let understood = |u: Uri| matches!(u.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel);
         if !request.uri().is_ok_and(understood) {
-            self.refuse(now, &request, &source, StatusCode::UNSUPPORTED_URI_SCHEME, |e, b| e.signed(b));
+            self.refuse(now, &request, &envelope.via, &source, StatusCode::UNSUPPORTED_URI_SCHEME, |e, b| {
+                e.signed(b)
+            });
             return;
         }
         // RFC 3261 §8.2.2.2: one request that took two paths.
         if MergeKey::of(&envelope).is_some_and(|merge| self.merged.contains_key(&merge)) {
-            self.refuse(now, &request, &source, StatusCode::LOOP_DETECTED, |e, b| e.signed(b));
+            self.refuse(now, &request, &envelope.via, &source, StatusCode::LOOP_DETECTED, |e, b| e.signed(b));
             return;
         }
         let unsupported = self.unsupported(&request);
         if !unsupported.is_empty() {
-            self.refuse(now, &request, &source, StatusCode::BAD_EXTENSION, |e, b| {
+            self.refuse(now, &request, &envelope.via, &source, StatusCode::BAD_EXTENSION, |e, b| {
                 e.signed(with_list(b, "Unsupported", unsupported.iter().map(String::as_str)))
             });
             return;
@@ -140,17 +143,31 @@ impl Endpoint {
             match self.call_of(&envelope) {
                 Some(call) => self.in_call(now, call, request, envelope, source),
                 None => {
-                    self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |e, b| e.signed(b));
+                    self.refuse(
+                        now,
+                        &request,
+                        &envelope.via,
+                        &source,
+                        StatusCode::CALL_DOES_NOT_EXIST,
+                        |e, b| e.signed(b),
+                    );
                 }
             }
             return;
         }
         match method {
             Method::Invite => self.incoming(now, request, envelope, source),
-            Method::Options => self.options(now, &request, &source),
+            Method::Options => self.options(now, &request, &envelope.via, &source),
             // These belong to a dialog, always.
             Method::Bye | Method::Update | Method::Prack | Method::Info => {
-                self.refuse(now, &request, &source, StatusCode::CALL_DOES_NOT_EXIST, |e, b| e.signed(b));
+                self.refuse(
+                    now,
+                    &request,
+                    &envelope.via,
+                    &source,
+                    StatusCode::CALL_DOES_NOT_EXIST,
+                    |e, b| e.signed(b),
+                );
             }
             _ => {
                 let tag = self.stateless_tag(&request).into_boxed_str();
@@ -158,22 +175,22 @@ impl Endpoint {
                     Some(id) => {
                         self.outputs.push_back(Output::Event(Event::Request { call: None, id, request }));
                     }
-                    None => self.overloaded(now, &request, &source),
+                    None => self.overloaded(now, &request, &envelope.via, &source),
                 }
             }
         }
     }
 
     /// What we can do (RFC 3261 §11.2).
-    pub(crate) fn options(&mut self, now: Instant, request: &Request, source: &Source) {
-        self.refuse(now, request, source, StatusCode::OK, |e, b| {
+    pub(crate) fn options(&mut self, now: Instant, request: &Request, via: &Via, source: &Source) {
+        self.refuse(now, request, via, source, StatusCode::OK, |e, b| {
             let b = with_list(e.capabilities(b), "Accept", e.config.accept.iter().map(String::as_str));
             e.signed(b)
         });
     }
 
-    pub(crate) fn overloaded(&mut self, now: Instant, request: &Request, source: &Source) {
-        self.refuse(now, request, source, StatusCode::SERVICE_UNAVAILABLE, |_, b| {
+    pub(crate) fn overloaded(&mut self, now: Instant, request: &Request, via: &Via, source: &Source) {
+        self.refuse(now, request, via, source, StatusCode::SERVICE_UNAVAILABLE, |_, b| {
             with_list(b, "Retry-After", ["10"].into_iter())
         });
     }
@@ -204,7 +221,7 @@ impl Endpoint {
         let tag_text = format!("{tag:016x}");
         if self.calls.len() >= self.config.max_calls {
             self.stats.overloaded += 1;
-            self.overloaded(now, &request, &source);
+            self.overloaded(now, &request, &envelope.via, &source);
             return;
         }
         let Ok(dialog) = Dialog::server(&request, &tag_text) else {
@@ -216,7 +233,7 @@ impl Endpoint {
         let call = Call(self.next_id);
         let started = self.start_server(now, &request, &envelope, &source, tag_text.into(), Some(call));
         let Some(id) = started else {
-            self.overloaded(now, &request, &source);
+            self.overloaded(now, &request, &envelope.via, &source);
             return;
         };
         let user = request.uri().ok().and_then(|u| u.user().map(Into::into));

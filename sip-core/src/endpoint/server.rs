@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Method, Request, Response, ResponseBuilder, StatusCode,
     auth::keyed,
-    header::{Contact, HeaderName},
+    header::{Contact, HeaderName, Via},
     transaction::{InviteServer, MergeKey, NonInviteServer, ServerAction, ServerKey},
 };
 use bytes::Bytes;
@@ -77,20 +77,19 @@ pub(crate) struct Way {
 
 impl Way {
     /// The way back to where a request came from, by its stamped Via.
-    pub(crate) fn back(request: &Request, source: &Source) -> Option<Self> {
-        let via = request.via().ok()?;
+    pub(crate) fn back(via: &Via, source: &Source) -> Self {
         let ip = via.received().or(via.host.ip()).unwrap_or(source.remote.ip());
         let port = match via.rport() {
             // RFC 3581 §4: to the port it came from.
             Some(_) => source.remote.port(),
             None => via.port.unwrap_or(source.transport.default_port()),
         };
-        Some(Self {
+        Self {
             transport: source.transport,
             local: source.local,
             remote: SocketAddr::new(ip, port),
             flow: source.flow,
-        })
+        }
     }
 }
 
@@ -124,7 +123,7 @@ impl Endpoint {
         tag: Box<str>,
         call: Option<Call>,
     ) -> Option<ServerRequest> {
-        let way = Way::back(request, source)?;
+        let way = Way::back(&envelope.via, source);
         if self.servers.len() >= self.config.max_server_transactions {
             self.stats.overloaded += 1;
             return None;
@@ -290,11 +289,12 @@ impl Endpoint {
         &mut self,
         now: Instant,
         request: &Request,
+        via: &Via,
         source: &Source,
         status: StatusCode,
         decorate: impl FnOnce(&Self, ResponseBuilder) -> ResponseBuilder,
     ) {
-        let Some(way) = Way::back(request, source) else { return };
+        let way = Way::back(via, source);
         let builder = Response::reply_to(request, status).to_tag(&self.stateless_tag(request));
         let builder = decorate(self, builder);
         self.send_back(now, way, builder.build().to_bytes());
@@ -324,7 +324,7 @@ impl Endpoint {
         });
         // A Via that cannot be read (of another version, RFC 4475 §3.1.2.16) says nothing: back to
         // where it came from.
-        let way = Way::back(request, &source).or_else(|| {
+        let way = request.via().ok().map(|via| Way::back(&via, &source)).or_else(|| {
             let Source { transport, local, remote, flow, .. } = source;
             request.headers().text(HeaderName::VIA).map(|_| Way { transport, local, remote, flow })
         });

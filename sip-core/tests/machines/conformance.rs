@@ -33,7 +33,7 @@ impl Subject for Agent {
 
     fn input(&mut self, now: Instant, data: &[u8]) {
         self.turn += 1;
-        if self.turn % 4 == 0 {
+        if self.turn.is_multiple_of(4) {
             self.endpoint.handle_input(now, Input::Received { flow: FLOW, data });
         } else {
             let data = bytes::Bytes::copy_from_slice(data);
