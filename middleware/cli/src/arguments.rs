@@ -56,7 +56,7 @@ pub(crate) struct Common {
     /// Transports to listen on; repeatable [default: udp and tcp]
     #[arg(long, value_name = "T")]
     pub(crate) transport: Vec<TransportArgument>,
-    /// Send requests through this proxy: sip:host[:port][;transport=tcp]
+    /// Send requests through this proxy, such as `sip:192.0.2.1:5060;transport=tcp`
     #[arg(long, value_name = "URI")]
     pub(crate) proxy: Option<String>,
     /// Read the password from this environment variable
@@ -78,7 +78,7 @@ pub(crate) enum TransportArgument {
 /// Options about media that `call` and `listen` share.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Media {
-    /// Offer audio [default]
+    /// Offer audio; the default
     #[arg(long, overrides_with = "no_audio")]
     pub(crate) audio: bool,
     /// Offer no audio

@@ -63,7 +63,7 @@ impl Engine {
     fn invite(&mut self, now: Now, id: SessionId, invitation: Invitation, offer: Bytes) {
         let Invitation { callee, credentials, route } = invitation;
         let mut from = NameAddr::new(credentials.uri.clone());
-        from.display_name = credentials.display_name.clone().map(Into::into);
+        from.display_name = credentials.display_name.clone();
         let outgoing = OutgoingCall {
             route: route.iter().map(loose_route).collect(),
             body: Some(sdp_body(offer)),

@@ -156,15 +156,16 @@ impl SessionMachine {
                 cpim_headers: message.cpim_headers,
                 message_id: message.message_id,
             }),
-            MediaEvent::ChatDelivered { message_id, code, reason } => {
-                if chat.outstanding.remove(&message_id) {
-                    self.notify(SessionEvent::DidDeliverMessage { message_id, code, reason });
-                }
+            // Each message has one fate; what comes later about it is not told again.
+            MediaEvent::ChatDelivered { message_id, code, reason }
+                if chat.outstanding.remove(&message_id) =>
+            {
+                self.notify(SessionEvent::DidDeliverMessage { message_id, code, reason });
             }
-            MediaEvent::ChatNotDelivered { message_id, code, reason } => {
-                if chat.outstanding.remove(&message_id) {
-                    self.notify(SessionEvent::DidNotDeliverMessage { message_id, code, reason });
-                }
+            MediaEvent::ChatNotDelivered { message_id, code, reason }
+                if chat.outstanding.remove(&message_id) =>
+            {
+                self.notify(SessionEvent::DidNotDeliverMessage { message_id, code, reason });
             }
             // The peer may close the connection before it tells why.
             MediaEvent::Failed { .. } if self.leaving().chat || self.state() == State::Terminating => {
