@@ -1,14 +1,16 @@
 //! Bodies of the fuzz targets: each panics if what it says does not hold.
 
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::connection::{Connection, Input, Output};
+use crate::connection::{Config, Connection, Event, Input, OutgoingMessage, Output, SessionConfig};
 use crate::cpim;
 use crate::error::ParseError;
 use crate::file;
+use crate::imdn::Imdn;
+use crate::iscomposing::IsComposing;
 use crate::uri::MsrpUri;
 use crate::wire::{Decoder, DecoderLimits, Message, Piece};
 
@@ -22,6 +24,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("msrp_uri", uri),
     ("cpim", cpim),
     ("file_selector", file_selector),
+    ("imdn", imdn),
+    ("iscomposing", iscomposing),
+    ("msrp_connection", machine),
 ];
 
 /// What parses prints, and what it prints parses to the same.
@@ -73,6 +78,55 @@ pub fn file_selector(data: &[u8]) {
 fn prints_what_it_read<T: FromStr<Err = ParseError> + PartialEq + std::fmt::Debug + ToString>(text: &str) {
     let Ok(value) = text.parse::<T>() else { return };
     assert_eq!(value.to_string().parse::<T>().expect("what was printed parses"), value);
+}
+
+/// A document that is read and printed says the same.
+pub fn imdn(data: &[u8]) {
+    let Ok(document) = Imdn::parse(data) else { return };
+    // Control characters, which no document can hold, do not get this far.
+    let again = Imdn::parse(document.to_xml().as_bytes()).expect("what was printed parses");
+    assert_eq!(again, document);
+}
+
+/// A document that is read and printed says the same.
+pub fn iscomposing(data: &[u8]) {
+    let Ok(document) = IsComposing::parse(data) else { return };
+    let again = IsComposing::parse(document.to_xml().as_bytes()).expect("what was printed parses");
+    assert_eq!(again, document);
+}
+
+/// A connection with a session and a message under way takes any bytes: `alice` and `bob` are its ends.
+///
+/// The first byte says in what pieces the rest arrives.
+pub fn machine(data: &[u8]) {
+    let Some((step, data)) = data.split_first() else { return };
+    #[expect(clippy::disallowed_methods, reason = "a target is no machine: any origin of time will do")]
+    let now = Instant::now();
+    let mut machine = Connection::new(Config::default(), [*step; 32]);
+    let path = |text| MsrpUri::parse_path(text).expect("a URI");
+    let (local, remote) =
+        (path("msrp://bob.example.com:8888/bob;tcp"), path("msrp://alice.example.com:7777/alice;tcp"));
+    let session = machine.add_session(now, SessionConfig::new(local, remote, false)).expect("a session");
+    machine.send(now, session, OutgoingMessage::new("text/plain", "hello")).expect("a message");
+    machine.handle_input(now, Input::Connected);
+    let mut outcomes = 0;
+    let mut drain = |machine: &mut Connection| loop {
+        match machine.poll_output() {
+            Output::Idle(_) => break,
+            Output::Write(data) => machine.handle_input(now, Input::Written(data.len())),
+            Output::Event(Event::Delivered { .. } | Event::NotDelivered { .. }) => outcomes += 1,
+            Output::Event(_) | Output::Disconnect => {}
+        }
+    };
+    for piece in data.chunks(usize::from(*step).max(1)) {
+        machine.handle_input(now, Input::Received(piece));
+        drain(&mut machine);
+    }
+    machine.handle_timeout(now + Duration::from_secs(1000));
+    drain(&mut machine);
+    machine.handle_input(now, Input::Closed);
+    drain(&mut machine);
+    assert_eq!((outcomes, machine.outstanding()), (1, 0), "one outcome of one message");
 }
 
 /// Hands `data` to a connection after its own input.

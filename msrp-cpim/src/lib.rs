@@ -1,6 +1,7 @@
 //! MSRP (RFC 4975), its relays (RFC 4976) and CPIM (RFC 3862), without I/O.
 //!
 //! - **wire**: [`uri`], [`wire`], [`cpim`], [`file`]: values and bytes.
+//! - **documents**: [`iscomposing`], [`imdn`]: what is said about messages.
 //! - **machines**: [`chunk`]: what cuts messages into chunks and puts them together.
 //! - **endpoint**: [`connection`]: one TCP or TLS connection with its sessions.
 
@@ -12,9 +13,12 @@ pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ident;
+pub mod imdn;
 pub mod inspect;
+pub mod iscomposing;
 pub mod uri;
 pub mod wire;
+mod xml;
 
 pub use connection::{
     Body, Config, Connection, Event, Input, OutgoingMessage, Output, Receive, SessionConfig, SessionId,

@@ -508,6 +508,69 @@ fn a_peer_that_takes_no_responses_is_dropped() {
     assert!(stopped > 10);
 }
 
+#[test]
+fn a_message_that_stalls_is_given_up() {
+    let mut pair = Pair::new(|config, _| config.partial_timeout = Some(Duration::from_secs(60)));
+    pair.settle();
+    let request =
+        |from: u64| raw("aaaa", &format!("Message-ID: mmmm\r\nByte-Range: {from}-*/9\r\n"), "abc", '+');
+    let now = pair.clock.now();
+    pair.b.machine.handle_input(now, Input::Received(request(1).as_bytes()));
+    pair.b.drain(now);
+    assert_eq!(pair.b.deadline, Some(now + Duration::from_secs(60)));
+    pair.advance(Duration::from_secs(40));
+    // What goes on is not stalled.
+    pair.b.machine.handle_input(pair.clock.now(), Input::Received(request(4).as_bytes()));
+    pair.advance(Duration::from_secs(40));
+    let aborted =
+        |pair: &Pair| pair.b.events.iter().filter(|e| matches!(e, Event::IncomingAborted { .. })).count();
+    assert_eq!((aborted(&pair), pair.b.machine.counters().stalled), (0, 0));
+    pair.advance(Duration::from_secs(20));
+    assert_eq!((aborted(&pair), pair.b.machine.counters().stalled), (1, 1));
+    assert_eq!(pair.b.deadline, None);
+    // The rest, if it comes after all, is refused.
+    pair.b.log.clear();
+    pair.b.machine.handle_input(pair.clock.now(), Input::Received(request(7).as_bytes()));
+    pair.b.drain(pair.clock.now());
+    assert!(String::from_utf8_lossy(&pair.b.log).starts_with("MSRP aaaa 413 "));
+}
+
+#[test]
+fn silence_is_broken_and_a_dead_connection_noticed() {
+    let mut pair = Pair::new(|config, session| {
+        config.keep_alive = session.active.then_some(Duration::from_secs(20));
+    });
+    pair.settle();
+    for _ in 0..3 {
+        let before = pair.a.log.len();
+        pair.advance(Duration::from_secs(19));
+        pair.settle();
+        assert_eq!(pair.a.log.len(), before);
+        pair.advance(Duration::from_secs(1));
+        pair.settle();
+        let sent = String::from_utf8_lossy(&pair.a.log[before..]).into_owned();
+        assert!(sent.contains(" SEND\r\n") && !sent.contains("Content-Type"), "{sent}");
+    }
+    assert!(!pair.a.disconnected && pair.a.machine.is_bound(pair.a.session));
+    // The peer is gone without a word: what it is sent arrives nowhere.
+    let id = pair.send(OutgoingMessage::new("text/plain", "hello"));
+    let mut seconds = 0;
+    loop {
+        pair.a.drain(pair.clock.now());
+        pair.a.wire.clear();
+        if pair.a.disconnected {
+            break;
+        }
+        let now = pair.clock.advance(Duration::from_secs(1));
+        pair.a.machine.handle_timeout(now);
+        seconds += 1;
+        assert!(seconds < 60);
+    }
+    // 20 s of silence, 30 s for the response.
+    assert!((49..=51).contains(&seconds), "{seconds}");
+    assert_eq!(pair.a.failed(), [(id.as_str(), 408)]);
+}
+
 /// 10,000 messages while connections are cut at random points.
 #[test]
 fn cut_connections_lose_no_outcome_and_show_nothing_twice() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use msrp_cpim::wire::{HeaderName, Message, Method, Start};
-use msrp_cpim::{cpim, fuzzing, inspect};
+use msrp_cpim::{cpim, fuzzing, imdn, inspect};
 
 fn files(kind: &str) -> Vec<(PathBuf, Bytes)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -93,4 +93,28 @@ fn rfc_5438_without_the_empty_line_is_malformed() {
     for (path, data) in files("as_printed.cpim") {
         assert!(cpim::Message::parse(&data).is_err(), "{}", path.display());
     }
+}
+
+#[test]
+fn rfc_5438_documents() {
+    let mut seen = Vec::new();
+    for (path, data) in files(".fixed.cpim") {
+        let message = cpim::Message::parse(&data).unwrap();
+        if !imdn::is_imdn(&message) {
+            let wanted = imdn::requested(&message);
+            assert_eq!(wanted, [imdn::Disposition::PositiveDelivery, imdn::Disposition::NegativeDelivery]);
+            assert_eq!(imdn::message_id(&message), Some("34jk324j"));
+            continue;
+        }
+        let document =
+            imdn::Imdn::parse(message.body()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert_eq!(document.message_id, "34jk324j");
+        assert_eq!(document.original_recipient.as_deref(), Some("im:bob@example.com"));
+        fuzzing::imdn(message.body());
+        seen.push((document.notification, document.status));
+    }
+    use imdn::{Notification, Status};
+    let expected =
+        [(Notification::Delivery, Some(Status::Delivered)), (Notification::Display, Some(Status::Displayed))];
+    assert_eq!(seen, expected);
 }

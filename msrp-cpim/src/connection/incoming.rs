@@ -1,5 +1,7 @@
 //! What we receive: requests matched to sessions by their path, messages put together, answers.
 
+use std::time::Instant;
+
 use bytes::{Bytes, BytesMut};
 
 use super::session::{Partial, Receive, Sink};
@@ -121,6 +123,7 @@ impl Connection {
         let key = self.route(head)?;
         let range = head.byte_range().map_err(|_| 400_u16)?;
         self.bind(key);
+        let touched = self.now;
         let session = self.sessions.get_mut(&key).ok_or(481_u16)?;
         let Some(content_type) = head.content_type() else { return Ok(Kind::Empty(key)) };
         let message_id = head.message_id().ok_or(400_u16)?;
@@ -154,9 +157,14 @@ impl Connection {
                 }
                 Receive::Streamed => Sink::Streamed { seen: RangeSet::default(), total: None },
             };
-            session
-                .partials
-                .insert(message_id.to_owned(), Partial { content_type: content_type.to_owned(), sink });
+            session.partials.insert(
+                message_id.to_owned(),
+                Partial { content_type: content_type.to_owned(), sink, touched },
+            );
+            if let (None, Some(now), Some(after)) = (self.partials_due, touched, self.config.partial_timeout)
+            {
+                self.partials_due = Some(now + after);
+            }
         }
         Ok(Kind::Chunk { session: key, message_id: message_id.to_owned(), next, total })
     }
@@ -185,6 +193,7 @@ impl Connection {
                 let max_size = session.config.max_size;
                 let max_fragments = session.config.max_fragments;
                 let Some(partial) = session.partials.get_mut(message_id.as_str()) else { return };
+                partial.touched = self.now;
                 let mut event = None;
                 let taken = match &mut partial.sink {
                     Sink::Whole(whole) => {
@@ -254,6 +263,26 @@ impl Connection {
         self.respond(&head, code);
     }
 
+    /// Gives up incomplete messages of which nothing has arrived for long.
+    pub(super) fn give_up_stalled(&mut self, now: Instant) {
+        let Some(after) = self.config.partial_timeout else { return };
+        let mut stalled = Vec::new();
+        let mut due = None;
+        for (key, session) in &self.sessions {
+            for (message_id, partial) in &session.partials {
+                match partial.touched.map(|at| at + after) {
+                    Some(at) if at > now => due = Some(due.map_or(at, |due: Instant| due.min(at))),
+                    _ => stalled.push((*key, message_id.clone())),
+                }
+            }
+        }
+        self.partials_due = due;
+        for (key, message_id) in stalled {
+            self.counters.stalled += 1;
+            self.refuse(key, &message_id, 413);
+        }
+    }
+
     fn aborted(&mut self, key: u64, message_id: &str) {
         let known = self.sessions.get(&key).is_some_and(|s| s.partials.contains_key(message_id));
         if known {
@@ -264,7 +293,8 @@ impl Connection {
     fn chunk_ended(&mut self, key: u64, message_id: &str, end: u64, flag: Flag, head: &Head) -> u16 {
         let Some(session) = self.sessions.get_mut(&key) else { return 481 };
         let max_size = session.config.max_size;
-        let Some(partial) = session.partials.get_mut(message_id) else { return 200 };
+        let over = session.over.get(message_id).copied();
+        let Some(partial) = session.partials.get_mut(message_id) else { return over.unwrap_or(200) };
         let (fits, complete) = match &mut partial.sink {
             Sink::Whole(whole) => {
                 let fits = flag != Flag::End || whole.set_total(end).is_ok();

@@ -58,7 +58,9 @@ pub struct Config {
     pub report_timeout: Option<Duration>,
     /// Whether a message without its report in that time, but with all responses, counts as delivered.
     pub trust_responses: bool,
-    /// Sends an empty SEND after so much silence of ours.
+    /// How long an incomplete incoming message may go without a further byte; `None`: for ever.
+    pub partial_timeout: Option<Duration>,
+    /// Sends an empty SEND after so much silence of ours; without a response in time the connection is lost.
     pub keep_alive: Option<Duration>,
 }
 
@@ -75,6 +77,7 @@ impl Default for Config {
             response_timeout: Duration::from_secs(30),
             report_timeout: Some(Duration::from_secs(120)),
             trust_responses: false,
+            partial_timeout: Some(Duration::from_secs(300)),
             keep_alive: None,
         }
     }
@@ -238,6 +241,8 @@ pub struct Counters {
     pub unmatched: u64,
     /// Messages refused because too many were incomplete.
     pub too_many_partial: u64,
+    /// Messages given up because the rest of them did not come.
+    pub stalled: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,6 +288,8 @@ pub struct Connection {
     response_timers: VecDeque<(Instant, String)>,
     report_timers: VecDeque<(Instant, u64)>,
     keep_alive: Option<Instant>,
+    /// Not later than when the first incomplete message is given up.
+    partials_due: Option<Instant>,
 }
 
 impl Connection {
@@ -317,6 +324,7 @@ impl Connection {
             response_timers: VecDeque::new(),
             report_timers: VecDeque::new(),
             keep_alive: None,
+            partials_due: None,
         }
     }
 
@@ -358,6 +366,9 @@ impl Connection {
             if let Some((_, key)) = self.report_timers.pop_front() {
                 self.report_timed_out(key);
             }
+        }
+        if self.partials_due.is_some_and(|at| at <= now) {
+            self.give_up_stalled(now);
         }
         if self.keep_alive.is_some_and(|at| at <= now) {
             self.restart_keep_alive(now);
@@ -533,6 +544,7 @@ impl Connection {
         self.response_timers.clear();
         self.report_timers.clear();
         self.keep_alive = None;
+        self.partials_due = None;
         self.request = None;
     }
 
@@ -543,7 +555,8 @@ impl Connection {
     fn deadline(&self) -> Option<Instant> {
         let response = self.response_timers.front().map(|(at, _)| *at);
         let report = self.report_timers.front().map(|(at, _)| *at);
-        [response, report, self.keep_alive].into_iter().flatten().min()
+        let partials = self.partials_due.filter(|_| self.sessions.values().any(|s| !s.partials.is_empty()));
+        [response, report, partials, self.keep_alive].into_iter().flatten().min()
     }
 }
 

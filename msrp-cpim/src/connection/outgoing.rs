@@ -550,6 +550,10 @@ impl Connection {
                 self.not_delivered(key, 408, "no response");
             }
             Some(Transaction::Bind(key)) => self.end_session(key, 408, "no response", "no response"),
+            Some(Transaction::KeepAlive(_)) => {
+                self.close(408, "the peer does not answer");
+                self.queue.push_back(Output::Disconnect);
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! What a connection knows of one session.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use crate::chunk::{RangeSet, Reassembler};
 use crate::error::UsageError;
@@ -94,6 +95,8 @@ pub(super) struct Session {
 pub(super) struct Partial {
     pub(super) content_type: String,
     pub(super) sink: Sink,
+    /// When a byte of it arrived last.
+    pub(super) touched: Option<Instant>,
 }
 
 #[derive(Debug)]

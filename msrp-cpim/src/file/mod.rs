@@ -14,4 +14,5 @@ mod selector;
 pub use attributes::{FileDates, FileDescription, FileIcon, FileRange, FileTransferId};
 pub use hash::{FileHash, FileHasher, HashAlgorithm, Mismatch};
 pub use name::{numbered_name, safe_name};
+pub(crate) use selector::number;
 pub use selector::{FileSelector, FileType};

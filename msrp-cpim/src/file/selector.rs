@@ -214,7 +214,7 @@ pub(super) fn check_value(text: &str) -> Result<(), ParseError> {
 }
 
 /// A decimal number, without the sign that `u64::from_str` takes.
-pub(super) fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) { None } else { text.parse().ok() }
 }
 
