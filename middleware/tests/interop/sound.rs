@@ -1,13 +1,15 @@
 //! Sounds to play, and how much of one is in another.
 
+use std::f64::consts::TAU;
 use std::path::Path;
 
 /// Samples per second at which sounds are made and written.
 const RATE: u32 = 48_000;
-/// Samples per second at which they are compared: three times what PCMU has, so that half a
-/// sample of misalignment costs the highest tones little.
-const COMPARED: u32 = 24_000;
+/// Samples per second at which they are compared, which every codec carries.
+const COMPARED: u32 = 8_000;
 const SECONDS: u32 = 8;
+/// Into how many parts a sample is cut when two sounds are laid over each other.
+const SHIFTS: u32 = 6;
 
 /// Samples from -1 to 1, a list a channel.
 pub(crate) struct Sound {
@@ -16,39 +18,30 @@ pub(crate) struct Sound {
 }
 
 impl Sound {
-    /// Eight seconds that no other seed sounds like, at about -9 dBFS.
+    /// Eight seconds that no other seed sounds like, as loud as speech.
     pub(crate) fn loud(seed: u64) -> Self {
-        Self::voice(seed, 0.35)
+        Self::voice(seed, 0.8)
     }
 
     /// The same 20 dB lower.
     pub(crate) fn quiet(seed: u64) -> Self {
-        Self::voice(seed, 0.035)
+        Self::voice(seed, 0.08)
     }
 
-    /// Gliding tones between 200 and 3,000 Hz that swell and fade as syllables do.
+    /// Syllables of four tones each, between 250 and 3,000 Hz, that swell and fade.
     fn voice(seed: u64, level: f32) -> Self {
+        const SYLLABLE: u32 = RATE * 4 / 25;
         let mut random = testkit::Random::new(seed);
-        let mut between = |low: f32, high: f32| low + (high - low) * (random.below(10_000) as f32 / 10_000.0);
-        let tones: Vec<[f32; 4]> = (0..10)
-            .map(|tone| {
-                let pitch = 200.0 + 260.0 * tone as f32 + between(0.0, 200.0);
-                [pitch, between(-20.0, 20.0), between(1.0, 4.0), between(0.0, 6.0)]
-            })
-            .collect();
+        let mut tones = [[0.0; 2]; 4];
         let samples = (0..RATE * SECONDS).map(|at| {
-            let t = at as f32 / RATE as f32;
-            let sum: f32 = tones
-                .iter()
-                .map(|[pitch, glide, pulse, phase]| {
-                    let turn = std::f32::consts::TAU;
-                    // In f64: the phase grows into the ten thousands.
-                    let angle =
-                        f64::from(turn) * f64::from(t) * (f64::from(*pitch) + f64::from(glide * t) / 2.0);
-                    angle.sin() as f32 * (turn * pulse * t + phase).sin().max(0.0)
-                })
-                .sum();
-            (level * sum / 2.5).clamp(-1.0, 1.0)
+            let within = f64::from(at % SYLLABLE) / f64::from(SYLLABLE);
+            if at % SYLLABLE == 0 {
+                let mut any = || random.below(10_000) as f64 / 10_000.0;
+                tones = [(); 4].map(|()| [250.0 + 2_750.0 * any(), any()]);
+            }
+            let time = f64::from(at) / f64::from(RATE);
+            let turns = tones.iter().map(|[pitch, phase]| (TAU * (pitch * time + phase)).sin());
+            level * (turns.sum::<f64>() / 4.0 * (TAU / 2.0 * within).sin().powi(2)) as f32
         });
         Self { rate: RATE, channels: vec![samples.collect()] }
     }
@@ -82,7 +75,7 @@ impl Sound {
     /// Every channel, and their sum, at the rate of comparison.
     fn compared(&self) -> Vec<Vec<f32>> {
         let mut all: Vec<Vec<f32>> =
-            self.channels.iter().map(|channel| resample(channel, self.rate, COMPARED)).collect();
+            self.channels.iter().map(|channel| sampled(channel, self.rate, 0.0)).collect();
         if let [left, right] = all.as_slice() {
             all.push(left.iter().zip(right).map(|(l, r)| l + r).collect());
         }
@@ -103,38 +96,47 @@ impl Resemblance {
     }
 }
 
-/// Looks for seconds 1 to 4 of `played` in `heard`: the first anywhere, the others where
-/// they have to be after it, give or take what a jitter buffer moves.
+/// Looks for four seconds of `played` in `heard`: the first anywhere, the others where they
+/// have to be after it, give or take what a jitter buffer moves.
 pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
     let second = COMPARED as usize;
-    let played = played.compared().swap_remove(0);
-    let best = heard.compared().into_iter().map(|heard| {
-        let first = &played[second / 2..second * 3 / 2];
-        let Some((origin, likeness)) = find(first, &heard, 0, heard.len()) else { return vec![0.0] };
+    // Who resamples also delays by a part of a sample, which counts at 3 kHz.
+    let shifts: Vec<Vec<f32>> = (0..SHIFTS)
+        .map(|shift| sampled(&played.channels[0], played.rate, f64::from(shift) / f64::from(SHIFTS)))
+        .collect();
+    let windows = |number: usize| {
+        let begin = second / 2 + number * second;
+        shifts.iter().filter_map(move |shift| shift.get(begin..begin + second)).collect::<Vec<_>>()
+    };
+    let found = heard.compared().into_iter().map(|heard| {
+        let Some((origin, likeness)) = find(&windows(0), &heard, 0, heard.len()) else {
+            return Resemblance(vec![0.0]);
+        };
         let mut all = vec![likeness];
-        for after in 1..4 {
-            let window = &played[second / 2 + after * second..second * 3 / 2 + after * second];
-            let expected = origin + after * second;
-            let found = find(window, &heard, expected.saturating_sub(second / 5), expected + second / 5);
-            all.extend(found.map(|(_, likeness)| likeness));
+        for number in 1..4 {
+            let expected = origin + number * second;
+            let near =
+                find(&windows(number), &heard, expected.saturating_sub(second / 5), expected + second / 5);
+            all.extend(near.map(|(_, likeness)| likeness));
         }
-        all
+        Resemblance(all)
     });
-    let best =
-        best.max_by(|a, b| Resemblance(a.clone()).median().total_cmp(&Resemblance(b.clone()).median()));
-    Resemblance(best.unwrap_or_default())
+    found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
 }
 
-/// Where in `heard`, between two positions, `window` fits best, and the correlation there.
-fn find(window: &[f32], heard: &[f32], from: usize, to: usize) -> Option<(usize, f32)> {
-    const COARSE: u32 = 12;
-    let rough = |samples: &[f32]| resample(samples, COARSE, 1);
+/// Where in `heard`, between two positions, one of `windows` fits best, and how well.
+fn find(windows: &[&[f32]], heard: &[f32], from: usize, to: usize) -> Option<(usize, f32)> {
+    const ROUGH: usize = 4;
+    let rough = |samples: &[f32]| -> Vec<f32> {
+        samples.chunks_exact(ROUGH).map(|piece| piece.iter().sum()).collect()
+    };
+    let window = windows.first()?;
     let to = to.min(heard.len().checked_sub(window.len())?);
-    let area = heard.get(from..(to + window.len()).min(heard.len()))?;
-    let (rough_window, rough_area) = (rough(window), rough(area));
-    let (at, _) = best(&rough_window, &rough_area, 0, rough_area.len())?;
-    let near = from + at * COARSE as usize;
-    best(window, heard, near.saturating_sub(2 * COARSE as usize), near + 2 * COARSE as usize)
+    let area = rough(heard.get(from..to + window.len())?);
+    let (at, _) = best(&rough(window), &area, 0, area.len())?;
+    let near = from + at * ROUGH;
+    let fits = windows.iter().filter_map(|window| best(window, heard, near.saturating_sub(8), near + 8));
+    fits.max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
 fn best(window: &[f32], heard: &[f32], from: usize, to: usize) -> Option<(usize, f32)> {
@@ -153,17 +155,18 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
     ab / (aa * bb).sqrt()
 }
 
-/// Averages downwards and repeats upwards: enough to compare by.
-fn resample(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
-    let step = f64::from(from) / f64::from(to);
+/// At the rate of comparison, `shift` of a sample later. Our sounds end below half that
+/// rate, so a straight line between two samples is near enough.
+fn sampled(samples: &[f32], rate: u32, shift: f64) -> Vec<f32> {
+    let step = f64::from(rate) / f64::from(COMPARED);
     let count = (samples.len() as f64 / step) as usize;
-    (0..count)
-        .map(|at| {
-            let begin = (at as f64 * step) as usize;
-            let end = (((at + 1) as f64 * step) as usize).clamp(begin + 1, samples.len());
-            samples[begin..end].iter().sum::<f32>() / (end - begin) as f32
-        })
-        .collect()
+    let at = |number: usize| {
+        let position = (number as f64 + shift) * step;
+        let (index, part) = (position as usize, position.fract() as f32);
+        let (here, next) = (samples.get(index)?, samples.get(index + 1)?);
+        Some(here + (next - here) * part)
+    };
+    (0..count).map_while(at).collect()
 }
 
 #[test]
