@@ -1,0 +1,126 @@
+//! Writes messages.
+
+use super::attribute::{Attribute, Kind};
+use super::integrity::{self, Integrity, Key};
+use super::message::{Class, Message, Method, TransactionId, message_type};
+use super::{HEADER, MAGIC_COOKIE};
+use crate::error::UsageError;
+
+/// Room that integrity (both kinds) and fingerprint may take.
+const TAIL: usize = 24 + 36 + 8;
+
+/// Writes a message, attribute by attribute. Attributes are padded with zeros.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    bytes: Vec<u8>,
+    transaction_id: TransactionId,
+}
+
+impl Builder {
+    /// A message without attributes.
+    pub fn new(class: Class, method: Method, transaction_id: TransactionId) -> Self {
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend_from_slice(&message_type(class, method).to_be_bytes());
+        bytes.extend_from_slice(&[0, 0]);
+        bytes.extend_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        bytes.extend_from_slice(&transaction_id);
+        Self { bytes, transaction_id }
+    }
+
+    /// A response to `request`: its method and transaction.
+    pub fn answer(request: &Message<'_>, class: Class) -> Self {
+        Self::new(class, request.method(), request.transaction_id())
+    }
+
+    /// Adds an attribute.
+    pub fn attribute<'a>(self, attribute: &impl Attribute<'a>) -> Result<Self, UsageError> {
+        let transaction_id = self.transaction_id;
+        self.push(kind_of(attribute), |out| attribute.write(out, &transaction_id))
+    }
+
+    /// Adds an attribute as it stands.
+    pub fn raw(self, kind: Kind, value: &[u8]) -> Result<Self, UsageError> {
+        self.push(kind, |out| {
+            out.extend_from_slice(value);
+            Ok(())
+        })
+    }
+
+    /// The message.
+    pub fn finish(self) -> Vec<u8> {
+        self.finish_with(None, false)
+    }
+
+    /// The message with MESSAGE-INTEGRITY, with FINGERPRINT, or both.
+    pub fn finish_with(self, key: Option<&Key>, fingerprint: bool) -> Vec<u8> {
+        self.finish_as(key.map(|key| (key, Integrity::Sha1)), fingerprint)
+    }
+
+    /// The message with the integrity of that hash, with FINGERPRINT, or both.
+    pub fn finish_as(mut self, key: Option<(&Key, Integrity)>, fingerprint: bool) -> Vec<u8> {
+        match key {
+            Some((key, Integrity::Sha1)) => {
+                let length = self.length_with(24);
+                let value = key.sign_sha1(&self.bytes, length);
+                self.append(Kind::MESSAGE_INTEGRITY, &value);
+            }
+            Some((key, Integrity::Sha256)) => {
+                let length = self.length_with(36);
+                let value = key.sign_sha256(&self.bytes, length);
+                self.append(Kind::MESSAGE_INTEGRITY_SHA256, &value);
+            }
+            None => {}
+        }
+        if fingerprint {
+            let length = self.length_with(8);
+            self.set_length(length);
+            let value = integrity::fingerprint(&self.bytes);
+            self.append(Kind::FINGERPRINT, &value.to_be_bytes());
+        }
+        let length = self.length_with(0);
+        self.set_length(length);
+        self.bytes
+    }
+
+    fn push(
+        mut self,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
+    ) -> Result<Self, UsageError> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&kind.0.to_be_bytes());
+        self.bytes.extend_from_slice(&[0, 0]);
+        write(&mut self.bytes)?;
+        let length = u16::try_from(self.bytes.len() - start - 4).map_err(|_| UsageError::MessageTooLong)?;
+        if let Some(field) = self.bytes.get_mut(start + 2..start + 4) {
+            field.copy_from_slice(&length.to_be_bytes());
+        }
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        if self.bytes.len() - HEADER + TAIL > usize::from(u16::MAX) {
+            return Err(UsageError::MessageTooLong);
+        }
+        Ok(self)
+    }
+
+    /// An attribute whose value needs no padding.
+    fn append(&mut self, kind: Kind, value: &[u8]) {
+        self.bytes.extend_from_slice(&kind.0.to_be_bytes());
+        let length = u16::try_from(value.len()).expect("the attributes appended here are short");
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(value);
+    }
+
+    fn length_with(&self, more: usize) -> u16 {
+        u16::try_from(self.bytes.len() - HEADER + more).expect("push keeps room for the tail")
+    }
+
+    fn set_length(&mut self, length: u16) {
+        if let Some(field) = self.bytes.get_mut(2..4) {
+            field.copy_from_slice(&length.to_be_bytes());
+        }
+    }
+}
+
+fn kind_of<'a, T: Attribute<'a>>(_: &T) -> Kind {
+    T::KIND
+}

@@ -1,0 +1,306 @@
+//! A checked view of a received message.
+
+use super::attribute::{Attribute, Kind};
+use super::integrity::{self, Integrity, Key};
+use super::{HEADER, MAGIC_COOKIE};
+use crate::error::{ErrorKind, ParseError};
+
+/// 96 random bits that tie a response to its request.
+pub type TransactionId = [u8; 12];
+
+/// What a message is for (RFC 8489 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Asks for a response.
+    Request,
+    /// Does not.
+    Indication,
+    /// What was asked for.
+    Success,
+    /// Why not.
+    Error,
+}
+
+/// What it asks for: 12 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Method(u16);
+
+impl Method {
+    /// Binding (RFC 8489).
+    pub const BINDING: Self = Self(0x001);
+    /// Allocate (RFC 8656).
+    pub const ALLOCATE: Self = Self(0x003);
+    /// Refresh (RFC 8656).
+    pub const REFRESH: Self = Self(0x004);
+    /// Send (RFC 8656).
+    pub const SEND: Self = Self(0x006);
+    /// Data (RFC 8656).
+    pub const DATA: Self = Self(0x007);
+    /// CreatePermission (RFC 8656).
+    pub const CREATE_PERMISSION: Self = Self(0x008);
+    /// ChannelBind (RFC 8656).
+    pub const CHANNEL_BIND: Self = Self(0x009);
+
+    /// The method of this number; `None` above 12 bits.
+    pub const fn new(number: u16) -> Option<Self> {
+        if number < 0x1000 { Some(Self(number)) } else { None }
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// Its name, for those that have a constant here.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::BINDING => "Binding",
+            Self::ALLOCATE => "Allocate",
+            Self::REFRESH => "Refresh",
+            Self::SEND => "Send",
+            Self::DATA => "Data",
+            Self::CREATE_PERMISSION => "CreatePermission",
+            Self::CHANNEL_BIND => "ChannelBind",
+            _ => return None,
+        })
+    }
+}
+
+/// The two bits of the class lie among the twelve of the method (RFC 8489 §5, figure 3).
+pub(super) const fn message_type(class: Class, method: Method) -> u16 {
+    let class = match class {
+        Class::Request => 0,
+        Class::Indication => 0x0010,
+        Class::Success => 0x0100,
+        Class::Error => 0x0110,
+    };
+    let Method(number) = method;
+    class | (number & 0x000f) | ((number & 0x0070) << 1) | ((number & 0x0f80) << 2)
+}
+
+const fn split_type(kind: u16) -> (Class, Method) {
+    let class = match kind & 0x0110 {
+        0 => Class::Request,
+        0x0010 => Class::Indication,
+        0x0100 => Class::Success,
+        _ => Class::Error,
+    };
+    (class, Method((kind & 0x000f) | ((kind >> 1) & 0x0070) | ((kind >> 2) & 0x0f80)))
+}
+
+/// A message whose framing was checked: header, lengths and padding. Values are typed when asked
+/// for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    class: Class,
+    method: Method,
+    transaction_id: TransactionId,
+}
+
+/// One attribute as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawAttribute<'a> {
+    /// Its type.
+    pub kind: Kind,
+    /// Its value, without padding.
+    pub value: &'a [u8],
+    /// Where it begins in the message.
+    pub at: usize,
+}
+
+impl<'a> Message<'a> {
+    /// Checks the framing of a message that fills `bytes`.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let Some((header, attributes)) = bytes.split_first_chunk::<HEADER>() else {
+            return Err(ParseError::new(bytes.len(), ErrorKind::Truncated, "a header of 20 bytes"));
+        };
+        let [t0, t1, l0, l1, c0, c1, c2, c3, transaction_id @ ..] = *header;
+        let kind = u16::from_be_bytes([t0, t1]);
+        if kind & 0xc000 != 0 {
+            return Err(ParseError::new(0, ErrorKind::NotStun, "two zero bits"));
+        }
+        if u32::from_be_bytes([c0, c1, c2, c3]) != MAGIC_COOKIE {
+            return Err(ParseError::new(4, ErrorKind::NotStun, "the magic cookie"));
+        }
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        if !length.is_multiple_of(4) || length != attributes.len() {
+            return Err(ParseError::new(2, ErrorKind::Length, "the length of the attributes that follow"));
+        }
+        let (class, method) = split_type(kind);
+        let message = Self { bytes, class, method, transaction_id };
+        let mut walk = message.all_attributes();
+        while walk.next().is_some() {}
+        match walk.fault {
+            Some(fault) => Err(fault),
+            None => Ok(message),
+        }
+    }
+
+    /// Its class.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Its method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Its transaction id.
+    pub fn transaction_id(&self) -> TransactionId {
+        self.transaction_id
+    }
+
+    /// The whole message.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The attributes that count, in order. What follows MESSAGE-INTEGRITY does not, but for the
+    /// other integrity and FINGERPRINT (RFC 8489 §14.5).
+    pub fn attributes(&self) -> Attributes<'a> {
+        Attributes { honours_integrity: true, ..self.all_attributes() }
+    }
+
+    /// The first attribute of that type. `Some(Err(_))`: it is there, but malformed.
+    pub fn get<T: Attribute<'a>>(&self) -> Option<Result<T, ParseError>> {
+        let raw = self.attributes().find(|raw| raw.kind == T::KIND)?;
+        Some(
+            T::read(raw.value, &self.transaction_id)
+                .map_err(|error| ParseError { at: error.at.saturating_add(raw.at + 4), ..error }),
+        )
+    }
+
+    /// Types that must be understood and are not among `known` (RFC 8489 §6.3): a request with
+    /// such is answered with 420.
+    pub fn unknown_required<'k>(&self, known: &'k [Kind]) -> impl Iterator<Item = Kind> + use<'a, 'k> {
+        self.attributes()
+            .map(|raw| raw.kind)
+            .filter(move |kind| kind.is_comprehension_required() && !known.contains(kind))
+    }
+
+    /// Which integrity attributes it has.
+    pub fn integrity(&self) -> Option<Integrity> {
+        self.attributes().find_map(|raw| match raw.kind {
+            Kind::MESSAGE_INTEGRITY_SHA256 => Some(Integrity::Sha256),
+            Kind::MESSAGE_INTEGRITY => Some(Integrity::Sha1),
+            _ => None,
+        })
+    }
+
+    /// Whether it has an integrity attribute and `key` made it. Where there are both, the one with
+    /// SHA-256 decides (RFC 8489 §9.1.3).
+    pub fn verify(&self, key: &Key) -> bool {
+        let find = |kind| self.attributes().find(|raw| raw.kind == kind);
+        if let Some(raw) = find(Kind::MESSAGE_INTEGRITY_SHA256) {
+            return integrity::check_sha256(self.bytes, raw.at, raw.value, key);
+        }
+        find(Kind::MESSAGE_INTEGRITY)
+            .is_some_and(|raw| integrity::check_sha1(self.bytes, raw.at, raw.value, key))
+    }
+
+    /// Whether it has a FINGERPRINT, as its last attribute, and the right one (RFC 8489 §14.7).
+    pub fn has_valid_fingerprint(&self) -> bool {
+        self.fingerprint() == Some(true)
+    }
+
+    /// `None` without a FINGERPRINT; else whether it is right and the last attribute.
+    pub fn fingerprint(&self) -> Option<bool> {
+        let raw = self.all_attributes().find(|raw| raw.kind == Kind::FINGERPRINT)?;
+        let is_last = raw.at + 8 == self.bytes.len();
+        Some(is_last && integrity::check_fingerprint(self.bytes, raw.at, raw.value))
+    }
+
+    fn all_attributes(&self) -> Attributes<'a> {
+        Attributes { bytes: self.bytes, at: HEADER, fault: None, honours_integrity: false, seen: None }
+    }
+}
+
+/// The attributes of a message, in order.
+#[derive(Clone, Debug)]
+pub struct Attributes<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    fault: Option<ParseError>,
+    honours_integrity: bool,
+    seen: Option<Kind>,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = RawAttribute<'a>;
+
+    fn next(&mut self) -> Option<RawAttribute<'a>> {
+        loop {
+            let rest = self.bytes.get(self.at..)?;
+            if rest.is_empty() {
+                return None;
+            }
+            let Some(([k0, k1, l0, l1], rest)) = rest.split_first_chunk::<4>() else {
+                self.fault =
+                    Some(ParseError::new(self.at, ErrorKind::Truncated, "type and length of an attribute"));
+                self.at = self.bytes.len();
+                return None;
+            };
+            let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+            let at = self.at;
+            if rest.len() < length.next_multiple_of(4) {
+                self.fault = Some(ParseError::new(at + 2, ErrorKind::Length, "a length within the message"));
+                self.at = self.bytes.len();
+                return None;
+            }
+            self.at = at + 4 + length.next_multiple_of(4);
+            let kind = Kind(u16::from_be_bytes([*k0, *k1]));
+            let after = match self.seen {
+                Some(Kind::MESSAGE_INTEGRITY) => {
+                    matches!(kind, Kind::MESSAGE_INTEGRITY_SHA256 | Kind::FINGERPRINT)
+                }
+                Some(Kind::MESSAGE_INTEGRITY_SHA256) => kind == Kind::FINGERPRINT,
+                _ => true,
+            };
+            if self.honours_integrity && !after {
+                continue;
+            }
+            if matches!(kind, Kind::MESSAGE_INTEGRITY | Kind::MESSAGE_INTEGRITY_SHA256) {
+                self.seen = Some(kind);
+            }
+            return Some(RawAttribute { kind, value: rest.get(..length).unwrap_or_default(), at });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_and_method_share_their_bits_as_in_figure_3() {
+        for class in [Class::Request, Class::Indication, Class::Success, Class::Error] {
+            for number in 0..0x1000 {
+                let method = Method(number);
+                assert_eq!(split_type(message_type(class, method)), (class, method));
+            }
+        }
+        assert_eq!(message_type(Class::Success, Method::BINDING), 0x0101);
+        assert_eq!(message_type(Class::Error, Method::ALLOCATE), 0x0113);
+        assert_eq!(Method::new(0x1000), None);
+    }
+
+    #[test]
+    fn what_is_no_stun_says_where() {
+        let error = |bytes: &[u8]| Message::parse(bytes).expect_err("it is none");
+        assert_eq!(error(&[0; 19]).kind, ErrorKind::Truncated);
+        let mut bytes = [0; 20];
+        assert_eq!((error(&bytes).at, error(&bytes).kind), (4, ErrorKind::NotStun));
+        bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        assert!(Message::parse(&bytes).is_ok());
+        bytes[3] = 4;
+        assert_eq!((error(&bytes).at, error(&bytes).kind), (2, ErrorKind::Length));
+        bytes[0] = 0x80;
+        assert_eq!((error(&bytes).at, error(&bytes).kind), (0, ErrorKind::NotStun));
+        let mut long = bytes.to_vec();
+        long[0] = 0;
+        long.extend_from_slice(&[0x80, 0x22, 0, 1]);
+        assert_eq!((error(&long).at, error(&long).kind), (22, ErrorKind::Length), "no padding follows");
+    }
+}

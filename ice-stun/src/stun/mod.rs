@@ -1,0 +1,42 @@
+//! STUN messages (RFC 8489).
+//!
+//! ```text
+//!  0                   1                   2                   3
+//! |0 0|  class and method   |         length of attributes        |
+//! |                    magic cookie 0x2112A442                    |
+//! |                    transaction id, 96 bits                    |
+//! |  attribute type         |  length   | value, padded to 4 bytes ...
+//! ```
+
+mod attribute;
+mod builder;
+mod integrity;
+mod message;
+
+pub use attribute::{
+    Attribute, ChannelNumber, ErrorCode, IceControlled, IceControlling, Kind, Lifetime, MappedAddress, Nonce,
+    Priority, Realm, RequestedTransport, Software, UnknownAttributes, UseCandidate, Username,
+    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+};
+pub use builder::Builder;
+pub use integrity::{Integrity, Key};
+pub use message::{Attributes, Class, Message, Method, RawAttribute, TransactionId};
+
+/// Bytes of the header.
+pub const HEADER: usize = 20;
+/// What tells STUN of RFC 5389 and later from all else (RFC 8489 §5).
+pub const MAGIC_COOKIE: u32 = 0x2112_a442;
+
+/// Whether a datagram may be STUN: its first bits and the cookie (RFC 8489 §5, RFC 7983 §7).
+pub fn is_stun(datagram: &[u8]) -> bool {
+    matches!(datagram, [0..=3, _, _, _, 0x21, 0x12, 0xa4, 0x42, ..])
+}
+
+/// How long the STUN message at the beginning of a stream is (RFC 8489 §6.2.2); `None` while the
+/// header is not there yet.
+pub fn stream_length(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [_, _, high, low, ..] => Some(HEADER + usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
+}

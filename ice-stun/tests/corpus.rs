@@ -1,0 +1,131 @@
+//! The vectors of RFC 5769, and what other stacks' fuzzers found.
+
+use std::path::{Path, PathBuf};
+
+use ice_stun::stun::{
+    Builder, Class, IceControlled, Key, Message, Method, Nonce, Priority, Realm, Software, Username,
+    XorMappedAddress,
+};
+use ice_stun::{ErrorKind, fuzzing};
+
+const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
+
+fn vector(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_request_of_rfc_5769() {
+    let bytes = vector("request.bin");
+    let message = Message::parse(&bytes).expect("RFC 5769 §2.1");
+    assert_eq!((message.class(), message.method()), (Class::Request, Method::BINDING));
+    assert_eq!(message.get(), Some(Ok(Software("STUN test client"))));
+    assert_eq!(message.get(), Some(Ok(Username("evtj:h6vY"))));
+    assert_eq!(message.get(), Some(Ok(Priority(0x6e00_01ff))));
+    assert_eq!(message.get(), Some(Ok(IceControlled(0x932f_f9b1_5126_3b36))));
+    assert!(message.has_valid_fingerprint() && message.verify(&Key::short_term(PASSWORD)));
+    assert!(!message.verify(&Key::short_term("another")));
+}
+
+#[test]
+fn the_responses_of_rfc_5769() {
+    for (name, address) in [
+        ("response_ipv4.bin", "192.0.2.1:32853"),
+        ("response_ipv6.bin", "[2001:db8:1234:5678:11:2233:4455:6677]:32853"),
+    ] {
+        let bytes = vector(name);
+        let message = Message::parse(&bytes).expect("RFC 5769 §2.2, §2.3");
+        assert_eq!(message.class(), Class::Success);
+        let address = address.parse().expect("an address");
+        assert_eq!(message.get(), Some(Ok(XorMappedAddress(address))));
+        assert_eq!(message.get(), Some(Ok(Software("test vector"))));
+        assert!(message.has_valid_fingerprint() && message.verify(&Key::short_term(PASSWORD)));
+    }
+}
+
+#[test]
+fn the_long_term_request_of_rfc_5769() {
+    let bytes = vector("request_longterm.bin");
+    let message = Message::parse(&bytes).expect("RFC 5769 §2.4");
+    let username = "\u{30de}\u{30c8}\u{30ea}\u{30c3}\u{30af}\u{30b9}";
+    assert_eq!(message.get(), Some(Ok(Username(username))));
+    assert_eq!(message.get(), Some(Ok(Nonce("f//499k954d6OL34oL9FSTvy64sA"))));
+    assert_eq!(message.get(), Some(Ok(Realm("example.org"))));
+    assert!(message.verify(&Key::long_term(username, "example.org", "TheMatrIX")));
+    assert_eq!(message.fingerprint(), None);
+}
+
+/// The other way: what we build is the vector, to the byte, where its padding is zeros.
+#[test]
+fn the_long_term_request_is_built_to_the_byte() {
+    let expected = vector("request_longterm.bin");
+    let username = "\u{30de}\u{30c8}\u{30ea}\u{30c3}\u{30af}\u{30b9}";
+    let id = Message::parse(&expected).expect("RFC 5769 §2.4").transaction_id();
+    let built = Builder::new(Class::Request, Method::BINDING, id)
+        .attribute(&Username(username))
+        .and_then(|builder| builder.attribute(&Nonce("f//499k954d6OL34oL9FSTvy64sA")))
+        .and_then(|builder| builder.attribute(&Realm("example.org")))
+        .expect("they fit")
+        .finish_with(Some(&Key::long_term(username, "example.org", "TheMatrIX")), false);
+    assert_eq!(built, expected);
+}
+
+/// The others pad with spaces: their attributes are written again as they stand, and signed anew.
+#[test]
+fn the_other_vectors_are_signed_as_they_are() {
+    for name in ["request.bin", "response_ipv4.bin", "response_ipv6.bin"] {
+        let bytes = vector(name);
+        let message = Message::parse(&bytes).expect("RFC 5769");
+        let key = Key::short_term(PASSWORD);
+        let mut builder = Builder::new(message.class(), message.method(), message.transaction_id());
+        let signature = |kind| {
+            matches!(kind, ice_stun::stun::Kind::MESSAGE_INTEGRITY | ice_stun::stun::Kind::FINGERPRINT)
+        };
+        for raw in message.attributes().filter(|raw| !signature(raw.kind)) {
+            builder = builder.raw(raw.kind, raw.value).expect("it fits");
+        }
+        let built = builder.finish_with(Some(&key), true);
+        let again = Message::parse(&built).expect("what we write is STUN");
+        assert!(again.verify(&key) && again.has_valid_fingerprint(), "{name}");
+        assert_eq!(built.len(), bytes.len(), "{name}");
+    }
+}
+
+#[test]
+fn every_prefix_of_a_message_is_refused() {
+    let bytes = vector("request.bin");
+    for end in 0..bytes.len() {
+        let error = Message::parse(&bytes[..end]).expect_err("it is cut");
+        let kind = if end < 20 { ErrorKind::Truncated } else { ErrorKind::Length };
+        assert_eq!(error.kind, kind, "{end}");
+    }
+}
+
+/// Peers' seeds are read where they are: they are not ours to ship.
+#[test]
+fn seeds_of_other_stacks_do_no_harm() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora/stun-seeds");
+    let mut files = Vec::new();
+    collect(&folder, &mut files);
+    if files.is_empty() {
+        println!("LEFT OUT: the seeds of other stacks are not here");
+        return;
+    }
+    for file in files {
+        let data = std::fs::read(&file).expect("a seed can be read");
+        for (_, target) in fuzzing::TARGETS {
+            target(&data);
+            for end in (0..data.len()).step_by(data.len() / 64 + 1) {
+                target(&data[..end]);
+            }
+        }
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { collect(&path, files) } else { files.push(path) }
+    }
+}
