@@ -228,6 +228,10 @@ pub(crate) enum Kind {
     Rtp,
     /// RTCP packets
     Rtcp,
+    /// STUN messages
+    Stun,
     /// MSRP messages
     Msrp,
+    /// CPIM messages
+    Cpim,
 }

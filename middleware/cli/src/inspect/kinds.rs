@@ -15,7 +15,9 @@ pub(super) fn name(kind: Kind) -> &'static str {
         Kind::Sdp => "sdp",
         Kind::Rtp => "rtp",
         Kind::Rtcp => "rtcp",
+        Kind::Stun => "stun",
         Kind::Msrp => "msrp",
+        Kind::Cpim => "cpim",
     }
 }
 
@@ -34,8 +36,10 @@ pub(super) fn guess(data: &[u8]) -> Kind {
         return Kind::Sip;
     }
     match classify(data) {
+        Some(Protocol::Stun) => Kind::Stun,
         Some(Protocol::Rtcp) => Kind::Rtcp,
         Some(Protocol::Rtp) => Kind::Rtp,
+        _ if text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"From: ")) => Kind::Cpim,
         _ => Kind::Sip,
     }
 }
@@ -48,7 +52,9 @@ pub(super) fn judge(kind: Kind, data: &[u8]) -> Judgement {
         Kind::Sdp => sdp(data),
         Kind::Rtp => rtp(data),
         Kind::Rtcp => rtcp(data),
+        Kind::Stun => stun(data),
         Kind::Msrp => msrp(data),
+        Kind::Cpim => cpim(data),
     }
 }
 
@@ -160,6 +166,42 @@ fn msrp(data: &[u8]) -> Judgement {
                 "body": message.body.as_ref().map(Bytes::len),
             });
             (summary, None)
+        }
+        Err(error) => {
+            (Value::Null, fault(usize::try_from(error.at).unwrap_or(usize::MAX), error.kind, error.what))
+        }
+    }
+}
+
+fn stun(data: &[u8]) -> Judgement {
+    use ice_stun::stun::{Message, Software, Username, XorMappedAddress};
+    let message = match Message::parse(data) {
+        Ok(message) => message,
+        Err(error) => return (Value::Null, fault(error.at, error.kind, error.what)),
+    };
+    let kinds: Vec<String> = message.attributes().map(|raw| format!("0x{:04x}", raw.kind.0)).collect();
+    let summary = json!({
+        "class": format!("{:?}", message.class()),
+        "method": message.method().name().map_or_else(|| format!("{:#05x}", message.method().number()), str::to_owned),
+        "attributes": kinds,
+        "username": message.get::<Username<'_>>().and_then(Result::ok).map(|username| username.0),
+        "software": message.get::<Software<'_>>().and_then(Result::ok).map(|software| software.0),
+        "xor_mapped_address": message.get::<XorMappedAddress>().and_then(Result::ok).map(|mapped| mapped.0.to_string()),
+    });
+    let wrong = message.fingerprint() == Some(false);
+    let fault = if wrong {
+        fault(data.len().saturating_sub(4), "Fingerprint", "the CRC of the message")
+    } else {
+        None
+    };
+    (summary, fault)
+}
+
+fn cpim(data: &[u8]) -> Judgement {
+    match msrp_cpim::inspect::cpim(&Bytes::copy_from_slice(data)) {
+        Ok(summary) => {
+            let summary = summary.into_iter().map(|(name, value)| (name, json!(value))).collect();
+            (Value::Object(summary), None)
         }
         Err(error) => {
             (Value::Null, fault(usize::try_from(error.at).unwrap_or(usize::MAX), error.kind, error.what))
