@@ -18,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("sip_uri", uri),
     ("sip_header", header),
     ("sip_injection", injection),
+    ("sip_endpoint", crate::fuzzing_machine::endpoint),
 ];
 
 /// A datagram: reads, prints what it read, reads that again as the same; types every header.

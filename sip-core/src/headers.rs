@@ -211,6 +211,7 @@ impl Headers {
     }
 
     fn copy_field(&mut self, other: &Headers, field: &Field) {
+        self.make_room();
         let start = self.added.len();
         self.added.extend_from_slice(other.line_of(field));
         let shift = |at: u32| start + (at - field.line.start) as usize;
@@ -220,6 +221,13 @@ impl Headers {
             value: Span::new(shift(field.value.start), shift(field.value.end)),
             ..*field
         });
+    }
+
+    /// A message that is built has some hundred bytes of headers: one allocation, not one a header.
+    fn make_room(&mut self) {
+        if self.added.capacity() == 0 && self.head.is_empty() {
+            self.added.reserve(640);
+        }
     }
 
     /// How many bytes the fields are on the wire.
@@ -316,6 +324,7 @@ impl Headers {
 
     /// Writes a line into `added`. CR, LF and NUL become spaces: no value starts another line.
     fn add(&mut self, name: HeaderName<'_>, value: &dyn fmt::Display) -> Field {
+        self.make_room();
         let start = self.added.len();
         self.added.extend_from_slice(name.as_str().as_bytes());
         self.added.extend_from_slice(b": ");

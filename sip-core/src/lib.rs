@@ -41,6 +41,7 @@ mod error;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+mod fuzzing_machine;
 mod grammar;
 pub mod header;
 mod headers;
@@ -59,7 +60,7 @@ mod validate;
 pub mod auth;
 pub mod dialog;
 pub mod transaction;
-mod usage;
+pub mod usage;
 
 // Endpoint: the aggregate that a driver holds.
 pub mod endpoint;

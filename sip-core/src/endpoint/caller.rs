@@ -98,11 +98,9 @@ impl Endpoint {
             body.checked_type()?;
         }
         let (routed, tag) = (dialog.ack(to_ack.cseq), dialog.remote_tag().unwrap_or("").to_owned());
-        let (transport, flow, authorized) = (usage.transport, usage.flow, usage.auth.is_some());
+        let way = AckWay { transport: usage.transport, flow: usage.flow, authorized: usage.auth.is_some() };
         usage.to_ack = None;
-        self.send_ack(now, to_ack.client, &tag, routed, body, authorized, |template| {
-            (template.transport, template.flow) = (transport, flow);
-        });
+        self.send_ack(now, to_ack.client, &tag, routed, body, way);
         Ok(())
     }
 
@@ -113,12 +111,13 @@ impl Endpoint {
         tag: &str,
         routed: Routed<RequestBuilder>,
         body: Option<Body>,
-        authorized: bool,
-        adjust: impl FnOnce(&mut Template),
+        way: AckWay,
     ) {
         let Routed { next_hop, value: mut builder } = routed;
         // RFC 3261 §13.2.2.4: with the credentials of the INVITE.
-        if authorized && let Some(sent) = self.sent_request(invite) {
+        if way.authorized
+            && let Some(sent) = self.sent_request(invite)
+        {
             let names =
                 [crate::header::HeaderName::AUTHORIZATION, crate::header::HeaderName::PROXY_AUTHORIZATION];
             builder.headers_mut().copy_from(sent.headers(), &names);
@@ -127,9 +126,8 @@ impl Endpoint {
             builder = builder.body(&body.content_type, body.content);
         }
         let request = builder.build();
-        let mut template =
-            Template { request, next_hop, transport: None, flow: None, contact: OwnContact::Given };
-        adjust(&mut template);
+        let AckWay { transport, flow, .. } = way;
+        let template = Template { request, next_hop, transport, flow, contact: OwnContact::Given };
         let ack = self.start_client(now, template, User::Nobody);
         if let Some(client) = self.clients.get_mut(&invite) {
             match client.acks.iter_mut().find(|(t, _)| **t == *tag) {
@@ -247,7 +245,14 @@ impl Endpoint {
 
     /// Acknowledges and ends a dialog that nobody wants.
     fn end_fork(&mut self, now: Instant, key: ClientKey, tag: &str, mut dialog: Dialog, cseq: u32) {
-        self.send_ack(now, key, tag, dialog.ack(cseq), None, true, |_| {});
+        self.send_ack(
+            now,
+            key,
+            tag,
+            dialog.ack(cseq),
+            None,
+            AckWay { transport: None, flow: None, authorized: true },
+        );
         let routed = dialog.request(Method::Bye);
         self.send_unowned(now, routed, None, None);
     }
@@ -354,6 +359,13 @@ impl Endpoint {
             false => Ok(()),
         }
     }
+}
+
+/// How an ACK goes, and whether with the credentials of its INVITE.
+struct AckWay {
+    transport: Option<super::Transport>,
+    flow: Option<super::FlowId>,
+    authorized: bool,
 }
 
 /// Gives a request its next number and the answers to challenges (RFC 3261 §22.2).
