@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use crate::error::{ParseError, ParseErrorKind, UsageError};
+use crate::scan::{Class, Lines, blanks};
 
 /// Bytes of message and MIME header fields that are read.
 pub const MAX_HEAD: usize = 64 * 1024;
@@ -173,26 +174,34 @@ impl Message {
                 ParseError::new(at, ParseErrorKind::Truncated, "an empty line")
             }
         };
-        let mime_at = section_end(head, 0).ok_or_else(|| missing(data.len()))?;
-        let body_at = section_end(head, mime_at).ok_or_else(|| missing(data.len()))?;
-        let text = std::str::from_utf8(head.get(..body_at).unwrap_or_default())
+        let sections = Sections::find(head).ok_or_else(|| missing(data.len()))?;
+        let text = std::str::from_utf8(head.get(..sections.body_at).unwrap_or_default())
             .map_err(|e| ParseError::new(e.valid_up_to(), ParseErrorKind::Utf8, "UTF-8 in a header"))?;
-        Self::parse_sections(text.to_owned(), mime_at, data.slice(body_at..))
+        Self::parse_sections(text.to_owned(), &sections, data.slice(sections.body_at..))
     }
 
     fn parse_text(text: String, body: Bytes) -> Result<Self, ParseError> {
-        let mime_at = section_end(text.as_bytes(), 0).ok_or(ParseError::new(
-            text.len(),
-            ParseErrorKind::Truncated,
-            "an empty line",
-        ))?;
-        Self::parse_sections(text, mime_at, body)
+        let sections = Sections::find(text.as_bytes())
+            .filter(|sections| sections.body_at == text.len())
+            .ok_or(ParseError::new(text.len(), ParseErrorKind::Truncated, "an empty line"))?;
+        Self::parse_sections(text, &sections, body)
     }
 
-    fn parse_sections(text: String, mime_at: usize, body: Bytes) -> Result<Self, ParseError> {
-        let headers = parse_lines(&text, 0..mime_at.saturating_sub(2), parse_header)?;
-        let mime = parse_lines(&text, mime_at..text.len().saturating_sub(2), parse_mime)?;
-        Ok(Self { text, mime_at, headers, mime, body })
+    fn parse_sections(text: String, sections: &Sections, body: Bytes) -> Result<Self, ParseError> {
+        sections.lines.check(text.as_bytes())?;
+        let (mut headers, mut mime) = (SmallVec::new(), SmallVec::new());
+        for (start, end) in sections.lines.ranges().filter(|(start, end)| start < end) {
+            if headers.len() + mime.len() >= MAX_HEADERS {
+                return Err(ParseError::new(start, ParseErrorKind::TooLong, "fewer header fields"));
+            }
+            let line = text.get(start..end).unwrap_or_default();
+            if start < sections.mime_at {
+                headers.push(parse_header(line, start)?);
+            } else {
+                mime.push(parse_mime(line, start)?);
+            }
+        }
+        Ok(Self { text, mime_at: sections.mime_at, headers, mime, body })
     }
 
     /// The bytes of the message.
@@ -343,52 +352,30 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// Where the section that begins at `at` ends, behind its empty line.
-fn section_end(data: &[u8], at: usize) -> Option<usize> {
-    let rest = data.get(at..)?;
-    if rest.starts_with(b"\r\n") {
-        return Some(at + 2);
-    }
-    let mut from = 0;
-    loop {
-        let newline = memchr::memchr(b'\n', rest.get(from..)?)? + from;
-        if rest.get(newline + 1..newline + 3) == Some(b"\r\n") {
-            return Some(at + newline + 3);
-        }
-        from = newline + 1;
-    }
+/// Message header fields, an empty line, MIME header fields, an empty line.
+struct Sections {
+    lines: Lines,
+    mime_at: usize,
+    body_at: usize,
 }
 
-type LineParser = fn(&str, usize) -> Result<Field, ParseError>;
-
-fn parse_lines<const N: usize>(
-    text: &str,
-    section: Range<usize>,
-    parse: LineParser,
-) -> Result<SmallVec<[Field; N]>, ParseError>
-where
-    [Field; N]: smallvec::Array<Item = Field>,
-{
-    let mut fields = SmallVec::new();
-    let mut at = section.start;
-    while at < section.end {
-        let rest = text.get(at..section.end).unwrap_or_default();
-        let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) else {
-            return Err(ParseError::new(section.end, ParseErrorKind::Truncated, "CRLF"));
-        };
-        let Some(line) = rest.get(..end).and_then(|line| line.strip_suffix('\r')) else {
-            return Err(ParseError::new(at + end, ParseErrorKind::Syntax, "CRLF"));
-        };
-        if line.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7F) {
-            return Err(ParseError::new(at, ParseErrorKind::Syntax, "escaped control characters"));
+impl Sections {
+    fn find(data: &[u8]) -> Option<Self> {
+        let mut lines = Lines::default();
+        let (mut at, mut mime_at) = (0, None);
+        for newline in memchr::memchr_iter(b'\n', data) {
+            let line = data.get(at..newline).unwrap_or_default();
+            at = newline + 1;
+            lines.push(line.first().copied().unwrap_or_default(), at);
+            if line == b"\r" {
+                match mime_at {
+                    None => mime_at = Some(at),
+                    Some(mime_at) => return Some(Self { lines, mime_at, body_at: at }),
+                }
+            }
         }
-        if fields.len() >= MAX_HEADERS {
-            return Err(ParseError::new(at, ParseErrorKind::TooLong, "fewer header fields"));
-        }
-        fields.push(parse(line, at)?);
-        at += end + 1;
+        None
     }
-    Ok(fields)
 }
 
 /// `Header-name ":" *( ";" Parameter ) SP Header-value`.
@@ -439,11 +426,9 @@ fn parse_mime(line: &str, at: usize) -> Result<Field, ParseError> {
     let colon = memchr::memchr(b':', line.as_bytes())
         .filter(|colon| *colon > 0 && line.bytes().take(*colon).all(|b| b.is_ascii_graphic()))
         .ok_or(ParseError::new(at, ParseErrorKind::Syntax, "a MIME header field"))?;
-    let raw = line.get(colon + 1..).unwrap_or_default();
-    let before = raw.len() - raw.trim_start().len();
-    let start = at + colon + 1 + before;
-    let end = start + raw.trim().len();
-    Ok(Field { name: range(at, at + colon), parameters: range(at, at), value: range(start, end) })
+    let (before, after) = blanks(line.as_bytes().get(colon + 1..).unwrap_or_default());
+    let value = range(at + colon + 1 + before, at + line.len() - after);
+    Ok(Field { name: range(at, at + colon), parameters: range(at, at), value })
 }
 
 /// Offsets fit: header fields have at most [`MAX_HEAD`] bytes, and ours are written by a caller.
@@ -460,12 +445,13 @@ fn is_header_name(name: &str) -> bool {
 
 /// `Name` of RFC 3862 §3.6.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(is_name_byte)
+    !name.is_empty() && NAME.has_all(name.as_bytes())
 }
 
+static NAME: Class = Class::alphanumeric_and(b"!#$%&'*+-^_`|~");
+
 fn is_name_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(b, 0x21 | 0x23..=0x27 | 0x2A..=0x2B | 0x2D | 0x5E..=0x60 | 0x7C | 0x7E)
+    NAME.has(b)
 }
 
 fn is_token_char(c: char) -> bool {

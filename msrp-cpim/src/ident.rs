@@ -3,6 +3,8 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::scan::Class;
+
 /// Makes session, transaction and message identifiers from a seed.
 ///
 /// Each has 20 characters of five bits, 100 bits of randomness: RFC 4975 §14.1 asks for 80
@@ -10,6 +12,7 @@ use rand_core::{Rng, SeedableRng};
 #[derive(Debug, Clone)]
 pub struct IdSource(ChaCha20Rng);
 
+static IDENT: Class = Class::alphanumeric_and(b".-+%=");
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 impl IdSource {
@@ -36,11 +39,11 @@ pub fn is_ident(text: &str) -> bool {
     let bytes = text.as_bytes();
     (4..=32).contains(&bytes.len())
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|b| is_ident_byte(*b))
+        && IDENT.has_all(bytes)
 }
 
 pub(crate) fn is_ident_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+' | b'%' | b'=')
+    IDENT.has(byte)
 }
 
 #[cfg(test)]

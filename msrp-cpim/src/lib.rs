@@ -16,6 +16,7 @@ mod ident;
 pub mod imdn;
 pub mod inspect;
 pub mod iscomposing;
+mod scan;
 pub mod uri;
 pub mod wire;
 mod xml;

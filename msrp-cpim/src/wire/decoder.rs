@@ -15,6 +15,7 @@ use memchr::memmem::Finder;
 use super::head::{Head, id_bytes};
 use super::message::Flag;
 use crate::error::{ParseError, ParseErrorKind};
+use crate::scan::Lines;
 
 /// Caps of a [`Decoder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Decoder {
     head: Vec<u8>,
     /// Where in `head` the current line begins.
     line: usize,
+    /// The lines before it.
+    lines: Lines,
     id: Vec<u8>,
     /// Bytes of a body that may be the beginning of its end-line.
     held: Vec<u8>,
@@ -87,6 +90,7 @@ impl Decoder {
             state: State::Head,
             head: Vec::new(),
             line: 0,
+            lines: Lines::default(),
             id: Vec::new(),
             held: Vec::new(),
             borrowed: 0,
@@ -193,6 +197,7 @@ impl Decoder {
             self.state = State::Ended(flag);
             return self.finish_head();
         }
+        self.lines.push(line.first().copied().unwrap_or_default(), self.head.len());
         self.line = self.head.len();
         Ok(Step::Again)
     }
@@ -200,7 +205,8 @@ impl Decoder {
     fn finish_head(&mut self) -> Result<Step, ParseError> {
         let text = self.head.get(..self.line).unwrap_or_default();
         let base = self.position.saturating_sub(u64::try_from(self.head.len()).unwrap_or(0));
-        let head = Head::parse_limited(text, self.limits.max_headers).map_err(|e| e.moved(base))?;
+        let head = Head::of_bytes(text, &self.lines, self.limits.max_headers).map_err(|e| e.moved(base))?;
+        self.lines.clear();
         self.head.clear();
         self.line = 0;
         Ok(Step::Head(Box::new(head)))

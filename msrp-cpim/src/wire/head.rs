@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::header::{ByteRange, FailureReport, HeaderName, Status, three_digits};
 use crate::error::{ParseError, ParseErrorKind, UsageError};
 use crate::ident::{is_ident, is_ident_byte};
+use crate::scan::{Lines, blanks};
 use crate::uri::{MsrpUri, is_token};
 
 /// The start line and header fields, kept as the text that was read; values are slices of it and are
@@ -147,7 +148,7 @@ impl Head {
     /// # Errors
     /// If the name is no token or the value holds a line end or another control character.
     pub fn push_other(&mut self, name: &str, value: &str) -> Result<(), UsageError> {
-        self.push_named(HeaderName::lookup(name), name, value)
+        self.push_named(HeaderName::lookup(name.as_bytes()), name, value)
     }
 
     fn push_named(&mut self, name: HeaderName, label: &str, value: &str) -> Result<(), UsageError> {
@@ -169,34 +170,36 @@ impl Head {
     /// # Errors
     /// If a line is malformed.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        Self::parse_limited(bytes, usize::MAX)
+        Self::of_bytes(bytes, &Lines::of(bytes)?, usize::MAX)
     }
 
-    pub(crate) fn parse_limited(bytes: &[u8], max_headers: usize) -> Result<Self, ParseError> {
+    /// Reads a head whose lines are found already.
+    pub(super) fn of_bytes(bytes: &[u8], lines: &Lines, max_headers: usize) -> Result<Self, ParseError> {
         let text = std::str::from_utf8(bytes)
             .map_err(|e| ParseError::new(e.valid_up_to(), ParseErrorKind::Utf8, "UTF-8 in a header"))?;
         if u32::try_from(text.len()).is_err() {
             return Err(ParseError::new(0, ParseErrorKind::TooLong, "a head below 4 GiB"));
         }
-        if memchr::memmem::find(bytes, b"\r\n ").is_some() || memchr::memmem::find(bytes, b"\r\n\t").is_some()
-        {
-            return Self::parse_lines(unfold(text), max_headers);
+        if lines.folded {
+            let text = unfold(text);
+            let lines = Lines::of(text.as_bytes())?;
+            return Self::parse_lines(text, &lines, max_headers);
         }
-        Self::parse_lines(text.to_owned(), max_headers)
+        Self::parse_lines(text.to_owned(), lines, max_headers)
     }
 
-    fn parse_lines(text: String, max_headers: usize) -> Result<Self, ParseError> {
-        let first = next_line(&text, 0)?;
-        let (id, start) = parse_start(&text, first.clone())?;
+    fn parse_lines(text: String, lines: &Lines, max_headers: usize) -> Result<Self, ParseError> {
+        lines.check(text.as_bytes())?;
+        let mut ranges = lines.ranges();
+        let (first, end) =
+            ranges.next().ok_or(ParseError::new(0, ParseErrorKind::Truncated, "a start line"))?;
+        let (id, start) = parse_start(&text, first..end)?;
         let mut fields: SmallVec<[Field; 10]> = SmallVec::new();
-        let mut at = first.end + 2;
-        while at < text.len() {
-            let line = next_line(&text, at)?;
-            at = line.end + 2;
+        for (start, end) in ranges {
             if fields.len() >= max_headers {
-                return Err(ParseError::new(line.start, ParseErrorKind::TooLong, "fewer header fields"));
+                return Err(ParseError::new(start, ParseErrorKind::TooLong, "fewer header fields"));
             }
-            fields.push(parse_field(&text, line)?);
+            fields.push(parse_field(&text, start, end)?);
         }
         Ok(Self { text, id, start, fields })
     }
@@ -338,22 +341,6 @@ fn widen(range: &Range<u32>) -> Range<usize> {
     usize::try_from(range.start).unwrap_or(usize::MAX)..usize::try_from(range.end).unwrap_or(usize::MAX)
 }
 
-fn shrink(range: &Range<usize>) -> Range<u32> {
-    narrow(range.start)..narrow(range.end)
-}
-
-/// The next line, without its CRLF.
-fn next_line(text: &str, at: usize) -> Result<Range<usize>, ParseError> {
-    let rest = text.as_bytes().get(at..).unwrap_or_default();
-    let Some(end) = memchr::memchr2(b'\r', b'\n', rest) else {
-        return Err(ParseError::new(text.len(), ParseErrorKind::Truncated, "CRLF"));
-    };
-    if rest.get(end..end + 2) != Some(b"\r\n") {
-        return Err(ParseError::new(at + end, ParseErrorKind::Syntax, "CRLF"));
-    }
-    Ok(at..at + end)
-}
-
 fn parse_start(text: &str, line: Range<usize>) -> Result<(Range<u32>, StartLine), ParseError> {
     let syntax = |at, what| ParseError::new(at, ParseErrorKind::Syntax, what);
     let content = text.get(line.clone()).unwrap_or_default();
@@ -381,26 +368,22 @@ fn parse_start(text: &str, line: Range<usize>) -> Result<(Range<u32>, StartLine)
     Ok((id, StartLine::Response(code, narrow(comment_at)..narrow(line.end))))
 }
 
-fn parse_field(text: &str, line: Range<usize>) -> Result<Field, ParseError> {
-    let content = text.get(line.clone()).unwrap_or_default();
-    let colon = memchr::memchr(b':', content.as_bytes());
-    let Some(label) = colon.and_then(|colon| content.get(..colon)) else {
-        return Err(ParseError::new(line.start, ParseErrorKind::Syntax, "a header field"));
-    };
-    if label.is_empty() || !label.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(ParseError::new(line.start, ParseErrorKind::Syntax, "the name of a header field"));
+fn parse_field(text: &str, start: usize, end: usize) -> Result<Field, ParseError> {
+    let line = text.as_bytes().get(start..end).unwrap_or_default();
+    let colon = memchr::memchr(b':', line)
+        .ok_or_else(|| ParseError::new(start, ParseErrorKind::Syntax, "a header field"))?;
+    let label = line.get(..colon).unwrap_or_default();
+    let name = HeaderName::lookup(label);
+    if name == HeaderName::Other && (label.is_empty() || !label.iter().all(u8::is_ascii_graphic)) {
+        return Err(ParseError::new(start, ParseErrorKind::Syntax, "the name of a header field"));
     }
-    let label_range = line.start..line.start + label.len();
-    let raw = content.get(label.len() + 1..).unwrap_or_default();
-    let value = raw.trim_matches([' ', '\t']);
-    let before = raw.len() - raw.trim_start_matches([' ', '\t']).len();
-    let start = label_range.end + 1 + before;
-    let value_range = start..start + value.len();
-    let bytes = value.as_bytes();
-    if bytes.iter().any(|b| *b < 0x20 && *b != b'\t' || *b == 0x7F) {
-        return Err(ParseError::new(start, ParseErrorKind::Syntax, "text without control characters"));
-    }
-    Ok(Field { name: HeaderName::lookup(label), label: shrink(&label_range), value: shrink(&value_range) })
+    let value = start + colon + 1;
+    let (before, after) = blanks(line.get(colon + 1..).unwrap_or_default());
+    Ok(Field {
+        name,
+        label: narrow(start)..narrow(start + colon),
+        value: narrow(value + before)..narrow(end - after),
+    })
 }
 
 /// Joins continuation lines with one space; a backslash before the line end, as RFC 4976 prints it, goes.

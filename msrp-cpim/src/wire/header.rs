@@ -70,7 +70,7 @@ impl HeaderName {
         }
     }
 
-    pub(crate) fn lookup(name: &str) -> Self {
+    pub(crate) fn lookup(name: &[u8]) -> Self {
         let candidates: &[Self] = match name.len() {
             6 => &[Self::Status],
             7 => &[Self::ToPath, Self::Expires],
@@ -86,11 +86,12 @@ impl HeaderName {
             _ => &[],
         };
         for candidate in candidates {
-            if candidate.as_str() == name {
+            if candidate.as_str().as_bytes() == name {
                 return *candidate;
             }
         }
-        candidates.iter().copied().find(|c| c.as_str().eq_ignore_ascii_case(name)).unwrap_or(Self::Other)
+        let same = |c: &Self| c.as_str().as_bytes().eq_ignore_ascii_case(name);
+        candidates.iter().copied().find(same).unwrap_or(Self::Other)
     }
 }
 

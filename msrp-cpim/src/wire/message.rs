@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::decoder::{DecoderLimits, Found, end_line, find_end};
 use super::head::{Head, id_bytes};
 use crate::error::{ParseError, ParseErrorKind};
+use crate::scan::Lines;
 
 /// The continuation flag of an end-line: RFC 4975 §7.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,14 +72,12 @@ impl Message {
         let limits = DecoderLimits::default();
         let id = id_bytes(data.get(..data.len().min(limits.max_head)).unwrap_or_default())
             .ok_or_else(|| ParseError::new(0, ParseErrorKind::Syntax, "MSRP and a transaction identifier"))?;
+        let head_data = data.get(..data.len().min(limits.max_head)).unwrap_or_default();
+        let mut lines = Lines::default();
         let mut at = 0;
-        loop {
-            let rest = data.get(at..).unwrap_or_default();
-            let line = memchr::memchr(b'\n', rest).and_then(|end| rest.get(..=end)).ok_or_else(truncated)?;
-            if at + line.len() > limits.max_head {
-                return Err(ParseError::new(limits.max_head, ParseErrorKind::TooLong, "a shorter head"));
-            }
-            let head = || Head::parse_limited(data.get(..at).unwrap_or_default(), limits.max_headers);
+        for newline in memchr::memchr_iter(b'\n', head_data) {
+            let line = head_data.get(at..=newline).unwrap_or_default();
+            let head = || Head::of_bytes(data.get(..at).unwrap_or_default(), &lines, limits.max_headers);
             if line == b"\r\n" {
                 // The empty line's CRLF may be the one before the end-line: an empty body, written shortly.
                 let (end, len, flag) = match find_end(data, at, id) {
@@ -92,8 +91,13 @@ impl Message {
             if let Some(flag) = end_line(line, id) {
                 return Ok((Self { head: head()?, body: None, flag }, at + line.len()));
             }
-            at += line.len();
+            lines.push(line.first().copied().unwrap_or_default(), newline + 1);
+            at = newline + 1;
         }
+        if data.len() > limits.max_head {
+            return Err(ParseError::new(limits.max_head, ParseErrorKind::TooLong, "a shorter head"));
+        }
+        Err(truncated())
     }
 
     /// Appends the message as it goes over the wire.

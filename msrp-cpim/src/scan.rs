@@ -1,0 +1,158 @@
+//! Lines of header fields, found and checked in one go each.
+
+use smallvec::SmallVec;
+
+use crate::error::{ParseError, ParseErrorKind};
+
+/// Where lines end, behind their line feed, counted from where the first begins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lines {
+    ends: SmallVec<[u32; 16]>,
+    /// A line begins with a space or tab, that is, it continues the one before it.
+    pub(crate) folded: bool,
+}
+
+impl Lines {
+    /// Appends a line that begins with `first` and ends at `end`.
+    pub(crate) fn push(&mut self, first: u8, end: usize) {
+        self.folded |= is_blank(first) && !self.ends.is_empty();
+        self.ends.push(u32::try_from(end).unwrap_or(u32::MAX));
+    }
+
+    /// The lines of `text`, which ends with one.
+    pub(crate) fn of(text: &[u8]) -> Result<Self, ParseError> {
+        let mut lines = Self::default();
+        let mut at = 0;
+        for newline in memchr::memchr_iter(b'\n', text) {
+            lines.push(text.get(at).copied().unwrap_or_default(), newline + 1);
+            at = newline + 1;
+        }
+        if at < text.len() {
+            return Err(ParseError::new(text.len(), ParseErrorKind::Truncated, "CRLF"));
+        }
+        Ok(lines)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.ends.clear();
+        self.folded = false;
+    }
+
+    /// Start and end of each line without its CRLF, which [`check`] has seen to be there.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (usize, usize)> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let end = usize::try_from(*end).unwrap_or(usize::MAX);
+            (std::mem::replace(&mut start, end), end.saturating_sub(2))
+        })
+    }
+
+    /// Checks that each of these lines of `text` ends with CRLF, and that no other control character but a tab
+    /// is in them.
+    pub(crate) fn check(&self, text: &[u8]) -> Result<(), ParseError> {
+        // Without a branch per byte this is done many bytes at a time.
+        let odd = text.iter().fold(false, |odd, b| {
+            odd | ((*b < 0x20) & (*b != b'\t') & (*b != b'\r') & (*b != b'\n')) | (*b == 0x7F)
+        });
+        let mut start = 0;
+        let paired = self.ends.iter().all(|end| {
+            let end = usize::try_from(*end).unwrap_or(usize::MAX);
+            let line = std::mem::replace(&mut start, end)..end;
+            text.get(line).is_some_and(|line| line.ends_with(b"\r\n"))
+        });
+        if !odd && paired && memchr::memchr_iter(b'\r', text).count() == self.ends.len() {
+            return Ok(());
+        }
+        let mut after = text.iter().skip(1).copied().chain([0]);
+        let mut before = 0;
+        let wrong = text.iter().position(|b| {
+            let (next, last) = (after.next(), std::mem::replace(&mut before, *b));
+            match *b {
+                b'\t' => false,
+                b'\r' => next != Some(b'\n'),
+                b'\n' => last != b'\r',
+                b => b < 0x20 || b == 0x7F,
+            }
+        });
+        Err(ParseError::new(
+            wrong.unwrap_or(text.len()),
+            ParseErrorKind::Syntax,
+            "CRLF, and no other control characters",
+        ))
+    }
+}
+
+pub(crate) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// How many spaces and tabs are at either end; all of them count as before.
+pub(crate) fn blanks(bytes: &[u8]) -> (usize, usize) {
+    let before = bytes.iter().take_while(|b| is_blank(**b)).count();
+    let after = bytes.iter().skip(before).rev().take_while(|b| is_blank(**b)).count();
+    (before, after)
+}
+
+/// A set of ASCII characters in which membership is one look-up.
+#[derive(Debug)]
+pub(crate) struct Class([bool; 256]);
+
+impl Class {
+    /// Letters, digits and these.
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Self {
+        let mut class = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            #[expect(clippy::cast_possible_truncation, reason = "below 256; const code has no try_from")]
+            let is_member = (byte as u8).is_ascii_alphanumeric();
+            #[expect(clippy::indexing_slicing, reason = "below 256; const code has no get_mut")]
+            {
+                class[byte] = is_member;
+            }
+            byte += 1;
+        }
+        let mut rest = others;
+        while let [first, tail @ ..] = rest {
+            #[expect(clippy::indexing_slicing, reason = "a u8; const code has no get_mut")]
+            {
+                class[*first as usize] = true;
+            }
+            rest = tail;
+        }
+        Self(class)
+    }
+
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn has_all(&self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|b| self.has(*b))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_and_checked() {
+        let text = b"a\r\n\tb\r\n\r\n";
+        let lines = Lines::of(text).unwrap();
+        lines.check(text).unwrap();
+        assert!(lines.folded);
+        assert_eq!(lines.ranges().collect::<Vec<_>>(), [(0, 1), (3, 5), (7, 7)]);
+        for (text, at) in
+            [("a\nb\r\n", 1), ("a\rb\r\n", 1), ("a\x01\r\n", 1), ("a\x7F\r\n", 1), ("\r\r\n", 0), ("\n", 0)]
+        {
+            let error = Lines::of(text.as_bytes()).unwrap().check(text.as_bytes()).unwrap_err();
+            assert_eq!(error.at, at, "{text:?}");
+        }
+        assert_eq!(Lines::of(b"a\r\nb").unwrap_err().kind, ParseErrorKind::Truncated);
+    }
+
+    #[test]
+    fn blanks_at_either_end() {
+        assert_eq!((blanks(b" a\t "), blanks(b"  "), blanks(b"a")), ((1, 2), (2, 0), (0, 0)));
+    }
+}
