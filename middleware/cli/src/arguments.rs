@@ -191,6 +191,8 @@ pub(crate) enum StreamArgument {
     Audio,
     /// MSRP chat
     Chat,
+    /// Files; not built yet, so they are declined
+    File,
 }
 
 #[derive(Debug, Args)]

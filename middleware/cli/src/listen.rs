@@ -20,6 +20,9 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
     for (transport, address) in agent.application.addresses() {
         output.remark(&format!("listening on {address} ({})", transport.via_name()));
     }
+    if options.accept.contains(&StreamArgument::File) {
+        output.remark("file transfer is not built yet: such streams are declined");
+    }
     let mut ended = 0;
     let mut leave = std::pin::pin!(asked_to_leave());
     loop {

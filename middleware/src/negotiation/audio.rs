@@ -92,6 +92,10 @@ pub(super) fn is_acceptable(offered: &MediaDescription, config: &RtpConfiguratio
     if offered.is_rejected() || !is_rtp(&offered.protocol) || choose(offered, config).is_none() {
         return false;
     }
+    if config.srtp_policy() != SrtpPolicy::Off && offered.attributes.all::<Crypto>().any(|one| one.is_err()) {
+        // RFC 4568 §7.1.2: who offers keys that cannot be read may take anything for agreed.
+        return false;
+    }
     let encrypted = offered.protocol.is_secure_rtp();
     let usable = cryptos(offered).iter().any(crypto::is_usable);
     match config.srtp_policy() {
