@@ -22,7 +22,8 @@ pub mod wire;
 mod xml;
 
 pub use connection::{
-    Body, Config, Connection, Event, Input, OutgoingMessage, Output, Receive, SessionConfig, SessionId,
+    AuthConfig, AuthId, Body, Config, Connection, Event, Input, OutgoingMessage, Output, Receive,
+    SessionConfig, SessionId,
 };
 pub use error::{LimitError, ParseError, ParseErrorKind, UsageError};
 pub use ident::{IdSource, is_ident};

@@ -55,6 +55,7 @@ impl Connection {
 
     fn begin(&mut self, head: Head) {
         let kind = match head.start() {
+            Start::Response(..) if self.auth_response(&head) => Kind::Ignored,
             Start::Response(code, comment) => {
                 let (id, comment) = (head.transaction_id().to_owned(), comment.to_owned());
                 self.response(&id, code, &comment);

@@ -16,6 +16,7 @@
 
 mod incoming;
 mod outgoing;
+mod relay;
 mod session;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use outgoing::{Body, OutgoingMessage};
+pub use relay::{AuthConfig, AuthId};
 pub use session::{Receive, SessionConfig, SessionId};
 
 use crate::error::{LimitError, ParseError, UsageError};
@@ -32,6 +34,7 @@ use crate::uri::MsrpUri;
 use crate::wire::{Decoder, DecoderLimits, Head};
 use incoming::Request;
 use outgoing::{Mark, OpenChunk, Outbound, Transaction};
+use relay::Auth;
 use session::Session;
 
 /// Caps and timers of a [`Connection`].
@@ -211,6 +214,48 @@ pub enum Event {
         /// In words.
         reason: String,
     },
+    /// A relay wants to know who we are: [`Connection::answer_challenge`].
+    AuthChallenge {
+        /// Which authorization.
+        auth: AuthId,
+        /// The values of `WWW-Authenticate`, one for each algorithm that the relay knows.
+        challenges: Vec<String>,
+        /// The URI of the relay, which digest computes with.
+        uri: String,
+        /// Whether an answer was not accepted: stale, or wrong.
+        again: bool,
+    },
+    /// A relay gave a URI, the first time or as a refresh.
+    Authorized {
+        /// Which authorization.
+        auth: AuthId,
+        /// Its URIs: for a session, [`SessionConfig::local_path`] with our own URI behind them.
+        use_path: Vec<MsrpUri>,
+        /// What goes into `a=path`: them in reverse, then our own URI.
+        path: Vec<MsrpUri>,
+        /// How long it holds, if the relay says so. It is refreshed before.
+        expires: Option<Duration>,
+    },
+    /// A relay refused, or does not answer; its URI is not refreshed any more.
+    AuthFailed {
+        /// Which authorization.
+        auth: AuthId,
+        /// The relay's code; 408 without an answer.
+        code: u16,
+        /// In words.
+        reason: String,
+    },
+    /// A conference answered [`Connection::nickname`].
+    Nickname {
+        /// Which session.
+        session: SessionId,
+        /// The name that was asked for.
+        nickname: String,
+        /// 200, or why not: 425 for a name that is taken (RFC 7701 §7.1), 408 without an answer.
+        code: u16,
+        /// In words.
+        reason: String,
+    },
     /// The peer's bytes are no MSRP; the connection is given up.
     ProtocolError(ParseError),
 }
@@ -265,6 +310,7 @@ pub struct Connection {
     sessions: BTreeMap<u64, Session>,
     next_key: u64,
     elsewhere: Vec<MsrpUri>,
+    auths: BTreeMap<u64, Auth>,
 
     decoder: Decoder,
     request: Option<Request>,
@@ -307,6 +353,7 @@ impl Connection {
             sessions: BTreeMap::new(),
             next_key: 0,
             elsewhere: Vec::new(),
+            auths: BTreeMap::new(),
             request: None,
             control: VecDeque::new(),
             control_len: 0,
@@ -367,6 +414,7 @@ impl Connection {
                 self.report_timed_out(key);
             }
         }
+        self.refresh_auths(now);
         if self.partials_due.is_some_and(|at| at <= now) {
             self.give_up_stalled(now);
         }
@@ -533,6 +581,10 @@ impl Connection {
         for key in sessions {
             self.end_session(key, code, reason, reason);
         }
+        let auths: Vec<u64> = self.auths.keys().copied().collect();
+        for key in auths {
+            self.auth_failed(key, code, reason);
+        }
         self.phase = Phase::Closed;
         self.control.clear();
         self.control_len = 0;
@@ -556,7 +608,7 @@ impl Connection {
         let response = self.response_timers.front().map(|(at, _)| *at);
         let report = self.report_timers.front().map(|(at, _)| *at);
         let partials = self.partials_due.filter(|_| self.sessions.values().any(|s| !s.partials.is_empty()));
-        [response, report, partials, self.keep_alive].into_iter().flatten().min()
+        [response, report, partials, self.next_refresh(), self.keep_alive].into_iter().flatten().min()
     }
 }
 

@@ -106,6 +106,8 @@ pub(super) enum Transaction {
     Bind(u64),
     KeepAlive(u64),
     Chunk { key: u64, len: u64 },
+    Auth(u64),
+    Nickname { session: u64, nickname: String },
 }
 
 /// What begins when bytes were written.
@@ -502,6 +504,11 @@ impl Connection {
                 self.settle(key);
             }
             Transaction::Chunk { key, .. } => self.not_delivered(key, code, comment),
+            Transaction::Nickname { session, nickname } => {
+                self.nickname_answered(session, nickname, code, comment);
+            }
+            // These have their answer from its whole head.
+            Transaction::Auth(key) => self.auth_failed(key, code, comment),
         }
     }
 
@@ -550,6 +557,10 @@ impl Connection {
                 self.not_delivered(key, 408, "no response");
             }
             Some(Transaction::Bind(key)) => self.end_session(key, 408, "no response", "no response"),
+            Some(Transaction::Auth(key)) => self.auth_failed(key, 408, "no response"),
+            Some(Transaction::Nickname { session, nickname }) => {
+                self.nickname_answered(session, nickname, 408, "no response");
+            }
             Some(Transaction::KeepAlive(_)) => {
                 self.close(408, "the peer does not answer");
                 self.queue.push_back(Output::Disconnect);
