@@ -10,15 +10,9 @@ use super::slot::Slot;
 /// One is 1 << 12.
 const UNITY: i32 = 1 << 12;
 
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    from: usize,
-    to: usize,
-    gain: i32,
-}
-
 #[derive(Debug, Default)]
 struct Destination {
+    /// Port and gain, in the order of ports.
     sources: Vec<(usize, i32)>,
     group: Option<usize>,
 }
@@ -31,9 +25,10 @@ struct Group {
 }
 
 pub(super) struct Mixer {
-    links: Vec<Link>,
     destinations: Vec<Destination>,
     groups: Vec<Group>,
+    /// The groups are those of an older graph.
+    stale: bool,
     sum: Vec<i32>,
     frame: Vec<i16>,
 }
@@ -41,44 +36,55 @@ pub(super) struct Mixer {
 impl Mixer {
     pub(super) fn new(frame: usize) -> Self {
         Self {
-            links: Vec::new(),
             destinations: Vec::new(),
             groups: Vec::new(),
+            stale: false,
             sum: vec![0; frame],
             frame: vec![0; frame],
         }
     }
 
+    /// A port comes, as the last one.
+    pub(super) fn join(&mut self) {
+        self.destinations.push(Destination::default());
+        self.stale = true;
+    }
+
     pub(super) fn connect(&mut self, from: usize, to: usize, gain_db: f32) {
-        self.disconnect(from, to);
         if from == to {
             return;
         }
         let gain = (10f32.powf(gain_db.clamp(-96.0, 18.0) / 20.0) * UNITY as f32).round() as i32;
-        self.links.push(Link { from, to, gain });
+        let sources = &mut self.destinations[to].sources;
+        match sources.binary_search_by_key(&from, |(from, _)| *from) {
+            Ok(index) => sources[index].1 = gain,
+            Err(index) => sources.insert(index, (from, gain)),
+        }
+        self.stale = true;
     }
 
     pub(super) fn disconnect(&mut self, from: usize, to: usize) {
-        self.links.retain(|link| (link.from, link.to) != (from, to));
+        self.destinations[to].sources.retain(|(other, _)| *other != from);
+        self.stale = true;
     }
 
     /// A port goes: those after it move up by one.
-    pub(super) fn forget(&mut self, index: usize) {
-        self.links.retain(|link| link.from != index && link.to != index);
-        for link in &mut self.links {
-            link.from -= usize::from(link.from > index);
-            link.to -= usize::from(link.to > index);
+    pub(super) fn leave(&mut self, index: usize) {
+        self.destinations.remove(index);
+        for destination in &mut self.destinations {
+            destination.sources.retain(|(from, _)| *from != index);
+            for (from, _) in &mut destination.sources {
+                *from -= usize::from(*from > index);
+            }
         }
+        self.stale = true;
     }
 
-    /// Works out the destinations after a change of the graph.
-    pub(super) fn plan(&mut self, ports: usize) {
-        let mut destinations: Vec<Destination> = (0..ports).map(|_| Destination::default()).collect();
-        for link in &self.links {
-            destinations[link.to].sources.push((link.from, link.gain));
-        }
-        for destination in &mut destinations {
-            destination.sources.sort_unstable();
+    /// Works out who shares a sum, after a change of the graph.
+    fn plan(&mut self) {
+        let destinations = &mut self.destinations;
+        for destination in destinations.iter_mut() {
+            destination.group = None;
         }
         // The set a port hears together with itself is the name of its conference.
         let mut named: Vec<(Vec<usize>, usize)> = Vec::new();
@@ -101,11 +107,14 @@ impl Mixer {
             let members = run[0].0.clone();
             self.groups.push(Group { members, sum: vec![0; self.frame.len()], audible: 0 });
         }
-        self.destinations = destinations;
+        self.stale = false;
     }
 
     /// The sums that several destinations share.
     pub(super) fn sum_groups(&mut self, slots: &[Slot]) {
+        if self.stale {
+            self.plan();
+        }
         for group in &mut self.groups {
             group.sum.fill(0);
             group.audible = 0;

@@ -132,15 +132,14 @@ impl Bridge {
     pub(crate) fn insert(&mut self, id: PortId, port: Box<dyn Port>, meters: PortMeters) {
         self.next_id = self.next_id.max(id.0 + 1);
         self.slots.push(Slot::new(id, port, meters, self.config));
-        self.mixer.plan(self.slots.len());
+        self.mixer.join();
     }
 
     /// Takes a port out with its connections and gives it back.
     pub fn remove_port(&mut self, id: PortId) -> Result<Box<dyn Port>, UsageError> {
         let index = self.index(id)?;
-        self.mixer.forget(index);
+        self.mixer.leave(index);
         let slot = self.slots.remove(index);
-        self.mixer.plan(self.slots.len());
         Ok(slot.into_port())
     }
 
@@ -149,7 +148,6 @@ impl Bridge {
     pub fn connect(&mut self, from: PortId, to: PortId, gain_db: f32) -> Result<(), UsageError> {
         let (from, to) = (self.index(from)?, self.index(to)?);
         self.mixer.connect(from, to, gain_db);
-        self.mixer.plan(self.slots.len());
         Ok(())
     }
 
@@ -157,7 +155,6 @@ impl Bridge {
     pub fn disconnect(&mut self, from: PortId, to: PortId) -> Result<(), UsageError> {
         let (from, to) = (self.index(from)?, self.index(to)?);
         self.mixer.disconnect(from, to);
-        self.mixer.plan(self.slots.len());
         Ok(())
     }
 
