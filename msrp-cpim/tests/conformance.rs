@@ -78,9 +78,9 @@ impl Subject for Bob {
                 let message = OutgoingMessage { body, ..OutgoingMessage::new("text/plain", "") };
                 self.sent.extend(machine.send(now, session, message));
             }
-            3 => drop(machine.feed(now, session, &id, vec![b'y'; 3000].into(), which % 4 == 0)),
+            3 => drop(machine.feed(now, session, &id, vec![b'y'; 3000].into(), which.is_multiple_of(5))),
             4 => drop(machine.abort(now, session, &id)),
-            _ => drop(machine.pause(session, which % 4 == 0)),
+            _ => drop(machine.pause(session, which.is_multiple_of(5))),
         }
     }
 }

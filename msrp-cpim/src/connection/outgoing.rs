@@ -473,15 +473,20 @@ impl Connection {
         }
     }
 
+    /// Timers of what was answered need not wake anyone.
+    pub(super) fn forget_answered(&mut self) {
+        while self.response_timers.front().is_some_and(|(_, id)| !self.transactions.contains_key(id)) {
+            self.response_timers.pop_front();
+        }
+    }
+
     /// A response to one of our requests.
     pub(super) fn response(&mut self, id: &str, code: u16, comment: &str) {
         let Some(transaction) = self.transactions.remove(id) else {
             self.counters.unmatched += 1;
             return;
         };
-        while self.response_timers.front().is_some_and(|(_, id)| !self.transactions.contains_key(id)) {
-            self.response_timers.pop_front();
-        }
+        self.forget_answered();
         match transaction {
             Transaction::Bind(key) if code == 200 => self.bind(key),
             Transaction::Bind(key) => self.end_session(key, code, comment, comment),

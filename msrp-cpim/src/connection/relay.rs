@@ -155,6 +155,7 @@ impl Connection {
         let Some(Transaction::Auth(key)) = self.transactions.get(head.transaction_id()) else { return false };
         let key = *key;
         self.transactions.remove(head.transaction_id());
+        self.forget_answered();
         let Start::Response(code, comment) = head.start() else { return true };
         match code {
             200 => self.authorized(key, head),
