@@ -1,6 +1,6 @@
 //! MSRP (RFC 4975), its relays (RFC 4976) and CPIM (RFC 3862), without I/O.
 //!
-//! - **wire**: [`uri`], [`wire`], [`cpim`], [`file`]: values and bytes.
+//! - **wire**: [`uri`], [`wire`], [`cpim`], [`mod@file`]: values and bytes.
 //! - **documents**: [`iscomposing`], [`imdn`]: what is said about messages.
 //! - **machines**: [`chunk`]: what cuts messages into chunks and puts them together.
 //! - **endpoint**: [`connection`]: one TCP or TLS connection with its sessions.
