@@ -131,6 +131,12 @@ impl Tree {
     }
 
     fn text(&mut self, text: &str) -> Taken {
+        // XML 1.0 §2.2: written out again they would be no document any more.
+        let is_char =
+            |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..) && !matches!(c, '\u{fffe}' | '\u{ffff}');
+        if !text.chars().all(is_char) {
+            return Err((ParseErrorKind::Syntax, "no control characters"));
+        }
         match self.open.last_mut() {
             Some(element) => element.text.push_str(text),
             None if text.trim().is_empty() => {}
@@ -215,6 +221,8 @@ mod tests {
             "<b/>",
             "<a x='1' x='1'/>",
             "<a xmlns='urn:y'/>",
+            "<a>\u{15}</a>",
+            "<a>&#x15;</a>",
         ] {
             assert!(read(text.as_bytes(), "urn:x", "a").is_err(), "{text}");
         }

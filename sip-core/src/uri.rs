@@ -599,9 +599,13 @@ fn escape_param_into(out: &mut String, text: &str) {
 /// must be in both or in neither.
 fn params_match(a: &Uri, b: &Uri) -> bool {
     const MUST: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-    a.params().all(|(name, value)| match b.param(name) {
-        Some(other) => same_escaped(value.unwrap_or(""), other),
-        None => !MUST.iter().any(|must| same_escaped(name, must)),
+    // Nothing forbids a parameter to come twice: one of the other's has to be the same.
+    a.params().all(|(name, value)| {
+        let mut others = b.params().filter(|(other, _)| same_escaped(other, name)).peekable();
+        match others.peek() {
+            Some(_) => others.any(|(_, other)| same_escaped(value.unwrap_or(""), other.unwrap_or(""))),
+            None => !MUST.iter().any(|must| same_escaped(name, must)),
+        }
     })
 }
 
