@@ -38,6 +38,20 @@ pub fn correlate(reference: &[i16], recording: &[i16], max_lag: usize) -> (isize
     (best.0, best.1.max(-1.0))
 }
 
+/// How much of `reference` is in `recording`, window by window: the median of the coefficients
+/// of [`correlate`]. A jitter buffer shifts what it plays by some milliseconds now and then, which
+/// one alignment for all cannot follow. Windows of silence say nothing and are left out.
+pub fn likeness(reference: &[i16], recording: &[i16], window: usize) -> f64 {
+    let loud = rms(recording) / 4.0;
+    let mut found: Vec<f64> = recording
+        .chunks_exact(window.max(1))
+        .filter(|heard| rms(heard) > loud)
+        .map(|heard| correlate(reference, heard, reference.len()).1)
+        .collect();
+    found.sort_unstable_by(f64::total_cmp);
+    found.get(found.len() / 2).copied().unwrap_or(0.0)
+}
+
 /// Root of the mean square.
 pub fn rms(pcm: &[i16]) -> f64 {
     if pcm.is_empty() {
@@ -121,5 +135,17 @@ mod tests {
         let (_, coefficient) = correlate(&noise(16_000, 1), &noise(16_000, 2), 4_000);
         assert!(coefficient < 0.3, "{coefficient}");
         assert_eq!(correlate(&[], &[1], 5), (0, 0.0));
+    }
+
+    #[test]
+    fn likeness_follows_a_shift_in_the_middle() {
+        let sweep = |n: usize| ((n as f64).powf(1.5) * 0.002).sin();
+        let reference: Vec<i16> = (0..16_000).map(|n| (sweep(n) * 9_000.0) as i16).collect();
+        let (first, second) = reference.split_at(8_000);
+        let shifted: Vec<i16> = first.iter().chain(&[0; 40]).chain(second).copied().collect();
+        assert!(likeness(&reference, &shifted, 2_000) > 0.95);
+        let noise: Vec<i16> =
+            (0..16_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 18) as i16 - 8_192).collect();
+        assert!(likeness(&reference, &noise, 2_000) < 0.3);
     }
 }

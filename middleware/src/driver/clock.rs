@@ -5,14 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Both clocks at one moment.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Now {
-    /// For timers: never goes back.
-    pub(crate) instant: Instant,
-    /// For people: may be set.
-    pub(crate) wall: SystemTime,
-}
+use crate::engine::Now;
 
 /// Reads both clocks.
 pub(crate) fn now() -> Now {

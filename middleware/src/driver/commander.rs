@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock::{self, Now};
+use super::clock;
 use super::media::MeterBoard;
-use crate::engine::Engine;
+use crate::engine::{Engine, Now};
 use crate::error::Error;
 use crate::session::Directory;
 

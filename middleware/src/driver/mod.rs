@@ -15,7 +15,7 @@ mod signalling;
 mod start;
 mod transport;
 
-pub(crate) use clock::{Now, now};
+pub(crate) use clock::now;
 pub(crate) use commander::Commander;
 pub use commander::Reply;
 pub use media::AudioStatistics;

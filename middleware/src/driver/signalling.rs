@@ -9,12 +9,12 @@ use bytes::Bytes;
 use sip_core::endpoint as sip;
 use tokio::sync::{mpsc, watch};
 
-use super::clock::{self, Now};
+use super::clock;
 use super::commander::{Commander, Job};
 use super::media::{MediaHost, MediaNote};
 use super::resolve::{Resolved, resolve};
 use super::transport::{StreamInput, Streams, UdpSockets};
-use crate::engine::{Engine, Output};
+use crate::engine::{Engine, Now, Output};
 use crate::notification::NotificationCenter;
 use crate::session::{Session, SessionId, SessionManager};
 use crate::trace::{Carrier, Protocol, Traced, Tracer, Way};

@@ -13,20 +13,28 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use sip_core::endpoint::{self as sip, Call, Endpoint, ServerRequest};
 
 use crate::configuration::RingtoneConfiguration;
-use crate::driver::Now;
 use crate::error::Error;
 use crate::notification::Event;
 use crate::session::machine::{Context, SessionConfig, SessionMachine, SipEvent};
 use crate::session::{
     Effect, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
 };
+
+/// Both clocks at one moment: whoever drives the engine reads them.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Now {
+    /// For timers: never goes back.
+    pub(crate) instant: Instant,
+    /// For people: may be set.
+    pub(crate) wall: SystemTime,
+}
 
 /// What an engine is set up with.
 #[derive(Clone, Debug)]

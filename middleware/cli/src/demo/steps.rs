@@ -143,7 +143,7 @@ fn side(name: &'static str, heard: &'static str, recording: &Path, played: &Path
     let failed = |error: media::WavError| Failure::Failed(error.to_string());
     let (said, hearing, rate) = media::wav::read_stereo(recording).map_err(failed)?;
     let reference = media::wav::read_mono(played, rate).map_err(failed)?;
-    let (_, correlation) = analysis::correlate(&reference, &hearing, reference.len());
+    let correlation = analysis::likeness(&reference, &hearing, rate as usize / 2);
     Ok(Side {
         name,
         heard,

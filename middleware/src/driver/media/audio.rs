@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 use super::frames::{FrameDrain, FrameHead, LONGEST};
 use super::meters::Meters;
 use crate::configuration::SrtpPolicy;
-use crate::driver::clock::{self, Now};
+use crate::driver::clock;
+use crate::engine::Now;
 use crate::session::{AudioParameters, AudioPreparation, MediaEvent, SrtpParameters};
 
 /// Largest RTP or RTCP packet that is read or written.

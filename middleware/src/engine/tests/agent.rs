@@ -15,8 +15,7 @@ use testkit::{Delivery, Host, Network};
 
 use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers};
 use crate::credentials::Credentials;
-use crate::driver::Now;
-use crate::engine::{Engine, EngineConfig, Output};
+use crate::engine::{Engine, EngineConfig, Now, Output};
 use crate::error::Error;
 use crate::notification::Value;
 use crate::session::machine::SessionConfig;
