@@ -1,4 +1,4 @@
-//! Sessions with audio, chat and files over SIP.
+//! Sessions with audio and chat over SIP.
 //!
 //! An application asks for a session to a SIP address; this crate rings, negotiates, encrypts,
 //! mixes, records and delivers, and tells everything through notifications. It is the client
@@ -6,7 +6,6 @@
 
 mod application;
 pub mod configuration;
-pub use application::{Application, Builder};
 mod credentials;
 mod driver;
 mod engine;
@@ -16,6 +15,7 @@ pub mod notification;
 pub mod session;
 pub mod trace;
 
+pub use application::{Application, Builder};
 pub use credentials::Credentials;
 pub use driver::{AudioStatistics, Reply};
 pub use error::Error;

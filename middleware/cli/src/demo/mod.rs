@@ -23,7 +23,7 @@ pub(crate) async fn run(options: Demo, output: &Arc<Output>) -> Result<(), Failu
         .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
     for side in &story.sides {
         output.remark(&format!(
-            "{} recorded {} ({:.1} s); {} in it: correlation {:.3}",
+            "{} recorded {} ({:.1} s); {} in it: median correlation {:.3}",
             side.name,
             side.recording.display(),
             side.seconds,

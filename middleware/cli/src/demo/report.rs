@@ -70,7 +70,7 @@ pub(super) fn html(story: &Story) -> String {
             side.recording.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let _ = write!(
             page,
-            "<tr><td>{}<td><a href=\"{1}\">{1}</a><td>{2:.1}<td>correlation {3:.3}</tr>",
+            "<tr><td>{}<td><a href=\"{1}\">{1}</a><td>{2:.1}<td>median correlation {3:.3}</tr>",
             escape(side.name),
             escape(&file),
             side.seconds,
