@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sip_core::endpoint::Transport;
@@ -10,9 +10,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::configuration::{AudioConfiguration, MsrpConfiguration, RtpConfiguration, SessionTimers};
-use crate::driver;
+use crate::driver::{self, Reply};
 use crate::error::Error;
+use crate::messaging::OutgoingMessage;
 use crate::notification::NotificationCenter;
+use crate::registration::{Registration, RegistrationId, RegistrationOptions};
 use crate::session::machine::SessionConfig;
 use crate::session::{SessionManager, StreamSet};
 use crate::trace::Tracer;
@@ -24,6 +26,8 @@ const STOP_TIME: Duration = Duration::from_secs(3);
 /// ends them first.
 pub struct Application {
     manager: SessionManager,
+    commander: driver::Commander,
+    numbers: AtomicU64,
     center: NotificationCenter,
     addresses: Vec<(Transport, SocketAddr)>,
     stop: watch::Sender<Option<std::time::Instant>>,
@@ -43,6 +47,7 @@ pub struct Builder {
     pub(crate) timers: SessionTimers,
     pub(crate) audio: AudioConfiguration,
     pub(crate) max_sessions: usize,
+    pub(crate) accept_messages: bool,
     pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) center: NotificationCenter,
 }
@@ -62,6 +67,7 @@ impl Application {
             timers: SessionTimers::default(),
             audio: AudioConfiguration::default(),
             max_sessions: usize::MAX,
+            accept_messages: false,
             tracer: None,
             center: NotificationCenter::new(),
         }
@@ -82,7 +88,24 @@ impl Application {
         &self.addresses
     }
 
-    /// Ends all sessions, waits until their peers know, three seconds at most, and stops.
+    /// Registers an address and keeps it registered, until it is ended or the application stops.
+    /// What comes of it is told by `SCRegistration…` notifications.
+    pub fn register(&self, options: RegistrationOptions) -> Registration {
+        let id = RegistrationId(self.numbers.fetch_add(1, Ordering::Relaxed));
+        drop(self.commander.ask(move |engine, now| {
+            engine.register(now, id, options);
+            Ok(())
+        }));
+        Registration::new(id, self.commander.clone())
+    }
+
+    /// Sends a message outside of any session (RFC 3428) and returns its id. What becomes of it is
+    /// told by `SCMessageDidSucceed` or `SCMessageDidFail`.
+    pub fn send_message(&self, message: OutgoingMessage) -> Reply<String> {
+        self.commander.ask(move |engine, now| engine.send_message(now, message))
+    }
+
+    /// Ends all sessions and registrations, waits until their peers know, three seconds at most, and stops.
     pub async fn stop(self) {
         let Application { stop, task, center, .. } = self;
         let limit = driver::now().instant + STOP_TIME;
@@ -155,6 +178,12 @@ impl Builder {
         self
     }
 
+    /// Whether messages outside of sessions (RFC 3428) are taken; they are refused (405) unless so.
+    pub fn accept_messages(mut self, accept: bool) -> Self {
+        self.accept_messages = accept;
+        self
+    }
+
     /// Where to write what goes over the wire.
     pub fn tracer(mut self, tracer: Arc<Tracer>) -> Self {
         self.tracer = Some(tracer);
@@ -171,8 +200,9 @@ impl Builder {
     pub async fn start(self) -> Result<Application, Error> {
         let center = self.center.clone();
         let (stop, stopped) = watch::channel(None);
-        let driver::Started { manager, addresses, task } = driver::start(self, stopped).await?;
-        Ok(Application { manager, center, addresses, stop, task })
+        let driver::Started { manager, commander, addresses, task } = driver::start(self, stopped).await?;
+        let numbers = AtomicU64::new(1);
+        Ok(Application { manager, commander, numbers, center, addresses, stop, task })
     }
 
     pub(crate) fn session_config(&self, default_address: IpAddr) -> SessionConfig {

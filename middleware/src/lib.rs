@@ -10,8 +10,10 @@ mod credentials;
 mod driver;
 mod engine;
 mod error;
+mod messaging;
 mod negotiation;
 pub mod notification;
+mod registration;
 pub mod session;
 pub mod trace;
 
@@ -19,5 +21,7 @@ pub use application::{Application, Builder};
 pub use credentials::Credentials;
 pub use driver::{AudioStatistics, Reply};
 pub use error::Error;
+pub use messaging::OutgoingMessage;
+pub use registration::{Registration, RegistrationId, RegistrationOptions};
 pub use session::{Session, SessionManager, State, StreamSet};
 pub use sip_core::{StatusCode, Uri};

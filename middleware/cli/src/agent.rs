@@ -11,7 +11,7 @@ use sipsimple::configuration::{
 use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
 use sipsimple::session::MessageOptions;
 use sipsimple::trace::Tracer;
-use sipsimple::{Application, Session, StreamSet};
+use sipsimple::{Application, Builder, Session, StreamSet};
 
 use crate::Failure;
 use crate::arguments::{Common, Media, Srtp, TransportArgument, YesNo};
@@ -36,36 +36,18 @@ impl Agent {
         max_calls: Option<usize>,
         output: &Arc<Output>,
     ) -> Result<Self, Failure> {
-        let center = NotificationCenter::new();
-        let printer = output.clone();
-        let printing = center.observe(Filter::any(), move |notification| printer.notification(notification));
-        let notifications = center.stream(Filter::any(), WAITING);
-        let mut builder = Application::builder()
-            .port(common.port)
+        let (builder, notifications, printing) = Self::builder(common, output)?;
+        let mut builder = builder
             .accepts(accepts)
+            .accept_messages(true)
             .rtp_config(rtp_config(media)?)
             .msrp_config(MsrpConfiguration {
                 local_use_tls: media.msrp_tls == YesNo::Yes,
                 ..MsrpConfiguration::default()
             })
-            .audio(audio_config(media)?)
-            .notification_center(center);
-        if let Some(address) = common.bind {
-            builder = builder.bind(address);
-        }
-        if !common.transport.is_empty() {
-            let transport = |transport: &TransportArgument| match transport {
-                TransportArgument::Udp => Transport::Udp,
-                TransportArgument::Tcp => Transport::Tcp,
-            };
-            let transports: Vec<_> = common.transport.iter().map(transport).collect();
-            builder = builder.transports(&transports);
-        }
+            .audio(audio_config(media)?);
         if let Some(max) = max_calls {
             builder = builder.max_sessions(max);
-        }
-        if let Some(path) = &common.trace {
-            builder = builder.tracer(Arc::new(tracer(path, common.trace_secrets)?));
         }
         let application = match builder.clone().start().await {
             Ok(application) => application,
@@ -77,6 +59,44 @@ impl Agent {
             Err(error) => return Err(error.into()),
         };
         Ok(Self { application, notifications, _printing: printing })
+    }
+
+    /// Starts one that takes no calls.
+    pub(crate) async fn without_media(
+        common: &Common,
+        accept_messages: bool,
+        output: &Arc<Output>,
+    ) -> Result<Self, Failure> {
+        let (builder, notifications, printing) = Self::builder(common, output)?;
+        let builder = builder.accepts(StreamSet::NONE).accept_messages(accept_messages);
+        Ok(Self { application: builder.start().await?, notifications, _printing: printing })
+    }
+
+    /// What all commands have in common.
+    fn builder(
+        common: &Common,
+        output: &Arc<Output>,
+    ) -> Result<(Builder, NotificationStream, Subscription), Failure> {
+        let center = NotificationCenter::new();
+        let printer = output.clone();
+        let printing = center.observe(Filter::any(), move |notification| printer.notification(notification));
+        let notifications = center.stream(Filter::any(), WAITING);
+        let mut builder = Application::builder().port(common.port).notification_center(center);
+        if let Some(address) = common.bind {
+            builder = builder.bind(address);
+        }
+        if !common.transport.is_empty() {
+            let transport = |transport: &TransportArgument| match transport {
+                TransportArgument::Udp => Transport::Udp,
+                TransportArgument::Tcp => Transport::Tcp,
+            };
+            let transports: Vec<_> = common.transport.iter().map(transport).collect();
+            builder = builder.transports(&transports);
+        }
+        if let Some(path) = &common.trace {
+            builder = builder.tracer(Arc::new(tracer(path, common.trace_secrets)?));
+        }
+        Ok((builder, notifications, printing))
     }
 }
 

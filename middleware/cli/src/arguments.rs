@@ -20,6 +20,8 @@ Examples:
   sipsimple listen --echo                             answer calls and send back what is said
   sipsimple call sip:bob@192.0.2.7 --seconds 10       call for ten seconds
   sipsimple call sip:bob@192.0.2.7 --chat hello       call with a chat message
+  sipsimple message sip:bob@192.0.2.7 'lunch at one?' send a message without a call
+  sipsimple register --from sip:alice@example.com     register and stay so
   sipsimple inspect message.sip                       decode and judge a file";
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +32,10 @@ pub(crate) enum Command {
     Listen(Listen),
     /// Call a SIP address
     Call(Call),
+    /// Send a SIP MESSAGE, wrapped in CPIM, and wait for the answer
+    Message(Message),
+    /// Register an address and keep it registered
+    Register(Register),
     /// Decode and judge files: one JSON object each; exit 1 if any is malformed
     Inspect(Inspect),
 }
@@ -174,6 +180,14 @@ pub(crate) struct Listen {
     /// Leave once N sessions have ended
     #[arg(long, value_name = "N")]
     pub(crate) exit_after: Option<u64>,
+    /// Register our address (`--from`) and unregister before leaving
+    #[arg(long, requires = "from")]
+    pub(crate) register: bool,
+    #[command(flatten)]
+    pub(crate) registrar: Registrar,
+    /// Our address: sip:user@domain
+    #[arg(long, value_name = "URI")]
+    pub(crate) from: Option<String>,
     /// Streams to accept
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "audio,chat")]
     pub(crate) accept: Vec<StreamArgument>,
@@ -193,6 +207,56 @@ pub(crate) enum StreamArgument {
     Chat,
     /// Files; not built yet, so they are declined
     File,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple message sip:bob@192.0.2.7 'lunch at one?'\n  sipsimple message sip:bob@example.com hello --from sip:alice@example.com --password-env SIP_PASSWORD --notify"
+)]
+pub(crate) struct Message {
+    /// Whom it is for: sip:user@host
+    pub(crate) uri: String,
+    /// The text; `-`: standard input
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Our address: sip:user@domain
+    #[arg(long, value_name = "URI")]
+    pub(crate) from: Option<String>,
+    /// Ask the recipient to tell of delivery and display, and wait for the first word of it
+    #[arg(long)]
+    pub(crate) notify: bool,
+    /// Send the text as it is, without CPIM
+    #[arg(long, conflicts_with = "notify")]
+    pub(crate) plain: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple register --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple register --from sip:alice@example.com --proxy 'sip:192.0.2.1;transport=tcp' --seconds 30 --json"
+)]
+pub(crate) struct Register {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) registrar: Registrar,
+    /// Our address: sip:user@domain
+    #[arg(long, value_name = "URI", required = true)]
+    pub(crate) from: Option<String>,
+    /// Unregister and leave after N seconds [default: when interrupted]
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<f64>,
+}
+
+/// Where and for how long to register.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Registrar {
+    /// The registrar [default: the domain of our address]
+    #[arg(long, value_name = "URI")]
+    pub(crate) registrar: Option<String>,
+    /// Seconds that a registration is to last
+    #[arg(long, value_name = "S", default_value_t = 3_600)]
+    pub(crate) expires: u32,
 }
 
 #[derive(Debug, Args)]

@@ -3,28 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sipsimple::Session;
 use sipsimple::notification::SessionEvent;
-use sipsimple::{Credentials, Session, Uri};
 
 use crate::Failure;
 use crate::agent::{Agent, asked_to_leave, attend, later, streams};
-use crate::arguments::{Call, Common};
+use crate::arguments::Call;
+use crate::identity::{address, credentials};
 use crate::output::Output;
 
 pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failure> {
     let callee = address("the address to call", &options.uri)?;
     let route = options.common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?;
-    let password = password(&options.common)?;
     let streams = streams(&options.media);
     let mut agent = Agent::start(&options.common, &options.media, streams, None, output).await?;
-    let from = match &options.from {
-        Some(from) => address("--from", from)?,
-        None => default_identity(&agent),
-    };
-    let mut credentials = Credentials::new(from);
-    if let Some(password) = password {
-        credentials = credentials.with_password(password);
-    }
+    let credentials = credentials(&options.common, options.from.as_deref(), &agent.application)?;
     let session = agent.application.session_manager().new_session();
     session.connect(callee, credentials, route, streams).await?;
 
@@ -86,43 +79,4 @@ fn recording(options: &Call) -> Option<(PathBuf, Option<String>)> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let folder = path.parent().map(PathBuf::from).unwrap_or_default();
     Some((folder, name))
-}
-
-fn address(what: &str, text: &str) -> Result<Uri, Failure> {
-    let full =
-        if text.contains(':') && !text.contains('@') || text.starts_with("sip") || text.starts_with("tel:") {
-            text.to_owned()
-        } else {
-            format!("sip:{text}")
-        };
-    full.parse().map_err(|error| Failure::Usage(format!("{what}: {text:?} is not a SIP address: {error}")))
-}
-
-/// `sip:sipsimple@` and the address that SIP is spoken on.
-fn default_identity(agent: &Agent) -> Uri {
-    let local = agent.application.addresses().first().map(|(_, address)| *address);
-    let host = local.map_or_else(
-        || "localhost".to_owned(),
-        |address| match address {
-            std::net::SocketAddr::V4(address) => address.to_string(),
-            std::net::SocketAddr::V6(address) => format!("[{}]:{}", address.ip(), address.port()),
-        },
-    );
-    format!("sip:sipsimple@{host}").parse().expect("an address of this host makes a URI")
-}
-
-fn password(common: &Common) -> Result<Option<String>, Failure> {
-    if let Some(variable) = &common.password_env {
-        let password = std::env::var(variable);
-        return password
-            .map(Some)
-            .map_err(|_| Failure::Usage(format!("--password-env: {variable} is not set")));
-    }
-    if let Some(path) = &common.password_file {
-        let text = std::fs::read_to_string(path);
-        let text =
-            text.map_err(|error| Failure::Usage(format!("--password-file {}: {error}", path.display())))?;
-        return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
-    }
-    Ok(None)
 }

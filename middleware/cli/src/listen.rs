@@ -10,6 +10,7 @@ use crate::Failure;
 use crate::agent::{Agent, asked_to_leave, attend, later};
 use crate::arguments::{Listen, StreamArgument};
 use crate::output::Output;
+use crate::register;
 
 pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Failure> {
     let accepts = StreamSet {
@@ -19,6 +20,9 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
     let mut agent = Agent::start(&options.common, &options.media, accepts, options.max_calls, output).await?;
     for (transport, address) in agent.application.addresses() {
         output.remark(&format!("listening on {address} ({})", transport.via_name()));
+    }
+    if options.register {
+        register::begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
     }
     if options.accept.contains(&StreamArgument::File) {
         output.remark("file transfer is not built yet: such streams are declined");

@@ -4,9 +4,12 @@ mod agent;
 mod arguments;
 mod call;
 mod demo;
+mod identity;
 mod inspect;
 mod listen;
+mod message;
 mod output;
+mod register;
 
 use std::process::ExitCode;
 
@@ -39,6 +42,8 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.json,
         Command::Listen(listen) => listen.common.json,
         Command::Call(call) => call.common.json,
+        Command::Message(message) => message.common.json,
+        Command::Register(register) => register.common.json,
         Command::Inspect(inspect) => return inspect::run(inspect),
     };
     let output = std::sync::Arc::new(output::Output::new(json));
@@ -54,6 +59,8 @@ fn main() -> ExitCode {
             Command::Demo(demo) => demo::run(demo, &output).await,
             Command::Listen(listen) => listen::run(listen, &output).await,
             Command::Call(call) => call::run(call, &output).await,
+            Command::Message(message) => message::run(message, &output).await,
+            Command::Register(register) => register::run(register, &output).await,
             Command::Inspect(_) => Ok(()),
         }
     });

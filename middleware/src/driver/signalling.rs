@@ -14,8 +14,9 @@ use super::commander::{Commander, Job};
 use super::media::{MediaHost, MediaNote};
 use super::resolve::{Resolved, resolve};
 use super::transport::{StreamInput, Streams, UdpSockets};
-use crate::engine::{Engine, Now, Output};
-use crate::notification::NotificationCenter;
+use crate::engine::{Engine, Now, Origin, Output};
+use crate::notification::{NotificationCenter, Sender};
+use crate::registration::Registration;
 use crate::session::{Session, SessionId, SessionManager};
 use crate::trace::{Carrier, Protocol, Traced, Tracer, Way};
 
@@ -172,6 +173,15 @@ impl Signalling {
                 Output::Sip(output) => self.send(output),
                 Output::Media { session, command } => self.media.perform(session, command),
                 Output::Snapshot { session, snapshot } => self.handle(session).set_snapshot(snapshot),
+                Output::Post { from, event } => {
+                    let sender = match from {
+                        Origin::Application => Sender::Application,
+                        Origin::Registration(id) => {
+                            Sender::Registration(Registration::new(id, self.commander.clone()))
+                        }
+                    };
+                    self.center.post(clock::now().wall, sender, event);
+                }
                 Output::Notify { session, snapshot, event } => {
                     let handle = self.handle(session);
                     let state = snapshot.state;

@@ -24,6 +24,7 @@ const STREAM_QUEUE: usize = 1_024;
 /// A started application's parts.
 pub(crate) struct Started {
     pub(crate) manager: SessionManager,
+    pub(crate) commander: Commander,
     pub(crate) addresses: Vec<(Transport, SocketAddr)>,
     pub(crate) task: JoinHandle<()>,
 }
@@ -41,6 +42,7 @@ pub(crate) async fn start(
         sip: sip::Config { user_agent: builder.user_agent.clone(), ..sip::Config::default() },
         session: session.clone(),
         max_sessions: builder.max_sessions,
+        accept_messages: builder.accept_messages,
     };
     let mut engine = Engine::new(config, numbers.clone(), clock::seed());
 
@@ -80,7 +82,7 @@ pub(crate) async fn start(
     let signalling = Signalling {
         engine,
         jobs,
-        commander,
+        commander: commander.clone(),
         udp,
         streams,
         stream_inputs,
@@ -94,7 +96,7 @@ pub(crate) async fn start(
         handles: HashMap::new(),
         stop,
     };
-    Ok(Started { manager, addresses, task: tokio::spawn(signalling.run()) })
+    Ok(Started { manager, commander, addresses, task: tokio::spawn(signalling.run()) })
 }
 
 /// The address of this host that packets to the outside leave from. Nothing is sent: connecting

@@ -5,8 +5,9 @@ use sip_core::endpoint::{Call, Event, ServerRequest};
 use sip_core::header::{ContentType, From, To};
 use sip_core::{Method, Request, Response, StatusCode};
 
-use super::{Engine, Live, Now, bytes32};
+use super::{Engine, Live, Now, Origin, Owner, bytes32};
 use crate::negotiation::Refusal;
+use crate::notification::MessageEvent;
 use crate::session::SessionId;
 use crate::session::machine::{Context, Invite, SessionMachine, SipEvent};
 
@@ -50,8 +51,23 @@ impl Engine {
                 self.tell(now, call, SipEvent::Ended { by_remote, reason });
                 self.calls.remove(&call);
             }
-            // Provisional responses to re-INVITEs, other branches of a fork, and the fate of
-            // requests outside of sessions, of which there are none yet.
+            Event::Response { id, response } if response.status().is_final() => {
+                match self.requests.remove(&id) {
+                    Some(Owner::Registration(id)) => self.registration_answered(now, id, response),
+                    Some(Owner::Message(id)) => {
+                        self.message_answered(id, response.status(), response.reason())
+                    }
+                    None => {}
+                }
+            }
+            Event::RequestFailed { id, cause, reason } => match self.requests.remove(&id) {
+                Some(Owner::Registration(id)) => self.registration_failed(now, id, cause, reason),
+                Some(Owner::Message(message_id)) => {
+                    self.post(Origin::Application, MessageEvent::DidFail { message_id, code: 0, reason });
+                }
+                None => {}
+            },
+            // Provisional responses to re-INVITEs, and other branches of a fork.
             _ => {}
         }
     }
@@ -126,18 +142,16 @@ impl Engine {
             (Some(_), Method::Update | Method::Info | Method::Options) => {
                 self.respond(now, id, StatusCode::OK)
             }
-            // RFC 3515, 3428, 6665 out of a session: by policy, closed until the application opens it.
-            (
-                None,
-                Method::Message | Method::Subscribe | Method::Notify | Method::Refer | Method::Publish,
-            ) => {
+            (None, Method::Message) => self.got_message(now, id, request),
+            // RFC 3515, 6665, 3903 out of a session: by policy, closed until the application opens it.
+            (None, Method::Subscribe | Method::Notify | Method::Refer | Method::Publish) => {
                 self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED);
             }
             _ => self.respond(now, id, StatusCode::NOT_IMPLEMENTED),
         }
     }
 
-    fn respond(&mut self, now: Now, id: ServerRequest, status: StatusCode) {
+    pub(super) fn respond(&mut self, now: Now, id: ServerRequest, status: StatusCode) {
         // A request that the peer has given up needs no answer.
         let _ = self.endpoint.respond(now.instant, id, status, Vec::new(), None);
     }

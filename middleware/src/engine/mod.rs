@@ -5,11 +5,13 @@
 //! `driver` carries it; tests run it in virtual time.
 
 mod dispatch;
+mod messages;
 mod perform;
+mod registrations;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +19,13 @@ use std::time::{Instant, SystemTime};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use sip_core::endpoint::{self as sip, Call, Endpoint, ServerRequest};
+use sip_core::Method;
+use sip_core::endpoint::{self as sip, Call, Endpoint, RequestId, ServerRequest};
 
 use crate::configuration::RingtoneConfiguration;
 use crate::error::Error;
 use crate::notification::Event;
+use crate::registration::RegistrationId;
 use crate::session::machine::{Context, SessionConfig, SessionMachine, SipEvent};
 use crate::session::{
     Effect, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
@@ -43,6 +47,29 @@ pub(crate) struct EngineConfig {
     pub(crate) session: SessionConfig,
     /// Sessions beyond this number are answered 486.
     pub(crate) max_sessions: usize,
+    /// Whether messages outside of sessions are taken.
+    pub(crate) accept_messages: bool,
+}
+
+/// What beside sessions has something to tell.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Application,
+    Registration(RegistrationId),
+}
+
+/// Whose a request out of any call is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Owner {
+    Registration(RegistrationId),
+    Message(String),
+}
+
+/// What is due at some time.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Session(SessionId),
+    Registration(RegistrationId),
 }
 
 /// What the engine wants done, in order.
@@ -54,6 +81,8 @@ pub(crate) enum Output {
     Media { session: SessionId, command: MediaCommand },
     /// Something for the application; the snapshot is to be published before.
     Notify { session: SessionId, snapshot: Arc<SessionSnapshot>, event: Event },
+    /// Something for the application that is not about a session.
+    Post { from: Origin, event: Event },
     /// Attributes changed without a notification.
     Snapshot { session: SessionId, snapshot: Arc<SessionSnapshot> },
     /// Nothing more until this time or the next input.
@@ -69,7 +98,10 @@ pub(crate) struct Engine {
     random: ChaCha20Rng,
     sessions: HashMap<SessionId, Live>,
     calls: HashMap<Call, SessionId>,
-    deadlines: BTreeSet<(Instant, SessionId)>,
+    registrations: BTreeMap<RegistrationId, registrations::Kept>,
+    /// Requests out of any call that are under way.
+    requests: HashMap<RequestId, Owner>,
+    deadlines: BTreeSet<(Instant, Due)>,
     endpoint_deadline: Option<Instant>,
     events: VecDeque<sip::Event>,
     /// What the endpoint would not begin, told as if it had failed.
@@ -89,7 +121,11 @@ struct Live {
 impl Engine {
     pub(crate) fn new(config: EngineConfig, numbers: Arc<AtomicU64>, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
-        let endpoint = Endpoint::new(config.sip.clone(), bytes32(&mut random));
+        let mut sip = config.sip.clone();
+        if config.accept_messages && !sip.allow.contains(&Method::Message) {
+            sip.allow.push(Method::Message);
+        }
+        let endpoint = Endpoint::new(sip, bytes32(&mut random));
         Self {
             endpoint,
             config,
@@ -98,6 +134,8 @@ impl Engine {
             random,
             sessions: HashMap::new(),
             calls: HashMap::new(),
+            registrations: BTreeMap::new(),
+            requests: HashMap::new(),
             deadlines: BTreeSet::new(),
             endpoint_deadline: None,
             events: VecDeque::new(),
@@ -122,12 +160,20 @@ impl Engine {
     pub(crate) fn handle_timeout(&mut self, now: Now) {
         self.endpoint.handle_timeout(now.instant);
         self.settle(now);
-        while let Some((at, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.instant) {
-            self.deadlines.remove(&(at, id));
-            if let Some(live) = self.sessions.get_mut(&id) {
-                live.deadline = None;
+        while let Some((at, due)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.instant) {
+            self.deadlines.remove(&(at, due));
+            match due {
+                Due::Session(id) => {
+                    if let Some(live) = self.sessions.get_mut(&id) {
+                        live.deadline = None;
+                    }
+                    let _ = self.with_session(now, id, |machine, context| machine.handle_timeout(context));
+                }
+                Due::Registration(id) => {
+                    self.registration_due(now, id);
+                    self.settle(now);
+                }
             }
-            let _ = self.with_session(now, id, |machine, context| machine.handle_timeout(context));
         }
     }
 
@@ -136,8 +182,8 @@ impl Engine {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        let session = self.deadlines.first().map(|(at, _)| *at);
-        Output::Idle(session.into_iter().chain(self.endpoint_deadline).min())
+        let due = self.deadlines.first().map(|(at, _)| *at);
+        Output::Idle(due.into_iter().chain(self.endpoint_deadline).min())
     }
 
     /// Makes a session and has it call.
@@ -167,12 +213,16 @@ impl Engine {
         let _ = self.with_session(now, id, |machine, context| machine.terminate(context));
     }
 
-    /// Ends all sessions.
+    /// Ends all sessions and registrations.
     pub(crate) fn terminate_all(&mut self, now: Now) {
         let mut ids: Vec<_> = self.sessions.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
             self.terminate(now, id);
+        }
+        let ids: Vec<_> = self.registrations.keys().copied().collect();
+        for id in ids {
+            self.end_registration(now, id);
         }
     }
 
@@ -186,7 +236,7 @@ impl Engine {
 
     /// Whether nothing is under way any more: no session, and no BYE without its answer.
     pub(crate) fn is_settled(&self) -> bool {
-        self.sessions.is_empty() && self.endpoint.is_settled()
+        self.sessions.is_empty() && self.registrations.is_empty() && self.endpoint.is_settled()
     }
 
     /// Runs `command` on a session and carries out what comes of it; `None` if it is over.
@@ -231,20 +281,29 @@ impl Engine {
     fn reschedule(&mut self, id: SessionId) {
         let Some(live) = self.sessions.get_mut(&id) else { return };
         let deadline = live.machine.deadline();
-        if deadline != live.deadline {
-            if let Some(old) = std::mem::replace(&mut live.deadline, deadline) {
-                self.deadlines.remove(&(old, id));
+        let old = std::mem::replace(&mut live.deadline, deadline);
+        self.reschedule_due(Due::Session(id), old, deadline);
+    }
+
+    fn reschedule_due(&mut self, due: Due, old: Option<Instant>, new: Option<Instant>) {
+        if old != new {
+            if let Some(old) = old {
+                self.deadlines.remove(&(old, due));
             }
-            if let Some(new) = deadline {
-                self.deadlines.insert((new, id));
+            if let Some(new) = new {
+                self.deadlines.insert((new, due));
             }
         }
+    }
+
+    fn post(&mut self, from: Origin, event: impl Into<Event>) {
+        self.outputs.push_back(Output::Post { from, event: event.into() });
     }
 
     fn forget(&mut self, id: SessionId) {
         if let Some(live) = self.sessions.remove(&id) {
             if let Some(deadline) = live.deadline {
-                self.deadlines.remove(&(deadline, id));
+                self.deadlines.remove(&(deadline, Due::Session(id)));
             }
             if let Some(call) = live.call {
                 self.calls.remove(&call);
@@ -283,6 +342,13 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// 96 random bits as text.
+    fn token(&mut self) -> String {
+        let mut bytes = [0; 12];
+        self.random.fill_bytes(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn new_session_id(&self) -> SessionId {

@@ -89,7 +89,7 @@ fn sdp_body(content: Bytes) -> Body {
 }
 
 /// A proxy as a Route header has it: `lr` says that it is no strict router (RFC 3261 §19.1.1).
-fn loose_route(proxy: &Uri) -> NameAddr {
+pub(super) fn loose_route(proxy: &Uri) -> NameAddr {
     let uri = if proxy.has_param("lr") { Ok(proxy.clone()) } else { proxy.with_param("lr", None) };
     NameAddr::new(uri.unwrap_or_else(|_| proxy.clone()))
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::services::{MessageEvent, RegistrationEvent};
 use crate::session::{State, StreamSet};
 
 /// Who caused something.
@@ -32,6 +33,10 @@ pub enum Event {
     Session(SessionEvent),
     /// On an MSRP chat stream.
     MsrpChat(MsrpChatEvent),
+    /// Of a registration.
+    Registration(RegistrationEvent),
+    /// Of messages outside of sessions.
+    Message(MessageEvent),
 }
 
 impl Event {
@@ -40,6 +45,8 @@ impl Event {
         match self {
             Event::Session(event) => event.name(),
             Event::MsrpChat(event) => event.name(),
+            Event::Registration(event) => event.name(),
+            Event::Message(event) => event.name(),
         }
     }
 
@@ -48,6 +55,8 @@ impl Event {
         match self {
             Event::Session(event) => event.data(),
             Event::MsrpChat(event) => event.data(),
+            Event::Registration(event) => event.data(),
+            Event::Message(event) => event.data(),
         }
     }
 }
@@ -55,6 +64,18 @@ impl Event {
 impl From<SessionEvent> for Event {
     fn from(event: SessionEvent) -> Self {
         Event::Session(event)
+    }
+}
+
+impl From<RegistrationEvent> for Event {
+    fn from(event: RegistrationEvent) -> Self {
+        Event::Registration(event)
+    }
+}
+
+impl From<MessageEvent> for Event {
+    fn from(event: MessageEvent) -> Self {
+        Event::Message(event)
     }
 }
 
@@ -364,7 +385,7 @@ impl MsrpChatEvent {
     }
 }
 
-fn message_data(
+pub(super) fn message_data(
     content: &Bytes,
     content_type: &str,
     cpim_headers: &[(String, String)],
@@ -402,6 +423,19 @@ pub enum Value {
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Value::Bool(value)
+    }
+}
+
+impl Value {
+    /// A list of words.
+    pub(super) fn texts(texts: &[String]) -> Self {
+        Value::List(texts.iter().map(|text| Value::from(text.as_str())).collect())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Value::Number(value.into())
     }
 }
 

@@ -17,16 +17,19 @@
 mod center;
 mod event;
 mod filter;
+mod services;
 mod stream;
 
 pub use center::{NotificationCenter, Subscription};
 pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
 pub use filter::Filter;
+pub use services::{MessageEvent, RegistrationEvent};
 pub use stream::NotificationStream;
 
 use std::fmt;
 use std::time::SystemTime;
 
+use crate::registration::Registration;
 use crate::session::Session;
 
 /// One thing that happened.
@@ -72,7 +75,7 @@ impl Notification {
     pub fn session(&self) -> Option<&Session> {
         match &self.sender {
             Sender::Session(session) => Some(session),
-            Sender::Application => None,
+            _ => None,
         }
     }
 
@@ -80,7 +83,7 @@ impl Notification {
     pub fn session_event(&self) -> Option<&SessionEvent> {
         match &self.event {
             Event::Session(event) => Some(event),
-            Event::MsrpChat(_) => None,
+            _ => None,
         }
     }
 }
@@ -93,6 +96,8 @@ pub enum Sender {
     Application,
     /// A session.
     Session(Session),
+    /// A registration.
+    Registration(Registration),
 }
 
 impl Sender {
@@ -101,6 +106,7 @@ impl Sender {
         match (self, other) {
             (Sender::Application, Sender::Application) => true,
             (Sender::Session(a), Sender::Session(b)) => a.id() == b.id(),
+            (Sender::Registration(a), Sender::Registration(b)) => a.id() == b.id(),
             _ => false,
         }
     }
@@ -112,12 +118,19 @@ impl From<&Session> for Sender {
     }
 }
 
-/// `application`, or `session-7`.
+impl From<&Registration> for Sender {
+    fn from(registration: &Registration) -> Self {
+        Sender::Registration(registration.clone())
+    }
+}
+
+/// `application`, `session-7`, `registration-1`.
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Sender::Application => f.write_str("application"),
             Sender::Session(session) => write!(f, "{}", session.id()),
+            Sender::Registration(registration) => write!(f, "{}", registration.id()),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers};
 use crate::credentials::Credentials;
 use crate::engine::{Engine, EngineConfig, Now, Output};
 use crate::error::Error;
+use crate::messaging::OutgoingMessage;
 use crate::notification::Value;
 use crate::session::machine::SessionConfig;
 use crate::session::{Invitation, MediaCommand, MediaEvent, SessionId, State, StreamId, StreamSet};
@@ -53,6 +54,7 @@ impl Agent {
             sip: sip::Config::default(),
             session: session_config(address),
             max_sessions: usize::MAX,
+            accept_messages: true,
         };
         let numbers = Arc::new(AtomicU64::new(1));
         let mut engine = Engine::new(config, numbers, [seed; 32]);
@@ -87,6 +89,13 @@ impl Agent {
             };
             return self.engine.connect(now, id, session_config(self.address), invitation, streams(argument));
         }
+        if verb == "page" {
+            let to = format!("sip:bob@{peer}").parse().expect("a URI");
+            let from = format!("sip:{}@{}", self.name, self.address).parse().expect("a URI");
+            let credentials = Credentials::new(from);
+            let message = OutgoingMessage { notify: true, ..OutgoingMessage::new(to, credentials, argument) };
+            return self.engine.send_message(now, message).map(drop);
+        }
         let Some(id) = self.session else { panic!("{} has no session for {verb}", self.name) };
         let done = self.engine.with_session(now, id, |session, context| match verb {
             "accept" => session.accept(context, streams(argument)),
@@ -115,6 +124,16 @@ impl Agent {
 
     fn log(&self, line: String) {
         self.log.borrow_mut().push(format!("{} {line}", self.name));
+    }
+
+    fn log_event(&self, event: &crate::notification::Event) {
+        let data: String = event
+            .data()
+            .iter()
+            .filter(|(name, _)| *name != "message_id")
+            .map(|(_, value)| format!(" {}", shown(value)))
+            .collect();
+        self.log(format!("! {}{data}", event.name()));
     }
 
     fn log_packet(&self, arrow: char, data: &Bytes) {
@@ -196,6 +215,7 @@ impl Host for Agent {
                 Output::Sip(other) => panic!("only datagrams here: {other:?}"),
                 Output::Media { session, command } => self.perform(session, command),
                 Output::Snapshot { .. } => {}
+                Output::Post { event, .. } => self.log_event(&event),
                 Output::Notify { session, snapshot, event } => {
                     self.session.get_or_insert(session);
                     if let crate::notification::Event::Session(event) = &event {
@@ -212,13 +232,7 @@ impl Host for Agent {
                             _ => {}
                         }
                     }
-                    let data: String = event
-                        .data()
-                        .iter()
-                        .filter(|(name, _)| *name != "message_id")
-                        .map(|(_, value)| format!(" {}", shown(value)))
-                        .collect();
-                    self.log(format!("! {}{data}", event.name()));
+                    self.log_event(&event);
                 }
                 Output::Idle(deadline) => match self.media.pop_front() {
                     Some((session, stream, event)) => {

@@ -1,0 +1,68 @@
+//! `sipsimple register`: an address, kept registered.
+
+use std::sync::Arc;
+
+use sipsimple::notification::{Event, RegistrationEvent};
+use sipsimple::{Application, Registration, RegistrationOptions};
+
+use crate::Failure;
+use crate::agent::{Agent, asked_to_leave, later};
+use crate::arguments::{Common, Register, Registrar};
+use crate::identity::{address, credentials};
+use crate::output::Output;
+
+pub(crate) async fn run(options: Register, output: &Arc<Output>) -> Result<(), Failure> {
+    let mut agent = Agent::without_media(&options.common, false, output).await?;
+    let registration =
+        begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
+    let mut failure = None;
+    let mut leaving = false;
+    let mut leave = std::pin::pin!(asked_to_leave());
+    if let Some(seconds) = options.seconds {
+        let registration = registration.clone();
+        later(seconds, move || drop(registration.end()));
+    }
+    loop {
+        let notification = tokio::select! {
+            notification = agent.notifications.next() => notification,
+            () = &mut leave, if !leaving => {
+                leaving = true;
+                drop(registration.end());
+                continue;
+            }
+        };
+        let Some(notification) = notification else { break };
+        match notification.event() {
+            Event::Registration(RegistrationEvent::DidSucceed { .. }) => failure = None,
+            Event::Registration(RegistrationEvent::DidFail { code, reason, retry_after, .. }) => {
+                let status = if *code == 0 { String::new() } else { format!("{code} ") };
+                failure = Some(format!("the registration failed: {status}{reason}"));
+                // Another try follows, unless this one can't be mended by trying.
+                if retry_after.is_none() && !leaving {
+                    break;
+                }
+            }
+            Event::Registration(RegistrationEvent::DidEnd { .. }) => break,
+            _ => {}
+        }
+    }
+    agent.application.stop().await;
+    failure.map_or(Ok(()), |reason| Err(Failure::Failed(reason)))
+}
+
+/// Starts what the options say.
+pub(crate) fn begin(
+    common: &Common,
+    registrar: &Registrar,
+    from: Option<&str>,
+    application: &Application,
+) -> Result<Registration, Failure> {
+    let credentials = credentials(common, from, application)?;
+    let options = RegistrationOptions {
+        registrar: registrar.registrar.as_deref().map(|uri| address("--registrar", uri)).transpose()?,
+        route: common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?,
+        expires: registrar.expires,
+        ..RegistrationOptions::new(credentials)
+    };
+    Ok(application.register(options))
+}
