@@ -26,6 +26,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation, clippy::panic)
 )]
 
+mod crypto;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ice_stun::stun::{
-    Builder, Class, IceControlled, Key, Message, Method, Nonce, Priority, Realm, Software, Username,
-    XorMappedAddress,
+    Builder, Class, IceControlled, Integrity, Key, Message, Method, Nonce, Priority, Realm, Software,
+    Userhash, Username, XorMappedAddress,
 };
 use ice_stun::{ErrorKind, fuzzing};
 
@@ -90,6 +90,45 @@ fn the_other_vectors_are_signed_as_they_are() {
         assert!(again.verify(&key) && again.has_valid_fingerprint(), "{name}");
         assert_eq!(built.len(), bytes.len(), "{name}");
     }
+}
+
+/// RFC 8489 B.1 as printed: its length counts the header, and its HMAC covers that wrong length.
+#[test]
+fn the_example_of_rfc_8489_b_1_is_refused_as_printed() {
+    let username = "\u{30de}\u{30c8}\u{30ea}\u{30c3}\u{30af}\u{30b9}";
+    let (realm, nonce) = ("example.org", "obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA");
+    let id = [0x78, 0xad, 0x34, 0x33, 0xc6, 0xad, 0x72, 0xc0, 0x29, 0xda, 0x41, 0x2e];
+    let key = Key::long_term(username, realm, "TheMatrIX");
+    let ours = Builder::new(Class::Request, Method::BINDING, id)
+        .attribute(&Userhash::new(username, realm))
+        .and_then(|builder| builder.attribute(&Nonce(nonce)))
+        .and_then(|builder| builder.attribute(&Realm(realm)))
+        .expect("they fit")
+        .finish_as(Some((&key, Integrity::Sha256)), false);
+    let hmac = "e4686c8f0edeb59013e07090010a93efccbccc544c0a45d9f830aa6d6f735a01";
+    let hash = "4a3cf38fef6992bda952c6780417da0f24819415569e60b205c46e41407f1704";
+    let message = Message::parse(&ours).expect("what we write is STUN");
+    assert!(message.verify(&key) && message.has_integrity(Integrity::Sha256));
+    assert_eq!(message.get(), Some(Ok(Userhash::new(username, realm))));
+    assert_eq!(hex(&Userhash::new(username, realm).0), hash);
+    let mut printed = ours.clone();
+    printed[3] = 0x9c;
+    let at = printed.len() - 32;
+    for (byte, pair) in printed[at..].iter_mut().zip(hmac.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hex");
+    }
+    let error = Message::parse(&printed).expect_err("its length is wrong");
+    assert_eq!((error.at, error.kind), (2, ErrorKind::Length));
+    // With the length that it has, the printed HMAC does not verify.
+    printed[3] = 0x88;
+    assert_eq!(printed[..at], ours[..at], "all else is as printed");
+    let message = Message::parse(&printed).expect("the length is right now");
+    assert!(!message.verify(&key));
+    assert!(!message.verify(&Key::long_term_sha256(username, realm, "TheMatrIX")));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub struct Kind(pub u16);
 impl Kind {
     /// MAPPED-ADDRESS
     pub const MAPPED_ADDRESS: Self = Self(0x0001);
+    /// CHANGE-REQUEST (RFC 5780)
+    pub const CHANGE_REQUEST: Self = Self(0x0003);
     /// USERNAME
     pub const USERNAME: Self = Self(0x0006);
     /// MESSAGE-INTEGRITY
@@ -35,24 +37,60 @@ impl Kind {
     pub const NONCE: Self = Self(0x0015);
     /// XOR-RELAYED-ADDRESS (RFC 8656)
     pub const XOR_RELAYED_ADDRESS: Self = Self(0x0016);
+    /// REQUESTED-ADDRESS-FAMILY (RFC 8656)
+    pub const REQUESTED_ADDRESS_FAMILY: Self = Self(0x0017);
+    /// EVEN-PORT (RFC 8656)
+    pub const EVEN_PORT: Self = Self(0x0018);
     /// REQUESTED-TRANSPORT (RFC 8656)
     pub const REQUESTED_TRANSPORT: Self = Self(0x0019);
+    /// DONT-FRAGMENT (RFC 8656)
+    pub const DONT_FRAGMENT: Self = Self(0x001a);
     /// MESSAGE-INTEGRITY-SHA256
     pub const MESSAGE_INTEGRITY_SHA256: Self = Self(0x001c);
+    /// PASSWORD-ALGORITHM
+    pub const PASSWORD_ALGORITHM: Self = Self(0x001d);
+    /// USERHASH
+    pub const USERHASH: Self = Self(0x001e);
     /// XOR-MAPPED-ADDRESS
     pub const XOR_MAPPED_ADDRESS: Self = Self(0x0020);
+    /// RESERVATION-TOKEN (RFC 8656)
+    pub const RESERVATION_TOKEN: Self = Self(0x0022);
     /// PRIORITY (RFC 8445)
     pub const PRIORITY: Self = Self(0x0024);
     /// USE-CANDIDATE (RFC 8445)
     pub const USE_CANDIDATE: Self = Self(0x0025);
+    /// PADDING (RFC 5780)
+    pub const PADDING: Self = Self(0x0026);
+    /// RESPONSE-PORT (RFC 5780)
+    pub const RESPONSE_PORT: Self = Self(0x0027);
+    /// CONNECTION-ID (RFC 6062)
+    pub const CONNECTION_ID: Self = Self(0x002a);
+    /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656)
+    pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
+    /// ADDRESS-ERROR-CODE (RFC 8656)
+    pub const ADDRESS_ERROR_CODE: Self = Self(0x8001);
+    /// PASSWORD-ALGORITHMS
+    pub const PASSWORD_ALGORITHMS: Self = Self(0x8002);
+    /// ALTERNATE-DOMAIN
+    pub const ALTERNATE_DOMAIN: Self = Self(0x8003);
+    /// ICMP (RFC 8656)
+    pub const ICMP: Self = Self(0x8004);
     /// SOFTWARE
     pub const SOFTWARE: Self = Self(0x8022);
+    /// ALTERNATE-SERVER
+    pub const ALTERNATE_SERVER: Self = Self(0x8023);
+    /// CACHE-TIMEOUT (RFC 5780)
+    pub const CACHE_TIMEOUT: Self = Self(0x8027);
     /// FINGERPRINT
     pub const FINGERPRINT: Self = Self(0x8028);
     /// ICE-CONTROLLED (RFC 8445)
     pub const ICE_CONTROLLED: Self = Self(0x8029);
     /// ICE-CONTROLLING (RFC 8445)
     pub const ICE_CONTROLLING: Self = Self(0x802a);
+    /// RESPONSE-ORIGIN (RFC 5780)
+    pub const RESPONSE_ORIGIN: Self = Self(0x802b);
+    /// OTHER-ADDRESS (RFC 5780)
+    pub const OTHER_ADDRESS: Self = Self(0x802c);
 
     /// Whether who does not know it must refuse the message (RFC 8489 §14).
     pub const fn is_comprehension_required(self) -> bool {
@@ -101,6 +139,12 @@ addresses! {
     XorPeerAddress XOR_PEER_ADDRESS true
     /// Our address on the relay (RFC 8656 §18.5).
     XorRelayedAddress XOR_RELAYED_ADDRESS true
+    /// Which server to ask in its stead (RFC 8489 §14.15).
+    AlternateServer ALTERNATE_SERVER false
+    /// Where a response comes from (RFC 5780 §7.3).
+    ResponseOrigin RESPONSE_ORIGIN false
+    /// The server's address with the other address and the other port (RFC 5780 §7.4).
+    OtherAddress OTHER_ADDRESS false
 }
 
 fn read_address(value: &[u8]) -> Result<SocketAddr, ParseError> {
@@ -182,6 +226,8 @@ texts! {
     Nonce NONCE "NONCE" 763
     /// What the sender is (RFC 8489 §14.14).
     Software SOFTWARE "SOFTWARE" 763
+    /// Whose certificate the alternate server shows (RFC 8489 §14.16).
+    AlternateDomain ALTERNATE_DOMAIN "ALTERNATE-DOMAIN" 255
 }
 
 macro_rules! numbers {
@@ -217,22 +263,37 @@ numbers! {
     IceControlling ICE_CONTROLLING u64
     /// Seconds that an allocation lasts (RFC 8656 §18.2).
     Lifetime LIFETIME u32
+    /// Which connection to a peer this is (RFC 6062 §6.2.1).
+    ConnectionId CONNECTION_ID u32
+    /// Seconds that an answer may be kept (RFC 5780 §7.8).
+    CacheTimeout CACHE_TIMEOUT u32
 }
 
-/// The sender nominates this pair (RFC 8445 §7.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UseCandidate;
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident $kind:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $name;
 
-impl Attribute<'_> for UseCandidate {
-    const KIND: Kind = Kind::USE_CANDIDATE;
+        impl Attribute<'_> for $name {
+            const KIND: Kind = Kind::$kind;
 
-    fn read(_: &[u8], _: &TransactionId) -> Result<Self, ParseError> {
-        Ok(Self)
-    }
+            fn read(_: &[u8], _: &TransactionId) -> Result<Self, ParseError> {
+                Ok(Self)
+            }
 
-    fn write(&self, _: &mut Vec<u8>, _: &TransactionId) -> Result<(), UsageError> {
-        Ok(())
-    }
+            fn write(&self, _: &mut Vec<u8>, _: &TransactionId) -> Result<(), UsageError> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+flags! {
+    /// The sender nominates this pair (RFC 8445 §7.1.2).
+    UseCandidate USE_CANDIDATE
+    /// The relay is to set the DF bit (RFC 8656 §18.9).
+    DontFragment DONT_FRAGMENT
 }
 
 /// The channel that is bound, 0x4000 to 0x4fff (RFC 8656 §18.1).
@@ -302,6 +363,13 @@ impl<'a> Attribute<'a> for ErrorCode<'a> {
     }
 
     fn write(&self, out: &mut Vec<u8>, _: &TransactionId) -> Result<(), UsageError> {
+        self.write_after(0, out)
+    }
+}
+
+impl ErrorCode<'_> {
+    /// The value, with `first` in the byte that AddressErrorCode uses for a family.
+    pub(super) fn write_after(&self, first: u8, out: &mut Vec<u8>) -> Result<(), UsageError> {
         if self.reason.len() > 763 {
             return Err(UsageError::TooLong { what: "ERROR-CODE", limit: 763 });
         }
@@ -309,7 +377,7 @@ impl<'a> Attribute<'a> for ErrorCode<'a> {
         let (Some(class), Ok(number)) = (class, u8::try_from(self.code % 100)) else {
             return Err(UsageError::ErrorCode);
         };
-        out.extend_from_slice(&[0, 0, class, number]);
+        out.extend_from_slice(&[first, 0, class, number]);
         out.extend_from_slice(self.reason.as_bytes());
         Ok(())
     }

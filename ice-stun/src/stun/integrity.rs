@@ -1,11 +1,9 @@
 //! MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 §14.5 to §14.7).
 
-use hmac::{Hmac, KeyInit, Mac};
-use md5::Md5;
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::crypto::{self, HmacSha1, HmacSha256};
 
 /// What FINGERPRINT's CRC-32 is combined with (RFC 8489 §14.7).
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
@@ -19,11 +17,12 @@ pub enum Integrity {
     Sha256,
 }
 
-/// A key for message integrity, its HMAC states prepared once. `Debug` prints no key.
+/// A key for message integrity, its padded halves hashed once for both HMACs: make one for each
+/// credential and keep it. `Debug` prints no key.
 #[derive(Clone)]
 pub struct Key {
-    sha1: Hmac<Sha1>,
-    sha256: Hmac<Sha256>,
+    sha1: HmacSha1,
+    sha256: HmacSha256,
 }
 
 impl Key {
@@ -36,45 +35,31 @@ impl Key {
     /// The key of long-term credentials: MD5 of user, realm and password (RFC 8489 §9.2.2). The
     /// password is to be in its OpaqueString form.
     pub fn long_term(username: &str, realm: &str, password: &str) -> Self {
-        let mut hash = Md5::new();
-        hash.update(username);
-        hash.update(":");
-        hash.update(realm);
-        hash.update(":");
-        hash.update(password);
-        let key = Zeroizing::new(<[u8; 16]>::from(hash.finalize()));
+        let key = Zeroizing::new(crypto::md5(&[username, ":", realm, ":", password]));
         Self::new(&*key)
     }
 
     /// The same with SHA-256, where the server asks for it (RFC 8489 §18.5.1.2).
     pub fn long_term_sha256(username: &str, realm: &str, password: &str) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(username);
-        hash.update(":");
-        hash.update(realm);
-        hash.update(":");
-        hash.update(password);
-        let key = Zeroizing::new(<[u8; 32]>::from(hash.finalize()));
+        let key = Zeroizing::new(crypto::sha256(&[username, ":", realm, ":", password]));
         Self::new(&*key)
     }
 
     fn new(bytes: &[u8]) -> Self {
-        Self {
-            sha1: Hmac::new_from_slice(bytes).expect("HMAC takes a key of any length"),
-            sha256: Hmac::new_from_slice(bytes).expect("HMAC takes a key of any length"),
-        }
+        Self { sha1: HmacSha1::new(bytes), sha256: HmacSha256::new(bytes) }
     }
 
+    /// The tag over `message`, its length field saying that the message ends after the tag.
+    #[inline]
     pub(super) fn sign_sha1(&self, message: &[u8], length: u16) -> [u8; 20] {
-        let mut mac = self.sha1.clone();
-        feed(&mut mac, message, length);
-        mac.finalize().into_bytes().into()
+        let (head, rest) = split(message, length);
+        crypto::bytes(self.sha1.tag(head, rest))
     }
 
+    #[inline]
     pub(super) fn sign_sha256(&self, message: &[u8], length: u16) -> [u8; 32] {
-        let mut mac = self.sha256.clone();
-        feed(&mut mac, message, length);
-        mac.finalize().into_bytes().into()
+        let (head, rest) = split(message, length);
+        crypto::bytes(self.sha256.tag(head, rest))
     }
 }
 
@@ -85,12 +70,13 @@ impl std::fmt::Debug for Key {
 }
 
 /// What an HMAC covers: the message up to its integrity attribute, its length field saying that
-/// the message ends after that.
-fn feed(mac: &mut impl Mac, message: &[u8], length: u16) {
-    if let Some(([t0, t1, _, _], rest)) = message.split_first_chunk::<4>() {
-        let [l0, l1] = length.to_be_bytes();
-        mac.update(&[*t0, *t1, l0, l1]);
-        mac.update(rest);
+/// the message ends after that (RFC 8489 §14.5).
+#[inline]
+fn split(message: &[u8], length: u16) -> ([u8; 4], &[u8]) {
+    let [l0, l1] = length.to_be_bytes();
+    match message.split_first_chunk::<4>() {
+        Some(([t0, t1, _, _], rest)) => ([*t0, *t1, l0, l1], rest),
+        None => ([0, 0, l0, l1], &[]),
     }
 }
 
@@ -118,7 +104,7 @@ pub(super) fn check_fingerprint(message: &[u8], at: usize, value: &[u8]) -> bool
 
 /// The CRC of the message up to its FINGERPRINT; the length field counts that already.
 pub(super) fn fingerprint(message: &[u8]) -> u32 {
-    crc32fast::hash(message) ^ FINGERPRINT_XOR
+    crypto::crc32(message) ^ FINGERPRINT_XOR
 }
 
 /// What the length field says for a message that ends with the attribute at `at`.

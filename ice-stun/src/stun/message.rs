@@ -40,6 +40,12 @@ impl Method {
     pub const CREATE_PERMISSION: Self = Self(0x008);
     /// ChannelBind (RFC 8656).
     pub const CHANNEL_BIND: Self = Self(0x009);
+    /// Connect (RFC 6062).
+    pub const CONNECT: Self = Self(0x00a);
+    /// ConnectionBind (RFC 6062).
+    pub const CONNECTION_BIND: Self = Self(0x00b);
+    /// ConnectionAttempt (RFC 6062).
+    pub const CONNECTION_ATTEMPT: Self = Self(0x00c);
 
     /// The method of this number; `None` above 12 bits.
     pub const fn new(number: u16) -> Option<Self> {
@@ -61,6 +67,9 @@ impl Method {
             Self::DATA => "Data",
             Self::CREATE_PERMISSION => "CreatePermission",
             Self::CHANNEL_BIND => "ChannelBind",
+            Self::CONNECT => "Connect",
+            Self::CONNECTION_BIND => "ConnectionBind",
+            Self::CONNECTION_ATTEMPT => "ConnectionAttempt",
             _ => return None,
         })
     }
@@ -96,6 +105,10 @@ pub struct Message<'a> {
     class: Class,
     method: Method,
     transaction_id: TransactionId,
+    /// Where the first of each stands among the attributes that count; 0 for none.
+    sha1: u32,
+    sha256: u32,
+    fingerprint: u32,
 }
 
 /// One attribute as it stands.
@@ -128,13 +141,29 @@ impl<'a> Message<'a> {
             return Err(ParseError::new(2, ErrorKind::Length, "the length of the attributes that follow"));
         }
         let (class, method) = split_type(kind);
-        let message = Self { bytes, class, method, transaction_id };
-        let mut walk = message.all_attributes();
-        while walk.next().is_some() {}
-        match walk.fault {
-            Some(fault) => Err(fault),
-            None => Ok(message),
+        let mut message = Self { bytes, class, method, transaction_id, sha1: 0, sha256: 0, fingerprint: 0 };
+        // Offsets are below 20 + 65,536 + 4.
+        let mut at: u32 = 20;
+        let mut rest = attributes;
+        while !rest.is_empty() {
+            let Some(([k0, k1, l0, l1], value)) = rest.split_first_chunk::<4>() else {
+                return Err(fault(at, 0, ErrorKind::Truncated, "type and length of an attribute"));
+            };
+            let length = u32::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
+            let Some(after) = value.get(length as usize..) else {
+                return Err(fault(at, 2, ErrorKind::Length, "a length within the message"));
+            };
+            match Kind(u16::from_be_bytes([*k0, *k1])) {
+                // What follows an integrity that is not counted is not counted either (RFC 8489 §14.5, §14.6).
+                Kind::MESSAGE_INTEGRITY if message.sha1 == 0 && message.sha256 == 0 => message.sha1 = at,
+                Kind::MESSAGE_INTEGRITY_SHA256 if message.sha256 == 0 => message.sha256 = at,
+                Kind::FINGERPRINT if message.fingerprint == 0 => message.fingerprint = at,
+                _ => {}
+            }
+            at += 4 + length;
+            rest = after;
         }
+        Ok(message)
     }
 
     /// Its class.
@@ -180,24 +209,30 @@ impl<'a> Message<'a> {
             .filter(move |kind| kind.is_comprehension_required() && !known.contains(kind))
     }
 
-    /// Which integrity attributes it has.
+    /// Which integrity attribute it has; the first where there are both.
     pub fn integrity(&self) -> Option<Integrity> {
-        self.attributes().find_map(|raw| match raw.kind {
-            Kind::MESSAGE_INTEGRITY_SHA256 => Some(Integrity::Sha256),
-            Kind::MESSAGE_INTEGRITY => Some(Integrity::Sha1),
-            _ => None,
-        })
+        match (self.sha1, self.sha256) {
+            (0, 0) => None,
+            (0, _) => Some(Integrity::Sha256),
+            _ => Some(Integrity::Sha1),
+        }
+    }
+
+    /// Whether it has an integrity attribute of that hash.
+    pub fn has_integrity(&self, hash: Integrity) -> bool {
+        match hash {
+            Integrity::Sha1 => self.sha1 != 0,
+            Integrity::Sha256 => self.sha256 != 0,
+        }
     }
 
     /// Whether it has an integrity attribute and `key` made it. Where there are both, the one with
     /// SHA-256 decides (RFC 8489 §9.1.3).
     pub fn verify(&self, key: &Key) -> bool {
-        let find = |kind| self.attributes().find(|raw| raw.kind == kind);
-        if let Some(raw) = find(Kind::MESSAGE_INTEGRITY_SHA256) {
-            return integrity::check_sha256(self.bytes, raw.at, raw.value, key);
+        if let Some((at, value)) = self.value_at(self.sha256) {
+            return integrity::check_sha256(self.bytes, at, value, key);
         }
-        find(Kind::MESSAGE_INTEGRITY)
-            .is_some_and(|raw| integrity::check_sha1(self.bytes, raw.at, raw.value, key))
+        self.value_at(self.sha1).is_some_and(|(at, value)| integrity::check_sha1(self.bytes, at, value, key))
     }
 
     /// Whether it has a FINGERPRINT, as its last attribute, and the right one (RFC 8489 §14.7).
@@ -207,14 +242,29 @@ impl<'a> Message<'a> {
 
     /// `None` without a FINGERPRINT; else whether it is right and the last attribute.
     pub fn fingerprint(&self) -> Option<bool> {
-        let raw = self.all_attributes().find(|raw| raw.kind == Kind::FINGERPRINT)?;
-        let is_last = raw.at + 8 == self.bytes.len();
-        Some(is_last && integrity::check_fingerprint(self.bytes, raw.at, raw.value))
+        let (at, value) = self.value_at(self.fingerprint)?;
+        let is_last = at + 8 == self.bytes.len();
+        Some(is_last && integrity::check_fingerprint(self.bytes, at, value))
     }
 
-    fn all_attributes(&self) -> Attributes<'a> {
-        Attributes { bytes: self.bytes, at: HEADER, fault: None, honours_integrity: false, seen: None }
+    /// The value of the attribute at an offset that `parse` noted.
+    fn value_at(&self, at: u32) -> Option<(usize, &'a [u8])> {
+        if at == 0 {
+            return None;
+        }
+        let at = at as usize;
+        let ([_, _, l0, l1], rest) = self.bytes.get(at..)?.split_first_chunk::<4>()?;
+        Some((at, rest.get(..usize::from(u16::from_be_bytes([*l0, *l1])))?))
     }
+
+    /// Every attribute as it stands, also what does not count.
+    pub fn all_attributes(&self) -> Attributes<'a> {
+        Attributes { bytes: self.bytes, at: HEADER, honours_integrity: false, seen: None }
+    }
+}
+
+fn fault(at: u32, more: usize, kind: ErrorKind, what: &'static str) -> ParseError {
+    ParseError::new(at as usize + more, kind, what)
 }
 
 /// The attributes of a message, in order.
@@ -222,7 +272,6 @@ impl<'a> Message<'a> {
 pub struct Attributes<'a> {
     bytes: &'a [u8],
     at: usize,
-    fault: Option<ParseError>,
     honours_integrity: bool,
     seen: Option<Kind>,
 }
@@ -232,23 +281,10 @@ impl<'a> Iterator for Attributes<'a> {
 
     fn next(&mut self) -> Option<RawAttribute<'a>> {
         loop {
-            let rest = self.bytes.get(self.at..)?;
-            if rest.is_empty() {
-                return None;
-            }
-            let Some(([k0, k1, l0, l1], rest)) = rest.split_first_chunk::<4>() else {
-                self.fault =
-                    Some(ParseError::new(self.at, ErrorKind::Truncated, "type and length of an attribute"));
-                self.at = self.bytes.len();
-                return None;
-            };
+            // Message::parse has checked the lengths.
+            let ([k0, k1, l0, l1], rest) = self.bytes.get(self.at..)?.split_first_chunk::<4>()?;
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));
             let at = self.at;
-            if rest.len() < length.next_multiple_of(4) {
-                self.fault = Some(ParseError::new(at + 2, ErrorKind::Length, "a length within the message"));
-                self.at = self.bytes.len();
-                return None;
-            }
             self.at = at + 4 + length.next_multiple_of(4);
             let kind = Kind(u16::from_be_bytes([*k0, *k1]));
             let after = match self.seen {

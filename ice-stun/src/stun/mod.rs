@@ -10,17 +10,29 @@
 
 mod attribute;
 mod builder;
+mod credentials;
+mod framing;
 mod integrity;
 mod message;
+mod relay;
+mod transaction;
 
 pub use attribute::{
-    Attribute, ChannelNumber, ErrorCode, IceControlled, IceControlling, Kind, Lifetime, MappedAddress, Nonce,
-    Priority, Realm, RequestedTransport, Software, UnknownAttributes, UseCandidate, Username,
+    AlternateDomain, AlternateServer, Attribute, CacheTimeout, ChannelNumber, ConnectionId, DontFragment,
+    ErrorCode, IceControlled, IceControlling, Kind, Lifetime, MappedAddress, Nonce, OtherAddress, Priority,
+    Realm, RequestedTransport, ResponseOrigin, Software, UnknownAttributes, UseCandidate, Username,
     XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 pub use builder::Builder;
+pub use credentials::{NonceFeatures, PasswordAlgorithm, PasswordAlgorithms, Userhash};
+pub use framing::{ChannelData, Frame, StreamDecoder};
 pub use integrity::{Integrity, Key};
 pub use message::{Attributes, Class, Message, Method, RawAttribute, TransactionId};
+pub use relay::{
+    AdditionalAddressFamily, AddressErrorCode, ChangeRequest, Data, EvenPort, Family, Icmp, Padding,
+    RequestedAddressFamily, ReservationToken, ResponsePort,
+};
+pub use transaction::{Due, Timing, Transaction, Verdict};
 
 /// Bytes of the header.
 pub const HEADER: usize = 20;

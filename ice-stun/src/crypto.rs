@@ -1,0 +1,220 @@
+//! HMAC over the compression functions of `sha1` and `sha2` with both padded keys hashed once per key; MD5 for
+//! long-term keys; CRC-32 for FINGERPRINT.
+
+use sha2::Digest;
+use zeroize::Zeroize;
+
+/// HMAC-SHA1 (RFC 2104).
+pub(crate) type HmacSha1 = Hmac<5, Sha1>;
+/// HMAC-SHA256.
+pub(crate) type HmacSha256 = Hmac<8, Sha256>;
+
+/// A Merkle-Damgård compression function of 64-byte blocks over 32-bit words.
+pub(crate) trait Compression<const WORDS: usize> {
+    const INITIAL: [u32; WORDS];
+    fn compress(state: &mut [u32; WORDS], blocks: &[[u8; 64]]);
+    /// A key longer than a block is hashed first (RFC 2104 §2).
+    fn shorten(key: &[u8], block: &mut [u8; 64]);
+}
+
+pub(crate) struct Sha1;
+pub(crate) struct Sha256;
+
+impl Compression<5> for Sha1 {
+    const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+
+    #[inline]
+    fn compress(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
+        sha1::block_api::compress(state, blocks);
+    }
+
+    fn shorten(key: &[u8], block: &mut [u8; 64]) {
+        put(block, &sha1::Sha1::digest(key));
+    }
+}
+
+impl Compression<8> for Sha256 {
+    const INITIAL: [u32; 8] = [
+        0x6a09_e667,
+        0xbb67_ae85,
+        0x3c6e_f372,
+        0xa54f_f53a,
+        0x510e_527f,
+        0x9b05_688c,
+        0x1f83_d9ab,
+        0x5be0_cd19,
+    ];
+
+    #[inline]
+    fn compress(state: &mut [u32; 8], blocks: &[[u8; 64]]) {
+        sha2::block_api::compress256(state, blocks);
+    }
+
+    fn shorten(key: &[u8], block: &mut [u8; 64]) {
+        put(block, &sha2::Sha256::digest(key));
+    }
+}
+
+/// The two padded keys, compressed.
+pub(crate) struct Hmac<const WORDS: usize, C> {
+    inner: [u32; WORDS],
+    outer: [u32; WORDS],
+    compression: std::marker::PhantomData<C>,
+}
+
+impl<const WORDS: usize, C: Compression<WORDS>> Hmac<WORDS, C> {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        let mut block = [0; 64];
+        if key.len() > block.len() {
+            C::shorten(key, &mut block)
+        } else {
+            put(&mut block, key)
+        }
+        let pad = |with: u8| {
+            let mut padded = block.map(|byte| byte ^ with);
+            let mut state = C::INITIAL;
+            C::compress(&mut state, &[padded]);
+            padded.zeroize();
+            state
+        };
+        let (inner, outer) = (pad(0x36), pad(0x5c));
+        block.zeroize();
+        Self { inner, outer, compression: std::marker::PhantomData }
+    }
+
+    /// The tag over `head` followed by `rest`, as big-endian words.
+    #[inline]
+    pub(crate) fn tag(&self, head: [u8; 4], rest: &[u8]) -> [u32; WORDS] {
+        let length = (64 + head.len() + rest.len()) as u64;
+        let mut state = self.inner;
+        let mut block = [0; 64];
+        put(&mut block, &head);
+        let tail = match rest.split_at_checked(60) {
+            None => {
+                if let Some(space) = block.get_mut(4..) {
+                    put(space, rest);
+                }
+                4 + rest.len()
+            }
+            Some((first, rest)) => {
+                if let Some(space) = block.get_mut(4..) {
+                    put(space, first);
+                }
+                C::compress(&mut state, &[block]);
+                let (blocks, tail) = rest.as_chunks();
+                C::compress(&mut state, blocks);
+                block = [0; 64];
+                put(&mut block, tail);
+                tail.len()
+            }
+        };
+        Self::finish(&mut state, block, tail, length);
+        let mut digest = [0; 64];
+        for (space, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+            *space = word.to_be_bytes();
+        }
+        let mut state = self.outer;
+        Self::finish(&mut state, digest, 4 * WORDS, (64 + 4 * WORDS) as u64);
+        state
+    }
+
+    /// The last block, of which `used` bytes are message, with the padding of FIPS 180-4 §5.1.1.
+    #[inline]
+    fn finish(state: &mut [u32; WORDS], mut block: [u8; 64], used: usize, length: u64) {
+        if let Some(end) = block.get_mut(used) {
+            *end = 0x80;
+        }
+        if used >= 56 {
+            C::compress(state, &[block]);
+            block = [0; 64];
+        }
+        if let Some(bits) = block.last_chunk_mut() {
+            *bits = (length * 8).to_be_bytes();
+        }
+        C::compress(state, &[block]);
+    }
+}
+
+impl<const WORDS: usize, C> Clone for Hmac<WORDS, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner, outer: self.outer, compression: std::marker::PhantomData }
+    }
+}
+
+impl<const WORDS: usize, C> Drop for Hmac<WORDS, C> {
+    fn drop(&mut self) {
+        self.inner.zeroize();
+        self.outer.zeroize();
+    }
+}
+
+/// The bytes of a tag.
+#[inline]
+pub(crate) fn bytes<const WORDS: usize, const BYTES: usize>(words: [u32; WORDS]) -> [u8; BYTES] {
+    const { assert!(4 * WORDS == BYTES) };
+    let mut out = [0; BYTES];
+    for (space, word) in out.as_chunks_mut().0.iter_mut().zip(words) {
+        *space = word.to_be_bytes();
+    }
+    out
+}
+
+/// MD5 of the parts, one after the other.
+pub(crate) fn md5(parts: &[&str]) -> [u8; 16] {
+    let mut hash = md5::Md5::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+/// SHA-256 of the parts, one after the other.
+pub(crate) fn sha256(parts: &[&str]) -> [u8; 32] {
+    let mut hash = sha2::Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+/// CRC-32 of ISO 3309 (RFC 8489 §14.7).
+#[inline]
+pub(crate) fn crc32(data: &[u8]) -> u32 {
+    crc32fast::hash(data)
+}
+
+#[inline]
+fn put(space: &mut [u8], data: &[u8]) {
+    for (space, byte) in space.iter_mut().zip(data) {
+        *space = *byte;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::{KeyInit, Mac};
+
+    use super::*;
+
+    #[test]
+    fn equals_the_hmac_crate_for_every_length_around_the_blocks() {
+        let message: Vec<u8> = (0..=255).collect();
+        for key_len in [0, 1, 20, 63, 64, 65, 200] {
+            let key = vec![0xa5; key_len];
+            let (one, two) = (HmacSha1::new(&key), HmacSha256::new(&key));
+            for len in 4..message.len() {
+                let (head, rest) = message[..len].split_at(4);
+                let head: [u8; 4] = head.try_into().unwrap();
+                let mut expected = hmac::Hmac::<sha1::Sha1>::new_from_slice(&key).unwrap();
+                expected.update(&message[..len]);
+                let tag: [u8; 20] = bytes(one.tag(head, rest));
+                assert_eq!(tag[..], expected.finalize().into_bytes()[..], "{key_len} {len}");
+                let mut expected = hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+                expected.update(&message[..len]);
+                let tag: [u8; 32] = bytes(two.tag(head, rest));
+                assert_eq!(tag[..], expected.finalize().into_bytes()[..], "{key_len} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_crc_of_iso_3309() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+}
