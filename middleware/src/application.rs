@@ -9,7 +9,9 @@ use sip_core::endpoint::Transport;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::configuration::{AudioConfiguration, MsrpConfiguration, RtpConfiguration, SessionTimers};
+use crate::configuration::{
+    AudioConfiguration, MsrpConfiguration, RtpConfiguration, SessionTimers, TlsConfiguration,
+};
 use crate::driver::{self, Reply};
 use crate::error::Error;
 use crate::messaging::OutgoingMessage;
@@ -44,6 +46,7 @@ pub struct Builder {
     pub(crate) accepts: StreamSet,
     pub(crate) rtp: RtpConfiguration,
     pub(crate) msrp: MsrpConfiguration,
+    pub(crate) tls: TlsConfiguration,
     pub(crate) timers: SessionTimers,
     pub(crate) audio: AudioConfiguration,
     pub(crate) max_sessions: usize,
@@ -64,6 +67,7 @@ impl Application {
             accepts: StreamSet::BOTH,
             rtp: RtpConfiguration::default(),
             msrp: MsrpConfiguration::default(),
+            tls: TlsConfiguration::default(),
             timers: SessionTimers::default(),
             audio: AudioConfiguration::default(),
             max_sessions: usize::MAX,
@@ -117,20 +121,22 @@ impl Application {
 }
 
 impl Builder {
-    /// The one local address to use; without it all, and the one that reaches the outside is
-    /// told to peers.
+    /// The one local address to use; without it all, of IPv4 and of IPv6, and the ones that reach
+    /// the outside are told to peers.
     pub fn bind(mut self, address: IpAddr) -> Self {
         self.bind = Some(address);
         self
     }
 
-    /// The SIP port; 0 lets the system choose.
+    /// The SIP port; 0 lets the system choose. UDP and TCP share it. TLS has it for itself where
+    /// it alone is listened on, and is one above it otherwise, as it is with 5060; WebSockets follow,
+    /// plain ones two above and secure ones three.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The transports to listen on.
+    /// The transports to listen on. Requests can leave over the others too, but for UDP.
     pub fn transports(mut self, transports: &[Transport]) -> Self {
         self.transports = transports.to_vec();
         self
@@ -157,6 +163,12 @@ impl Builder {
     /// What sessions copy for chat.
     pub fn msrp_config(mut self, config: MsrpConfiguration) -> Self {
         self.msrp = config;
+        self
+    }
+
+    /// How TLS proves who it is, and what it takes for a proof.
+    pub fn tls_config(mut self, config: TlsConfiguration) -> Self {
+        self.tls = config;
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sip_core::endpoint::Transport;
 use sipsimple::configuration::{
-    AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RtpConfiguration,
+    AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RtpConfiguration, TlsConfiguration,
 };
 use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
 use sipsimple::session::MessageOptions;
@@ -81,7 +81,10 @@ impl Agent {
         let printer = output.clone();
         let printing = center.observe(Filter::any(), move |notification| printer.notification(notification));
         let notifications = center.stream(Filter::any(), WAITING);
-        let mut builder = Application::builder().port(common.port).notification_center(center);
+        let mut builder = Application::builder()
+            .port(common.port)
+            .tls_config(tls_config(common))
+            .notification_center(center);
         if let Some(address) = common.bind {
             builder = builder.bind(address);
         }
@@ -89,6 +92,9 @@ impl Agent {
             let transport = |transport: &TransportArgument| match transport {
                 TransportArgument::Udp => Transport::Udp,
                 TransportArgument::Tcp => Transport::Tcp,
+                TransportArgument::Tls => Transport::Tls,
+                TransportArgument::Ws => Transport::Ws,
+                TransportArgument::Wss => Transport::Wss,
             };
             let transports: Vec<_> = common.transport.iter().map(transport).collect();
             builder = builder.transports(&transports);
@@ -97,6 +103,16 @@ impl Agent {
             builder = builder.tracer(Arc::new(tracer(path, common.trace_secrets)?));
         }
         Ok((builder, notifications, printing))
+    }
+}
+
+fn tls_config(common: &Common) -> TlsConfiguration {
+    TlsConfiguration {
+        certificate: common.tls_cert.clone(),
+        key: common.tls_key.clone(),
+        authorities: common.tls_ca.clone(),
+        verify: common.tls_verify == YesNo::Yes,
+        ..TlsConfiguration::default()
     }
 }
 

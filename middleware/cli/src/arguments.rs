@@ -56,12 +56,24 @@ pub(crate) struct Common {
     /// Local address [default: all; media use the one that reaches the outside]
     #[arg(long, value_name = "ADDR")]
     pub(crate) bind: Option<IpAddr>,
-    /// Local SIP port; 0: any
+    /// Local SIP port; 0: any. TLS is one above unless it is alone, ws two, wss three
     #[arg(long, value_name = "P", default_value_t = 5060)]
     pub(crate) port: u16,
     /// Transports to listen on; repeatable [default: udp and tcp]
     #[arg(long, value_name = "T")]
     pub(crate) transport: Vec<TransportArgument>,
+    /// Our certificate for TLS, as PEM [default: one that is made now and proves nothing]
+    #[arg(long, value_name = "F")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The key of the certificate, as PEM [default: in the same file]
+    #[arg(long, value_name = "F", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The authorities that servers' certificates must lead to, as PEM [default: the system's]
+    #[arg(long, value_name = "F")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Whether servers have to prove who they are
+    #[arg(long, value_enum, default_value_t = YesNo::Yes)]
+    pub(crate) tls_verify: YesNo,
     /// Send requests through this proxy, such as `sip:192.0.2.1:5060;transport=tcp`
     #[arg(long, value_name = "URI")]
     pub(crate) proxy: Option<String>,
@@ -79,6 +91,12 @@ pub(crate) enum TransportArgument {
     Udp,
     /// Streams
     Tcp,
+    /// Encrypted streams
+    Tls,
+    /// WebSockets
+    Ws,
+    /// Encrypted WebSockets
+    Wss,
 }
 
 /// Options about media that `call` and `listen` share.

@@ -1,4 +1,4 @@
-//! What sessions are set up with: ringtones, RTP and MSRP.
+//! What sessions are set up with: ringtones, RTP and MSRP; and what SIP itself is: TLS.
 //!
 //! The manager holds one of each. A session copies the RTP and MSRP ones when it is created;
 //! the ringtones are read live.
@@ -7,11 +7,13 @@ mod audio;
 mod msrp;
 mod ringtone;
 mod rtp;
+mod tls;
 
 pub use audio::{AudioConfiguration, AudioInput, AudioOutput};
 pub use msrp::MsrpConfiguration;
 pub use ringtone::RingtoneConfiguration;
 pub use rtp::{RtpConfiguration, SrtpPolicy};
+pub use tls::TlsConfiguration;
 
 use std::time::Duration;
 

@@ -26,3 +26,8 @@ pub(crate) async fn wait_until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// A short pause for the system, where trying again at once would only burn time.
+pub(crate) async fn breathe() {
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+}

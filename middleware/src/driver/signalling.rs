@@ -140,16 +140,16 @@ impl Signalling {
 
     fn stream_input(&mut self, now: Now, input: StreamInput) {
         match input {
-            StreamInput::Accepted { flow, local, remote } => {
-                self.streams.remember(flow, local, remote);
-                let transport = sip::Transport::Tcp;
+            StreamInput::Accepted { flow, transport, local, remote, writer } => {
+                self.streams.opened(flow, local, remote, writer);
                 self.engine.handle_sip(now, sip::Input::Accepted { flow, transport, local, remote });
             }
-            StreamInput::Connected { flow, local, remote } => {
-                self.streams.remember(flow, local, remote);
+            StreamInput::Connected { flow, local, remote, writer } => {
+                self.streams.opened(flow, local, remote, writer);
                 self.engine.handle_sip(now, sip::Input::Connected { flow, local, remote });
             }
             StreamInput::ConnectFailed { flow, reason } => {
+                self.streams.forget(flow);
                 self.engine.handle_sip(now, sip::Input::ConnectFailed { flow, reason });
             }
             StreamInput::Received { flow, data } => {
@@ -203,8 +203,8 @@ impl Signalling {
                 self.trace(clock::now(), Carrier::Udp, Way::Sent, local, remote, &data);
                 self.udp.send(local, remote, &data);
             }
-            sip::Output::Connect { flow, transport, remote, .. } => {
-                self.streams.connect(flow, transport, remote)
+            sip::Output::Connect { flow, transport, remote, server_name } => {
+                self.streams.connect(flow, transport, remote, server_name);
             }
             sip::Output::Write { flow, data } => {
                 if let Some((local, remote)) = self.streams.addresses(flow) {

@@ -1,7 +1,8 @@
 //! Puts the pieces together: sockets, engine, media, and the task that carries them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
 use sip_core::endpoint::{self as sip, Transport};
@@ -12,7 +13,7 @@ use super::clock;
 use super::commander::Commander;
 use super::media::MediaHost;
 use super::signalling::Signalling;
-use super::transport::{Streams, UdpSockets};
+use super::transport::{Security, Streams, UdpSockets};
 use crate::application::{Builder, numbers};
 use crate::engine::{Engine, EngineConfig};
 use crate::error::Error;
@@ -34,8 +35,8 @@ pub(crate) async fn start(
     builder: Builder,
     stop: watch::Receiver<Option<Instant>>,
 ) -> Result<Started, Error> {
-    let bind = builder.bind.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let advertised = if bind.is_unspecified() { outbound_address() } else { bind };
+    let binds = binds(builder.bind);
+    let advertised = binds.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |bind| bind.advertised);
     let session = builder.session_config(advertised);
     let numbers = numbers();
     let config = EngineConfig {
@@ -47,31 +48,39 @@ pub(crate) async fn start(
     let mut engine = Engine::new(config, numbers.clone(), clock::seed());
 
     let (stream_sender, stream_inputs) = mpsc::channel(STREAM_QUEUE);
-    let mut udp = UdpSockets::default();
-    let mut streams = Streams::new(stream_sender);
+    let security = Security::new(builder.tls.clone());
+    let system = |what: String| move |error: io::Error| Error::System { what, reason: error.to_string() };
+    security.check(false).map_err(system("the configuration of TLS".to_owned()))?;
+    let mut sockets = Sockets { udp: UdpSockets::default(), streams: Streams::new(stream_sender, security) };
     let mut addresses = Vec::new();
     let mut port = builder.port;
-    for &transport in &builder.transports {
-        let address = SocketAddr::new(bind, port);
-        let bound = match transport {
-            Transport::Udp => udp.bind(address, advertised),
-            Transport::Tcp => streams.listen(address).await.map(|mut local| {
-                if local.ip().is_unspecified() {
-                    local.set_ip(advertised);
+    for bind in &binds {
+        for &transport in &builder.transports {
+            let wanted = port_of(transport, &builder.transports, port);
+            let address = SocketAddr::new(bind.address, wanted);
+            let local = match sockets.listen(transport, address, bind.advertised) {
+                // Next to a port that the system chose there may be somebody else.
+                Err(error) if builder.port == 0 && error.kind() == io::ErrorKind::AddrInUse => {
+                    sockets.listen(transport, SocketAddr::new(bind.address, 0), bind.advertised)
                 }
-                local
-            }),
-            other => Err(std::io::Error::other(format!("{other:?} is not available to listen on"))),
-        };
-        let local = bound.map_err(|error| Error::System {
-            what: format!("listening for SIP on {address} ({transport:?})"),
-            reason: error.to_string(),
-        })?;
-        // The other transports take the port that the system chose for the first.
-        port = local.port();
-        engine.bound(clock::now(), transport, local);
-        addresses.push((transport, local));
+                listening => listening,
+            };
+            let local = match local {
+                Err(error) if bind.optional => {
+                    tracing::debug!(%address, ?transport, %error, "not listened on");
+                    continue;
+                }
+                local => local.map_err(system(format!("listening for SIP on {address} ({transport:?})")))?,
+            };
+            if port == 0 {
+                // The others take the port that the system chose for the first.
+                port = local.port();
+            }
+            engine.bound(clock::now(), transport, local);
+            addresses.push((transport, local));
+        }
     }
+    let Sockets { udp, streams } = sockets;
 
     let (commander, jobs) = Commander::new();
     let manager = SessionManager::new(commander.clone(), numbers, session);
@@ -99,13 +108,96 @@ pub(crate) async fn start(
     Ok(Started { manager, commander, addresses, task: tokio::spawn(signalling.run()) })
 }
 
-/// The address of this host that packets to the outside leave from. Nothing is sent: connecting
-/// a UDP socket only asks the routing table. (192.0.2.1 is for documentation, RFC 5737.)
-fn outbound_address() -> IpAddr {
-    let ask = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
+/// An address to listen on.
+struct Bind {
+    address: IpAddr,
+    /// What peers are told.
+    advertised: IpAddr,
+    /// Whether it does no harm if it cannot be had.
+    optional: bool,
+}
+
+/// The given address, or all of IPv4, and of IPv6 where the host has it.
+fn binds(given: Option<IpAddr>) -> Vec<Bind> {
+    let everywhere = |address: IpAddr, optional| {
+        let loopback =
+            if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
+        Bind { address, advertised: outbound_address(address.is_ipv4()).unwrap_or(loopback), optional }
     };
-    ask().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |local| local.ip())
+    match given {
+        Some(address) if address.is_unspecified() => vec![everywhere(address, false)],
+        Some(address) => vec![Bind { address, advertised: address, optional: false }],
+        None => vec![
+            everywhere(IpAddr::V4(Ipv4Addr::UNSPECIFIED), false),
+            everywhere(IpAddr::V6(Ipv6Addr::UNSPECIFIED), true),
+        ],
+    }
+}
+
+/// The port of a transport, as [`Builder::port`] tells.
+fn port_of(transport: Transport, all: &[Transport], port: u16) -> u16 {
+    let alone = all.iter().all(|other| *other == transport);
+    if port == 0 || (alone && port != 5060) {
+        return port;
+    }
+    match transport {
+        Transport::Udp | Transport::Tcp => port,
+        Transport::Tls => port.saturating_add(1),
+        Transport::Ws => port.saturating_add(2),
+        Transport::Wss => port.saturating_add(3),
+    }
+}
+
+struct Sockets {
+    udp: UdpSockets,
+    streams: Streams,
+}
+
+impl Sockets {
+    /// Listens, and gives the address with `advertised` in place of "all addresses".
+    fn listen(
+        &mut self,
+        transport: Transport,
+        address: SocketAddr,
+        advertised: IpAddr,
+    ) -> io::Result<SocketAddr> {
+        if transport == Transport::Udp {
+            return self.udp.bind(address, advertised);
+        }
+        let mut local = self.streams.listen(transport, address)?;
+        if local.ip().is_unspecified() {
+            local.set_ip(advertised);
+        }
+        Ok(local)
+    }
+}
+
+/// The address of this host that packets to the outside leave from. Nothing is sent: connecting
+/// a UDP socket only asks the routing table. (192.0.2.1 and 2001:db8::1 are for documentation,
+/// RFC 5737 and RFC 3849.)
+fn outbound_address(ipv4: bool) -> Option<IpAddr> {
+    let (any, outside): (IpAddr, IpAddr) = if ipv4 {
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into())
+    } else {
+        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((outside, 9)).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transports_have_ports_of_their_own() {
+        use Transport::{Tcp, Tls, Udp, Ws, Wss};
+        let all = [Udp, Tcp, Tls, Ws, Wss];
+        assert_eq!(all.map(|t| port_of(t, &all, 5060)), [5060, 5060, 5061, 5062, 5063]);
+        assert_eq!(port_of(Tls, &[Tls], 5060), 5061);
+        assert_eq!(port_of(Tls, &[Tls], 7000), 7000);
+        assert_eq!(port_of(Wss, &[Wss], 443), 443);
+        assert_eq!(port_of(Tls, &[Tls], 0), 0);
+    }
 }
