@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sip_core::endpoint::{Call, Event, ServerRequest};
-use sip_core::header::{ContentType, From, To};
+use sip_core::header::{ContentType, From, To, Warning};
 use sip_core::{Method, Request, Response, StatusCode};
 
 use super::{Engine, Live, Now, Origin, Owner, bytes32};
@@ -111,8 +111,9 @@ impl Engine {
 
     fn refuse(&mut self, now: Now, call: Call, status: StatusCode, reason: &str) {
         tracing::debug!(status = status.code(), reason, "an INVITE is refused");
+        let headers = warning(status, reason).into_iter().collect();
         // The endpoint knows the call: it has just told of it.
-        let _ = self.endpoint.reject(now.instant, call, status, None, Vec::new());
+        let _ = self.endpoint.reject(now.instant, call, status, None, headers);
     }
 
     /// A re-INVITE or an UPDATE with an offer.
@@ -193,6 +194,15 @@ fn refuse_body(request: &Request) -> Option<Refusal> {
             reason: "a body without Content-Type".to_owned(),
         }),
     }
+}
+
+/// What a 488 says of why, so that people can be told (RFC 3261 §20.43, §21.4.26).
+fn warning(status: StatusCode, reason: &str) -> Option<(String, String)> {
+    if status != StatusCode::NOT_ACCEPTABLE_HERE {
+        return None;
+    }
+    let warning = Warning::new(399, &"sipsimple".parse().ok()?, reason).ok()?;
+    Some(("Warning".to_owned(), warning.to_string()))
 }
 
 fn sdp(response: &Response) -> Option<Bytes> {

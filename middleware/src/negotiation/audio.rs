@@ -101,7 +101,8 @@ pub(super) fn is_acceptable(offered: &MediaDescription, config: &RtpConfiguratio
     match config.srtp_policy() {
         SrtpPolicy::Off => !encrypted,
         SrtpPolicy::Optional => !encrypted || usable,
-        SrtpPolicy::Mandatory => usable,
+        // Keys beside RTP/AVP leave the choice to the answerer: that is not mandatory.
+        SrtpPolicy::Mandatory => encrypted && usable,
     }
 }
 
