@@ -9,12 +9,15 @@
 //! ```
 
 mod attribute;
+mod authentication;
 mod builder;
+mod client;
 mod credentials;
 mod framing;
 mod integrity;
 mod message;
 mod relay;
+pub(crate) mod requests;
 mod transaction;
 
 pub use attribute::{
@@ -23,7 +26,9 @@ pub use attribute::{
     Realm, RequestedTransport, ResponseOrigin, Software, UnknownAttributes, UseCandidate, Username,
     XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
+pub use authentication::Credentials;
 pub use builder::Builder;
+pub use client::{Client, ClientConfig, Event, Output, Transport, mapped_address};
 pub use credentials::{NonceFeatures, PasswordAlgorithm, PasswordAlgorithms, Userhash};
 pub use framing::{ChannelData, Frame, StreamDecoder};
 pub use integrity::{Integrity, Key};
@@ -32,6 +37,7 @@ pub use relay::{
     AdditionalAddressFamily, AddressErrorCode, ChangeRequest, Data, EvenPort, Family, Icmp, Padding,
     RequestedAddressFamily, ReservationToken, ResponsePort,
 };
+pub use requests::Failure;
 pub use transaction::{Due, Timing, Transaction, Verdict};
 
 /// Bytes of the header.
