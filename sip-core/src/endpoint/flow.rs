@@ -235,6 +235,10 @@ impl Endpoint {
     pub(crate) fn received(&mut self, now: Instant, id: FlowId, data: &[u8]) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.last_used = now;
+        if matches!(flow.transport, Transport::Ws | Transport::Wss) {
+            self.received_whole(now, id, data);
+            return;
+        }
         flow.decoder.feed(data);
         loop {
             // A message may have closed it.
@@ -266,6 +270,29 @@ impl Endpoint {
                     return;
                 }
             }
+        }
+    }
+}
+
+impl Endpoint {
+    /// A WebSocket message came: one SIP message, whole, with or without Content-Length
+    /// (RFC 7118 §5).
+    fn received_whole(&mut self, now: Instant, id: FlowId, data: &[u8]) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let Some(local) = flow.local() else { return };
+        let (remote, transport, len) = (flow.remote, flow.transport, data.len());
+        if data.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+            // RFC 5626 §4.4.1, as on other streams.
+            if data.len() >= 4 {
+                self.write(now, id, Bytes::from_static(b"\r\n"));
+            }
+            return;
+        }
+        match Message::parse(Bytes::copy_from_slice(data), &self.config.limits) {
+            Ok(message) => {
+                self.message(now, message, Source { local, remote, transport, flow: Some(id), len });
+            }
+            Err(_) => self.stats.dropped += 1,
         }
     }
 }

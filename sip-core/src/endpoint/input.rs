@@ -168,7 +168,7 @@ pub enum Input<'a> {
         /// Why.
         reason: String,
     },
-    /// A connection brought bytes.
+    /// A connection brought bytes; on a WebSocket, one whole message of it.
     Received {
         /// Which.
         flow: FlowId,

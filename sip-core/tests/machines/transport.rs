@@ -238,6 +238,22 @@ fn garbage_on_a_stream_is_answered_once_and_closed() {
 }
 
 #[test]
+fn websocket_messages_are_whole() {
+    let mut solo = Solo::new();
+    let flow = FlowId::accepted(1);
+    let (local, remote) = (addr("192.0.2.1:5062"), addr("192.0.2.2:33333"));
+    solo.input(Input::Accepted { flow, transport: Transport::Ws, local, remote });
+    let text = ask("OPTIONS", "1", 1, "", "").replace("/UDP", "/WS").replace("\nContent-Length: 0", "");
+    solo.input(Input::Received { flow, data: crate::solo::wire(&text).as_bytes() });
+    assert_eq!(solo.written(flow), ["200 OPTIONS"], "RFC 7118 §5: no Content-Length is needed");
+    solo.input(Input::Received { flow, data: b"\r\n\r\n" });
+    assert!(matches!(solo.others.pop_front(), Some(Output::Write { data, .. }) if data.as_ref() == b"\r\n"));
+    solo.input(Input::Received { flow, data: b"GET / HTTP/1.1" });
+    assert_eq!(solo.endpoint.stats().dropped, 1);
+    assert!(solo.others.is_empty(), "the next message may be better");
+}
+
+#[test]
 fn connections_have_a_cap() {
     let mut solo = Solo::with(Config { max_connections: 2, ..Config::default() });
     let local = addr("192.0.2.1:5060");
