@@ -3,6 +3,7 @@
 use crate::{
     Headers, Message, Method, Request, Response, StatusCode, Uri, UsageError, grammar,
     header::{ContentLength, From as FromHeader, HeaderName, To, TypedHeader},
+    uri,
 };
 use bytes::Bytes;
 
@@ -146,6 +147,69 @@ impl From<RequestBuilder> for Message {
     }
 }
 
+/// Headers that a URI may not set (RFC 3261 §19.1.5): they would make the request lie about its sender
+/// or its way, or about what the sender can do. What the builder writes itself is among them.
+const DANGEROUS: [HeaderName<'static>; 22] = [
+    HeaderName::FROM,
+    HeaderName::CALL_ID,
+    HeaderName::CSEQ,
+    HeaderName::VIA,
+    HeaderName::RECORD_ROUTE,
+    HeaderName::ROUTE,
+    HeaderName::ACCEPT,
+    HeaderName::ACCEPT_ENCODING,
+    HeaderName::ACCEPT_LANGUAGE,
+    HeaderName::ALLOW,
+    HeaderName::CONTACT,
+    HeaderName::ORGANIZATION,
+    HeaderName::SUPPORTED,
+    HeaderName::USER_AGENT,
+    HeaderName::MAX_FORWARDS,
+    HeaderName::CONTENT_LENGTH,
+    HeaderName::AUTHORIZATION,
+    HeaderName::PROXY_AUTHORIZATION,
+    HeaderName::P_ASSERTED_IDENTITY,
+    HeaderName::P_PREFERRED_IDENTITY,
+    HeaderName::IDENTITY,
+    HeaderName::PATH,
+];
+
+impl Request {
+    /// The request that a URI with headers and a method asks for (RFC 3261 §19.1.5).
+    ///
+    /// The method is INVITE where none is named. The Request-URI is the URI without `method` and
+    /// headers, and so is To unless the URI sets it. Its headers go along, their escapes resolved,
+    /// and `body` becomes the body; those that would make the request lie are left out. A `Route`
+    /// is among these, and what a proxy or registrar is told of us.
+    pub fn from_uri(uri: &Uri) -> Result<RequestBuilder, UsageError> {
+        let method = uri.param("method").map_or(Ok(Method::Invite), |name| uri::unescape(name).parse())?;
+        let target = uri.without_headers().without_param("method");
+        let mut builder = Self::builder(method, &target);
+        let mut to = None;
+        let mut body = None;
+        for (name, value) in uri.headers() {
+            let (name, value) = (uri::unescape(name), uri::unescape(value));
+            let header = HeaderName::new(&name);
+            if header == HeaderName::TO {
+                to = Some(To::parse(&value)?);
+            } else if name.eq_ignore_ascii_case("body") {
+                body = Some(value.into_owned());
+            } else if !DANGEROUS.contains(&header) {
+                builder.headers.push_raw(&name, &value)?;
+            }
+        }
+        let to = to.unwrap_or_else(|| To(target.into()));
+        builder.headers.push(to);
+        if let Some(body) = body {
+            if !builder.headers.contains(HeaderName::CONTENT_TYPE) {
+                builder.headers.push_raw(HeaderName::CONTENT_TYPE.as_str(), "text/plain")?;
+            }
+            builder.body = Bytes::from(body);
+        }
+        Ok(builder)
+    }
+}
+
 impl RequestBuilder {
     /// From, with its tag.
     pub fn from(self, from: crate::NameAddr) -> Self {
@@ -179,6 +243,31 @@ mod tests {
             "SIP/2.0 200 OK\r\nv: SIP/2.0/UDP x;branch=z9hG4bK1\r\nTo: sip:a@b ; x=y;tag=abc\r\nVia: SIP/2.0/UDP y\r\n\
              CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         );
+    }
+
+    /// RFC 3261 §19.1.5.
+    #[test]
+    fn requests_from_uris() {
+        let text = |uri: &str| {
+            let request = Request::from_uri(&uri.parse().unwrap()).map(|b| b.build().to_bytes().to_vec());
+            request.map(|bytes| String::from_utf8(bytes).unwrap())
+        };
+        assert_eq!(
+            text("sip:alice@atlanta.com;transport=tcp?Subject=project%20x&priority=urgent&Route=%3Csip:evil;lr%3E\
+                  &From=%3Csip:evil%3E&v=SIP/2.0/UDP%20evil&l=7&Replaces=a%40b%3Bto-tag=1%3Bfrom-tag=2")
+            .unwrap(),
+            "INVITE sip:alice@atlanta.com;transport=tcp SIP/2.0\r\nSubject: project x\r\npriority: urgent\r\n\
+             Replaces: a@b;to-tag=1;from-tag=2\r\nTo: <sip:alice@atlanta.com;transport=tcp>\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(
+            text("sip:bob@b.com;method=MESSAGE?to=sip:carol%40b.com&body=hello%0D%0Athere").unwrap(),
+            "MESSAGE sip:bob@b.com SIP/2.0\r\nTo: <sip:carol@b.com>\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\nhello\r\nthere"
+        );
+        for evil in
+            ["sip:a@b?X=a%0D%0AVia:%20b", "sip:a@b?X%0D%0A=a", "sip:a@b;method=A%20B", "sip:a@b?to=%3C"]
+        {
+            assert!(text(evil).is_err(), "{evil}");
+        }
     }
 
     #[test]

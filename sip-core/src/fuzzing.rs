@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets; tests replay corpora through them.
 
 use crate::{
-    Frame, Limits, Message, NameAddr, Params, StreamDecoder, StreamItem, Uri,
+    Frame, Limits, Message, Multipart, NameAddr, Params, StreamDecoder, StreamItem, Telephone, Uri,
     header::{self, TypedHeader},
 };
 use bytes::Bytes;
@@ -18,6 +18,9 @@ pub const TARGETS: &[Target] = &[
     ("sip_uri", uri),
     ("sip_header", header),
     ("sip_injection", injection),
+    ("sip_multipart", multipart),
+    ("sip_telephone", telephone),
+    ("sip_from_uri", from_uri),
     ("sip_endpoint", crate::fuzzing_machine::endpoint),
 ];
 
@@ -95,6 +98,54 @@ pub fn uri(data: &[u8]) {
     }
 }
 
+/// A body of several parts: what is read, written by us, reads as the same parts.
+pub fn multipart(data: &[u8]) {
+    let limits = Limits::default();
+    let body = Bytes::copy_from_slice(data);
+    for boundary in ["a", "--", "sipsimple-part-0"] {
+        let Ok(kind) = header::MediaType::parse(&format!("multipart/mixed;boundary=\"{boundary}\"")) else {
+            unreachable!("it is well formed")
+        };
+        let Ok(read) = Multipart::parse(&kind, &body, &limits) else { continue };
+        let (kind, printed) = (read.content_type(), read.to_bytes());
+        let again = Multipart::parse(&kind, &printed, &limits).expect("ours can be read");
+        assert_eq!(again.parts.len(), read.parts.len());
+        for (one, other) in again.parts.iter().zip(&read.parts) {
+            assert_eq!(one.body, other.body);
+            assert_eq!(one.content_type(), other.content_type());
+        }
+        assert!(read.leaves().len() <= 64);
+    }
+}
+
+/// A telephone number: prints and reads as the same, and equals itself in every form.
+pub fn telephone(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(number) = Telephone::parse(text) else { return };
+    assert_eq!(Telephone::parse(&number.to_string()).as_ref(), Ok(&number));
+    assert!(number.equivalent(&number));
+    assert!(!number.to_string().contains(['\r', '\n', '\0', ' ', '<', '>']));
+    let uri = number.to_uri().expect("it is a tel URI");
+    assert_eq!(uri.telephone(), Some(Ok(number.clone())));
+    let uri = number.to_sip_uri(&crate::Host::Name("h".into())).expect("it is a user part");
+    let back = uri.telephone().expect("a number").expect("the same");
+    assert!(back.equivalent(&number), "{uri}");
+}
+
+/// The request that a URI asks for holds its lines, whatever the URI has in it.
+pub fn from_uri(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(uri) = Uri::parse(text) else { return };
+    let Ok(builder) = crate::Request::from_uri(&uri) else { return };
+    assert!(!builder.headers().contains("Route") && !builder.headers().contains("Via"));
+    let expected = builder.headers().len() + 2;
+    let request = builder.build();
+    let bytes = request.to_bytes();
+    let head = bytes.len() - request.body().len();
+    let lines = memchr::memchr_iter(b'\n', bytes.get(..head).unwrap_or(&[])).count();
+    assert_eq!(lines, expected + 1, "{}", String::from_utf8_lossy(&bytes));
+}
+
 /// Every typed header: what is read prints, and reads again as the same.
 pub fn header(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -155,6 +206,8 @@ fn each(text: &str) {
         ($($name:ident)*) => { $( same::<header::$name>(text); )* };
     }
     all!(
+        AcceptContact AcceptResourcePriority ContentId FlowTimer HistoryInfo Identity InfoPackage Join MaxBreadth
+        RecvInfo ReferSub RejectContact RequestDisposition ResourcePriority TargetDialog PAssociatedUri
         Accept AcceptEncoding AcceptLanguage AlertInfo Allow AllowEvents AuthenticationInfo Authorization CSeq
         CallId CallInfo Contact ContentDisposition ContentEncoding ContentLanguage ContentLength ContentType Date
         ErrorInfo Event Expires From MaxForwards MinExpires MinSe Organization PAssertedIdentity Path Privacy

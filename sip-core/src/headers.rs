@@ -2,7 +2,7 @@
 
 use crate::{
     ErrorKind, ParseError, UsageError, grammar,
-    header::{Form, HeaderName, TypedHeader, UNKNOWN},
+    header::{Form, HeaderName, TypedHeader, UNKNOWN, compact},
     index::{Field, Fields, Span},
 };
 use bytes::Bytes;
@@ -109,16 +109,15 @@ impl Headers {
 
     /// Every value of a typed header, over lines and commas. An empty list element is an error.
     pub fn all<'a, H: TypedHeader + 'a>(&'a self) -> impl Iterator<Item = Result<H, ParseError>> + 'a {
-        self.find(H::NAME).flat_map(|field| {
-            let base = self.base(field);
+        self.find(H::NAME).flat_map(move |field| {
             let (text, error) = match self.utf8(field) {
                 Ok(text) => (text, None),
                 Err(e) => ("", Some(Err(e))),
             };
             let parts = error.is_none().then(|| parts::<H>(text)).into_iter().flatten();
-            error
-                .into_iter()
-                .chain(parts.map(move |(at, part)| H::parse(part).map_err(|e| e.moved(base + at))))
+            error.into_iter().chain(
+                parts.map(move |(at, part)| H::parse(part).map_err(|e| e.moved(self.base(field) + at))),
+            )
         })
     }
 
@@ -214,13 +213,7 @@ impl Headers {
         self.make_room();
         let start = self.added.len();
         self.added.extend_from_slice(other.line_of(field));
-        let shift = |at: u32| start + (at - field.line.start) as usize;
-        self.fields.push(Field {
-            own: true,
-            line: Span::new(start, self.added.len()),
-            value: Span::new(shift(field.value.start), shift(field.value.end)),
-            ..*field
-        });
+        self.fields.push(Field { own: true, line: Span::new(start, self.added.len()), ..*field });
     }
 
     /// A message that is built has some hundred bytes of headers: one allocation, not one a header.
@@ -256,8 +249,24 @@ impl Headers {
         &self.head
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&[u8], usize)> {
-        self.fields.iter().map(|f| (self.name_of(f), if f.own { 0 } else { f.line.start as usize }))
+    /// Names that this crate does not know, and where they stand. Those it knows are tokens.
+    pub(crate) fn unknown_names(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        let unknown = self.fields.iter().filter(|f| f.id == UNKNOWN);
+        unknown.map(|f| (self.name_of(f), if f.own { 0 } else { f.line.start as usize }))
+    }
+
+    /// Writes the fields with compact names where there are some (RFC 3261 §7.3.3).
+    pub(crate) fn write_compact(&self, out: &mut Vec<u8>) {
+        for field in &self.fields {
+            match compact(field.id) {
+                None => out.extend_from_slice(self.line_of(field)),
+                Some(name) => {
+                    out.extend_from_slice(name.as_bytes());
+                    let line = self.line_of(field);
+                    out.extend_from_slice(line.get(usize::from(field.name_len)..).unwrap_or_default());
+                }
+            }
+        }
     }
 
     fn put(&mut self, name: HeaderName<'_>, field: Field) {
@@ -292,8 +301,9 @@ impl Headers {
     }
 
     /// Where errors in a value are counted from: the message it was read from.
+    #[cold]
     fn base(&self, field: &Field) -> usize {
-        if field.own { 0 } else { field.value.start as usize }
+        if field.own { 0 } else { field.value_start(&self.head) }
     }
 
     fn buffer(&self, own: bool) -> &[u8] {
@@ -301,7 +311,7 @@ impl Headers {
     }
 
     fn value_of(&self, field: &Field) -> &[u8] {
-        field.value.of(self.buffer(field.own))
+        field.value(self.buffer(field.own))
     }
 
     fn line_of(&self, field: &Field) -> &[u8] {
@@ -309,7 +319,7 @@ impl Headers {
     }
 
     fn name_of(&self, field: &Field) -> &[u8] {
-        self.line_of(field).get(..usize::from(field.name_len)).unwrap_or(&[])
+        field.name(self.buffer(field.own))
     }
 
     fn add_raw(&mut self, name: &str, value: &str) -> Result<Field, UsageError> {
@@ -336,16 +346,12 @@ impl Headers {
                 *b = b' ';
             }
         }
-        let written = self.added.get(from..).unwrap_or_default();
-        let value_start = from + (written.len() - written.trim_ascii_start().len());
-        let value_end = (from + written.trim_ascii_end().len()).max(value_start);
         self.added.extend_from_slice(b"\r\n");
         Field {
             id: name.id(),
             own: true,
             name_len: u16::try_from(name.as_str().len()).unwrap_or(u16::MAX),
             line: Span::new(start, self.added.len()),
-            value: Span::new(value_start, value_end),
         }
     }
 }

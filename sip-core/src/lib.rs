@@ -49,11 +49,14 @@ mod index;
 mod limits;
 mod message;
 mod method;
+mod multipart;
 mod name_addr;
 mod params;
 mod status;
 mod stream;
+mod tel;
 mod uri;
+mod uri_params;
 mod validate;
 
 // Machines: one protocol state machine a file; time and entropy are inputs.
@@ -74,9 +77,12 @@ pub use headers::{HeaderField, Headers, unfold};
 pub use limits::Limits;
 pub use message::{Message, Request, Response};
 pub use method::Method;
+pub use multipart::{Multipart, Part};
 pub use name_addr::NameAddr;
 pub use params::{Param, Params};
 pub use status::StatusCode;
 pub use stream::{StreamDecoder, StreamError, StreamItem};
+pub use tel::Telephone;
 pub use uri::{Host, Scheme, Uri};
+pub use uri_params::Push;
 pub use validate::Refusal;

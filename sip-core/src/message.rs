@@ -90,7 +90,8 @@ impl Message {
         let fault = start.fault.map(|e| e.moved(line.start as usize)).or(found.fault);
         let offset = line.start as usize;
         let part = Span::new(offset + start.part.start, offset + start.part.end);
-        let read = Some(bytes.slice(line.start as usize..found.body.end as usize));
+        // Without its empty line, what was read is not what is to be sent on.
+        let read = (!found.unclosed).then(|| bytes.slice(line.start as usize..found.body.end as usize));
         let body = bytes.slice(found.body.range());
         let line = StartLine { own: None, line, part };
         let headers = Headers::read(bytes, found.fields);
@@ -221,6 +222,19 @@ macro_rules! common {
 
             fn mandatory<H: TypedHeader>(&self, what: &'static str) -> Result<H, ParseError> {
                 self.headers.get::<H>().unwrap_or(Err(ParseError::new(0, ErrorKind::Missing, what)))
+            }
+
+            /// The message with compact header names where there are some (RFC 3261 §7.3.3), for
+            /// what would otherwise be too long for a datagram.
+            pub fn to_compact_bytes(&self) -> Bytes {
+                let line = self.line.text(&self.headers, self.line.line).as_bytes();
+                let mut out = Vec::with_capacity(line.len() + self.headers.wire_len() + 4 + self.body.len());
+                out.extend_from_slice(line);
+                out.extend_from_slice(b"\r\n");
+                self.headers.write_compact(&mut out);
+                out.extend_from_slice(b"\r\n");
+                out.extend_from_slice(&self.body);
+                Bytes::from(out)
             }
 
             /// The message as it goes on the wire. One that was read and not changed is what was read.
@@ -407,6 +421,19 @@ mod tests {
         assert_eq!(request.from().unwrap().tag(), Some("1"));
         assert_eq!(request.cseq().unwrap().number, 1);
         assert_eq!(request.to_bytes().as_ref(), INVITE.strip_suffix("trailing").unwrap().as_bytes());
+    }
+
+    #[test]
+    fn compact_names_on_demand() {
+        let text = "SIP/2.0 200 OK\r\nVia : SIP/2.0/UDP a\r\nX-Via: b\r\nContent-Length: 2\r\nSession-Expires:\r\n 90\r\n\r\nhi";
+        let compact = parse(text).as_response().unwrap().to_compact_bytes();
+        assert_eq!(
+            std::str::from_utf8(&compact).unwrap(),
+            "SIP/2.0 200 OK\r\nv : SIP/2.0/UDP a\r\nX-Via: b\r\nl: 2\r\nx:\r\n 90\r\n\r\nhi"
+        );
+        let long = parse(INVITE);
+        let compact = long.as_request().unwrap().to_compact_bytes();
+        assert_eq!(compact, long.to_bytes(), "they were compact");
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(crate) fn read_addr(input: &str) -> grammar::Res<'_, (Option<&str>, &str)> {
             return Ok((rest, (name, text)));
         };
         let (text, rest) = grammar::cut(inner, close);
-        return Ok((rest.strip_prefix('>').unwrap_or(rest), (name, text)));
+        return Ok((unglued(rest.strip_prefix('>').unwrap_or(rest)), (name, text)));
     }
     if name.is_some() {
         return grammar::expected(rest, "'<' after the display name");
@@ -112,6 +112,15 @@ pub(crate) fn read_addr(input: &str) -> grammar::Res<'_, (Option<&str>, &str)> {
         return grammar::expected(rest, "'<' and '>' around a URI with headers");
     }
     Ok((rest, (None, text)))
+}
+
+/// Skips a word that is glued to the closing bracket: a tag that lost its name.
+fn unglued(rest: &str) -> &str {
+    if !rest.bytes().next().is_some_and(grammar::is_token_byte) {
+        return rest;
+    }
+    let (_, after) = grammar::take(rest, grammar::class::TOKEN);
+    if after.bytes().next().is_none_or(|b| b == b';' || grammar::is_lws(b)) { after } else { rest }
 }
 
 impl FromStr for NameAddr {
@@ -186,7 +195,7 @@ mod tests {
             "\"x\" sip:a@b",
             "",
             "<>",
-            "<sip:a@b>x",
+            "<sip:a@b>x=y",
         ] {
             assert!(text.parse::<NameAddr>().is_err(), "{text}");
         }
@@ -202,6 +211,7 @@ mod tests {
             ("<sip:a@b >", "<sip:a@b>"),
             ("<sip:a@b;tag=1", "<sip:a@b>;tag=1"),
             ("112", "<tel:112>"),
+            ("<tel:12345>t0815;x=y", "<tel:12345>;x=y"),
         ] {
             assert_eq!(text.parse::<NameAddr>().map(|a| a.to_string()).as_deref(), Ok(read));
         }

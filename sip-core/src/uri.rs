@@ -260,7 +260,10 @@ impl Uri {
             return false;
         }
         if !self.is_sip() {
-            return self.text.eq_ignore_ascii_case(&other.text);
+            return match (self.telephone(), other.telephone()) {
+                (Some(Ok(one)), Some(Ok(other))) => one.equivalent(&other),
+                _ => self.text.eq_ignore_ascii_case(&other.text),
+            };
         }
         let same_user = match (self.user(), other.user()) {
             (Some(a), Some(b)) => unescape(a) == unescape(b),
@@ -591,7 +594,7 @@ fn escape_into(out: &mut String, text: &str) {
     });
 }
 
-fn escape_param_into(out: &mut String, text: &str) {
+pub(crate) fn escape_param_into(out: &mut String, text: &str) {
     escape(out, text, |b| is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$'));
 }
 

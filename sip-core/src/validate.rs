@@ -89,7 +89,7 @@ fn needs_contact(method: &Method) -> bool {
 
 /// Names are tokens, and CR stands only before LF: a lone one is a line break to some.
 fn lines(headers: &Headers) -> Result<(), ParseError> {
-    for (name, at) in headers.names() {
+    for (name, at) in headers.unknown_names() {
         if !name.iter().copied().all(grammar::is_token_byte) {
             return Err(ParseError::new(at, ErrorKind::Syntax, "a header name"));
         }

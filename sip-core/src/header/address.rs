@@ -77,69 +77,20 @@ addresses! {
     PAssertedIdentity P_ASSERTED_IDENTITY Values;
     /// The identity the user prefers (RFC 3325 §9.2).
     PPreferredIdentity P_PREFERRED_IDENTITY Values;
+    /// One identity of the user that the registrar knows (RFC 7315 §4.1).
+    PAssociatedUri P_ASSOCIATED_URI Values;
+    /// One target that the request has had (RFC 7044 §5).
+    HistoryInfo HISTORY_INFO Values;
     /// One hop between the registrar and the contact (RFC 3327 §4).
     Path PATH Values;
     /// One hop a registered user's requests visit (RFC 3608 §5).
     ServiceRoute SERVICE_ROUTE Values;
 }
 
-/// One contact, or `*` (RFC 3261 §20.10).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Contact {
-    /// `*`: all bindings, in a REGISTER that removes them.
-    Star,
-    /// An address.
-    Addr(NameAddr),
-}
-
-impl Contact {
-    /// The address, if it is not `*`.
-    pub fn addr(&self) -> Option<&NameAddr> {
-        match self {
-            Self::Star => None,
-            Self::Addr(addr) => Some(addr),
-        }
-    }
-
-    /// The URI, if it is not `*`.
-    pub fn uri(&self) -> Option<&Uri> {
-        self.addr().map(|a| &a.uri)
-    }
-
-    /// The `expires` parameter in seconds; what is no number counts as 3600 (RFC 3261 §20.10).
-    pub fn expires(&self) -> Option<u32> {
-        let value = self.addr()?.params.get("expires")?;
-        Some(value.parse().unwrap_or(3600))
-    }
-}
-
-impl TypedHeader for Contact {
-    const NAME: HeaderName<'static> = HeaderName::CONTACT;
-    const FORM: Form = Form::Values;
-
-    fn parse(text: &str) -> Result<Self, ParseError> {
-        if text.trim() == "*" { Ok(Self::Star) } else { text.parse().map(Self::Addr) }
-    }
-}
-
-impl fmt::Display for Contact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Star => f.write_str("*"),
-            Self::Addr(addr) => addr.fmt(f),
-        }
-    }
-}
-
-impl std::convert::From<NameAddr> for Contact {
-    fn from(addr: NameAddr) -> Self {
-        Self::Addr(addr)
-    }
-}
-
-impl std::convert::From<Uri> for Contact {
-    fn from(uri: Uri) -> Self {
-        Self::Addr(NameAddr::new(uri))
+impl HistoryInfo {
+    /// The `index` of the entry in the tree of targets (RFC 7044 §5).
+    pub fn index(&self) -> Option<&str> {
+        self.params.get("index")
     }
 }
 
@@ -148,12 +99,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contacts() {
-        assert_eq!(Contact::parse(" * "), Ok(Contact::Star));
-        let contact = Contact::parse("\"Quoted string \\\"\\\"\" <sip:jdrosen@example.com> ; newparam =\r\n newvalue ; q = 0.33;expires=60").unwrap();
-        assert_eq!(contact.expires(), Some(60));
-        assert_eq!(contact.addr().and_then(|a| a.params.get("q")), Some("0.33"));
-        assert!(Contact::parse("sip:user@example.com?Route=%3Csip:sip.example.com%3E").is_err());
+    fn addresses() {
+        let entry =
+            HistoryInfo::parse("<sip:office@example.com?Reason=SIP%3Bcause%3D302>;index=1.2;mp=1").unwrap();
+        assert_eq!(entry.index(), Some("1.2"));
+        let path = Path::parse("<sip:P1.EXAMPLEVISITED.COM;lr;ob>").unwrap();
+        assert!(path.uri.has_param("ob") && path.to_string() == "<sip:P1.EXAMPLEVISITED.COM;lr;ob>");
+        assert!(ServiceRoute::parse("<sip:P2.HOME.EXAMPLE.COM;lr>").unwrap().uri.is_loose_router());
+        assert!(
+            PAssertedIdentity::parse("tel:+14085264000").is_ok()
+                && PAssociatedUri::parse("<sip:a@b>").is_ok()
+        );
+        assert_eq!(entry.uri.headers().next(), Some(("Reason", "SIP%3Bcause%3D302")));
         assert_eq!(From::parse("<sip:a@b>;tag=x").unwrap().tag(), Some("x"));
     }
 }

@@ -39,6 +39,10 @@ numbers! {
     MinExpires MIN_EXPIRES "seconds";
     /// The number of a reliable provisional response (RFC 3262 §7.1).
     RSeq RSEQ "a response number";
+    /// How many branches a request may still have at a time (RFC 5393 §5.3).
+    MaxBreadth MAX_BREADTH "a number of branches";
+    /// Seconds within which a flow wants a keep-alive (RFC 5626 §11.1).
+    FlowTimer FLOW_TIMER "seconds";
 }
 
 macro_rules! texts {
@@ -88,6 +92,17 @@ texts! {
     SipEtag SIP_ETAG;
     /// The version the publisher refers to (RFC 3903 §11.3.2).
     SipIfMatch SIP_IF_MATCH;
+    /// What names a part of a body, brackets included (RFC 2045 §7, RFC 8262).
+    ContentId CONTENT_ID;
+    /// How a part of a body is coded (RFC 2045 §6); SIP is eight bits clean and needs none.
+    ContentTransferEncoding CONTENT_TRANSFER_ENCODING;
+}
+
+impl ContentId {
+    /// The identifier without brackets, as a `cid:` URI has it (RFC 2392 §2).
+    pub fn id(&self) -> &str {
+        self.0.strip_prefix('<').and_then(|id| id.strip_suffix('>')).unwrap_or(&self.0)
+    }
 }
 
 /// What ties messages of a call together (RFC 3261 §20.8).
@@ -183,5 +198,10 @@ mod tests {
         assert_eq!(CallId::parse("wsinv.ndaksdj@192.0.2.1").as_deref().ok(), Some("wsinv.ndaksdj@192.0.2.1"));
         assert!(CallId::parse("a,b").is_err() && CallId::parse("").is_err());
         assert_eq!(Subject::parse("").as_deref(), Ok(""));
+        assert_eq!(
+            (MaxBreadth::parse("60"), FlowTimer::parse(" 120 ")),
+            (Ok(MaxBreadth(60)), Ok(FlowTimer(120)))
+        );
+        assert_eq!(ContentId::parse("<a@b>").unwrap().id(), "a@b");
     }
 }

@@ -176,60 +176,6 @@ impl fmt::Display for RetryAfter {
     }
 }
 
-/// The dialog that is to be replaced (RFC 3891 §6.1).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Replaces {
-    /// Its Call-ID.
-    pub call_id: String,
-    /// `to-tag`, `from-tag`, `early-only`.
-    pub params: Params,
-}
-
-impl Replaces {
-    /// The dialog with these identifiers, as the one who is to replace it sees it.
-    pub fn new(call_id: &str, to_tag: &str, from_tag: &str) -> Result<Self, UsageError> {
-        let bare = Self::parse(call_id)?;
-        let params = Params::new().with("to-tag", to_tag)?.with("from-tag", from_tag)?;
-        Ok(Self { call_id: bare.call_id, params })
-    }
-
-    /// The `to-tag`.
-    pub fn to_tag(&self) -> Option<&str> {
-        self.params.get("to-tag")
-    }
-
-    /// The `from-tag`.
-    pub fn from_tag(&self) -> Option<&str> {
-        self.params.get("from-tag")
-    }
-
-    /// Whether only an early dialog may be replaced.
-    pub fn early_only(&self) -> bool {
-        self.params.contains("early-only")
-    }
-}
-
-impl TypedHeader for Replaces {
-    const NAME: HeaderName<'static> = HeaderName::REPLACES;
-
-    fn parse(text: &str) -> Result<Self, ParseError> {
-        grammar::whole(text, "';' or the end of the header", |t| {
-            let (call_id, rest) = grammar::take(t, grammar::class::CALL_ID);
-            if call_id.is_empty() {
-                return grammar::expected(t, "a Call-ID");
-            }
-            let (rest, params) = Params::read(rest)?;
-            Ok((rest, Self { call_id: call_id.to_owned(), params }))
-        })
-    }
-}
-
-impl fmt::Display for Replaces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.call_id, self.params)
-    }
-}
-
 /// One warning (RFC 3261 §20.43).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Warning {
@@ -335,15 +281,12 @@ mod tests {
         assert_eq!(round::<MinSe>("90").seconds, 90);
         let retry = round::<RetryAfter>("120 (I'm (in) a \\) meeting);duration=3600");
         assert_eq!(retry.comment.as_deref(), Some("I'm (in) a \\) meeting"));
-        let replaces = round::<Replaces>("425928@bobster.example.org;to-tag=7743;from-tag=6472;early-only");
-        assert!(replaces.early_only() && replaces.to_tag() == Some("7743"));
         let warning = round::<Warning>("370 devnull \"Choose a \\\"bigger\\\" pipe\"");
         assert_eq!((warning.code, warning.text.as_str()), (370, "Choose a \"bigger\" pipe"));
         assert_eq!(
             round::<CallInfo>("<http://wwww.example.com/alice/>;purpose=info").params.get("purpose"),
             Some("info")
         );
-        assert!(Replaces::new("a b", "1", "2").is_err() && Replaces::new("a@b", "1", "2").is_ok());
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl MediaType {
         self.params.find("boundary")?.unquoted().map(std::borrow::Cow::into_owned)
     }
 
+    /// A media type with parameters.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        grammar::whole(text, "the end of the media type", Self::read)
+    }
+
     fn read(input: &str) -> grammar::Res<'_, Self> {
         let (rest, kind) = grammar::token(input)?;
         let (rest, ()) = grammar::sign('/', "'/' and a subtype")(rest)?;
@@ -140,6 +145,10 @@ tokens_with_params! {
     Event EVENT Single package "';' or the end of the event";
     /// The state of a subscription: `active`, `pending`, `terminated` (RFC 6665 §8.2.3).
     SubscriptionState SUBSCRIPTION_STATE Single state "';' or the end of the state";
+    /// The package of an INFO request (RFC 6086 §5.2).
+    InfoPackage INFO_PACKAGE Single package "';' or the end of the package";
+    /// One INFO package that is understood (RFC 6086 §5.3).
+    RecvInfo RECV_INFO Values package "';' or the end of the package";
     /// Why a request was sent: protocol, `cause` and `text` (RFC 3326 §2).
     Reason REASON Values protocol "';' or the end of the reason";
 }
@@ -158,6 +167,14 @@ impl SubscriptionState {
     /// Whether the subscription is over.
     pub fn is_terminated(&self) -> bool {
         self.state.eq_ignore_ascii_case("terminated")
+    }
+}
+
+impl ContentDisposition {
+    /// Whether who does not understand the body must refuse the request: `handling` is `required` where it is
+    /// not said (RFC 3261 §20.11).
+    pub fn is_required(&self) -> bool {
+        !self.params.get("handling").is_some_and(|handling| handling.eq_ignore_ascii_case("optional"))
     }
 }
 
@@ -212,5 +229,8 @@ mod tests {
         assert_eq!(reason.to_string(), "SIP;cause=200;text=\"Call completed\"");
         assert_eq!(Reason::parse(&reason.to_string()).unwrap().text().as_deref(), Some("Call completed"));
         assert_eq!(Event::parse("presence;id=1").unwrap().id(), Some("1"));
+        assert_eq!(InfoPackage::parse("foo;bar=1").unwrap().package, "foo");
+        assert_eq!(RecvInfo::parse("g-nogo").unwrap().to_string(), "g-nogo");
+        assert!(ContentDisposition::parse("session").unwrap().is_required());
     }
 }

@@ -4,38 +4,48 @@
 mod address;
 mod auth;
 mod basic;
+mod contact;
 mod date;
+mod dialog;
 mod extension;
+mod identity;
 mod media;
 mod name;
+mod preference;
+mod priority;
 mod tokens;
 mod via;
 
 pub use address::{
-    Contact, From, PAssertedIdentity, PPreferredIdentity, Path, RecordRoute, ReferTo, ReferredBy, ReplyTo,
-    Route, ServiceRoute, To,
+    From, HistoryInfo, PAssertedIdentity, PAssociatedUri, PPreferredIdentity, Path, RecordRoute, ReferTo,
+    ReferredBy, ReplyTo, Route, ServiceRoute, To,
 };
 pub use auth::{
     AuthParams, AuthValue, AuthenticationInfo, Authorization, ProxyAuthenticate, ProxyAuthorization,
     WwwAuthenticate,
 };
 pub use basic::{
-    CSeq, CallId, ContentLength, Expires, MaxForwards, MinExpires, Organization, Priority, RSeq, Server,
-    SipEtag, SipIfMatch, Subject, UserAgent,
+    CSeq, CallId, ContentId, ContentLength, ContentTransferEncoding, Expires, FlowTimer, MaxBreadth,
+    MaxForwards, MinExpires, Organization, Priority, RSeq, Server, SipEtag, SipIfMatch, Subject, UserAgent,
 };
+pub use contact::Contact;
 pub use date::Date;
+pub use dialog::{Join, ReferSub, Replaces, TargetDialog};
 pub use extension::{
-    AlertInfo, CallInfo, ErrorInfo, MinSe, RAck, Refresher, Replaces, RetryAfter, SessionExpires, Warning,
+    AlertInfo, CallInfo, ErrorInfo, MinSe, RAck, Refresher, RetryAfter, SessionExpires, Warning,
 };
+pub use identity::Identity;
 pub use media::{
-    Accept, AcceptEncoding, AcceptLanguage, ContentDisposition, ContentType, Event, MediaType, Reason,
-    SubscriptionState,
+    Accept, AcceptEncoding, AcceptLanguage, ContentDisposition, ContentType, Event, InfoPackage, MediaType,
+    Reason, RecvInfo, SubscriptionState,
 };
 pub use name::HeaderName;
-pub(crate) use name::{UNKNOWN, lookup};
+pub(crate) use name::{UNKNOWN, compact, lookup};
+pub use preference::{AcceptContact, Feature, RejectContact};
+pub use priority::{AcceptResourcePriority, ResourcePriority, ResourceValue};
 pub use tokens::{
-    Allow, AllowEvents, ContentEncoding, ContentLanguage, Privacy, ProxyRequire, Require, Supported,
-    Unsupported,
+    Allow, AllowEvents, ContentEncoding, ContentLanguage, Privacy, ProxyRequire, RequestDisposition, Require,
+    Supported, Unsupported,
 };
 pub use via::Via;
 

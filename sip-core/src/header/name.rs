@@ -47,6 +47,7 @@ names! {
     ACCEPT_CONTACT "Accept-Contact" "a";
     ACCEPT_ENCODING "Accept-Encoding" "";
     ACCEPT_LANGUAGE "Accept-Language" "";
+    ACCEPT_RESOURCE_PRIORITY "Accept-Resource-Priority" "";
     ALERT_INFO "Alert-Info" "";
     ALLOW "Allow" "";
     ALLOW_EVENTS "Allow-Events" "u";
@@ -55,13 +56,20 @@ names! {
     CALL_INFO "Call-Info" "";
     CONTENT_DISPOSITION "Content-Disposition" "";
     CONTENT_ENCODING "Content-Encoding" "e";
+    CONTENT_ID "Content-ID" "";
     CONTENT_LANGUAGE "Content-Language" "";
+    CONTENT_TRANSFER_ENCODING "Content-Transfer-Encoding" "";
     DATE "Date" "";
     ERROR_INFO "Error-Info" "";
     EVENT "Event" "o";
     EXPIRES "Expires" "";
+    FLOW_TIMER "Flow-Timer" "";
+    HISTORY_INFO "History-Info" "";
     IDENTITY "Identity" "y";
+    INFO_PACKAGE "Info-Package" "";
     IN_REPLY_TO "In-Reply-To" "";
+    JOIN "Join" "";
+    MAX_BREADTH "Max-Breadth" "";
     MIME_VERSION "MIME-Version" "";
     MIN_EXPIRES "Min-Expires" "";
     MIN_SE "Min-SE" "";
@@ -73,9 +81,11 @@ names! {
     PROXY_AUTHORIZATION "Proxy-Authorization" "";
     PROXY_REQUIRE "Proxy-Require" "";
     P_ASSERTED_IDENTITY "P-Asserted-Identity" "";
+    P_ASSOCIATED_URI "P-Associated-URI" "";
     P_PREFERRED_IDENTITY "P-Preferred-Identity" "";
     RACK "RAck" "";
     REASON "Reason" "";
+    RECV_INFO "Recv-Info" "";
     REFERRED_BY "Referred-By" "b";
     REFER_SUB "Refer-Sub" "";
     REFER_TO "Refer-To" "r";
@@ -84,6 +94,7 @@ names! {
     REPLY_TO "Reply-To" "";
     REQUEST_DISPOSITION "Request-Disposition" "d";
     REQUIRE "Require" "";
+    RESOURCE_PRIORITY "Resource-Priority" "";
     RETRY_AFTER "Retry-After" "";
     RSEQ "RSeq" "";
     SERVER "Server" "";
@@ -94,6 +105,7 @@ names! {
     SUBJECT "Subject" "s";
     SUBSCRIPTION_STATE "Subscription-State" "";
     SUPPORTED "Supported" "k";
+    TARGET_DIALOG "Target-Dialog" "";
     TIMESTAMP "Timestamp" "";
     UNSUPPORTED "Unsupported" "";
     USER_AGENT "User-Agent" "";
@@ -178,6 +190,7 @@ pub(crate) fn lookup(name: &[u8]) -> u8 {
         (4, b'f') => FROM,
         (4, b'c') => CSEQ,
         (4, b'd') => DATE,
+        (4, b'j') => JOIN,
         (4, b'p') => PATH,
         (4, b'r') => return either(name, RACK, RSEQ),
         (5, b'r') => ROUTE,
@@ -202,18 +215,22 @@ pub(crate) fn lookup(name: &[u8]) -> u8 {
         },
         (8, b's') => SIP_ETAG,
         (9, b'c') => CALL_INFO,
-        (9, b'r') => REFER_SUB,
+        (9, b'r') => return either(name, REFER_SUB, RECV_INFO),
         (9, b's') => SUPPORTED,
         (9, b't') => TIMESTAMP,
         (10, b'a') => ALERT_INFO,
+        (10, b'c') => CONTENT_ID,
+        (10, b'f') => FLOW_TIMER,
         (10, b'e') => ERROR_INFO,
         (10, b'u') => USER_AGENT,
         (11, b'i') => IN_REPLY_TO,
-        (11, b'm') => MIN_EXPIRES,
+        (11, b'm') => return either(name, MIN_EXPIRES, MAX_BREADTH),
         (11, b'r') => return either(name, REFERRED_BY, RETRY_AFTER),
         (11, b'u') => UNSUPPORTED,
         (12, b'a') => ALLOW_EVENTS,
         (12, b'c') => CONTENT_TYPE,
+        (12, b'h') => HISTORY_INFO,
+        (12, b'i') => INFO_PACKAGE,
         (12, b'm') => return either(name, MAX_FORWARDS, MIME_VERSION),
         (12, b'o') => ORGANIZATION,
         (12, b'r') => RECORD_ROUTE,
@@ -221,13 +238,16 @@ pub(crate) fn lookup(name: &[u8]) -> u8 {
         (13, b'a') => AUTHORIZATION,
         (13, b'p') => PROXY_REQUIRE,
         (13, b's') => SERVICE_ROUTE,
+        (13, b't') => TARGET_DIALOG,
         (14, b'a') => ACCEPT_CONTACT,
         (14, b'c') => CONTENT_LENGTH,
         (14, b'r') => REJECT_CONTACT,
         (15, b'a') => return either(name, ACCEPT_ENCODING, ACCEPT_LANGUAGE),
         (15, b's') => SESSION_EXPIRES,
         (16, b'c') => return either(name, CONTENT_ENCODING, CONTENT_LANGUAGE),
+        (16, b'p') => P_ASSOCIATED_URI,
         (16, b'w') => WWW_AUTHENTICATE,
+        (17, b'r') => RESOURCE_PRIORITY,
         (18, b'p') => PROXY_AUTHENTICATE,
         (18, b's') => SUBSCRIPTION_STATE,
         (19, b'a') => AUTHENTICATION_INFO,
@@ -235,9 +255,16 @@ pub(crate) fn lookup(name: &[u8]) -> u8 {
         (19, b'p') => return either(name, PROXY_AUTHORIZATION, P_ASSERTED_IDENTITY),
         (19, b'r') => REQUEST_DISPOSITION,
         (20, b'p') => P_PREFERRED_IDENTITY,
+        (24, b'a') => ACCEPT_RESOURCE_PRIORITY,
+        (25, b'c') => CONTENT_TRANSFER_ENCODING,
         _ => return UNKNOWN,
     };
     if name.len() == 1 || is(name, id) { id as u8 } else { UNKNOWN }
+}
+
+/// The compact form of a name, if it has one.
+pub(crate) fn compact(id: u8) -> Option<&'static str> {
+    NAMES.get(usize::from(id)).map(|(_, compact)| *compact).filter(|compact| !compact.is_empty())
 }
 
 fn is(name: &[u8], id: Id) -> bool {

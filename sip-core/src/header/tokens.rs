@@ -27,7 +27,11 @@ fn list<T>(text: &str, sign: char, make: impl Fn(&str) -> T) -> Result<Vec<T>, P
     })
 }
 
-fn write_list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T], sign: &str) -> fmt::Result {
+pub(super) fn write_list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    items: &[T],
+    sign: &str,
+) -> fmt::Result {
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
             f.write_str(sign)?;
@@ -95,6 +99,8 @@ lists! {
     ContentEncoding CONTENT_ENCODING ',' ", ";
     /// Languages of the body (RFC 3261 §20.13).
     ContentLanguage CONTENT_LANGUAGE ',' ", ";
+    /// How servers are to treat the request: `proxy`, `no-fork`, `recurse`, … (RFC 3841 §9.1).
+    RequestDisposition REQUEST_DISPOSITION ',' ", ";
     /// What is to be kept private (RFC 3323 §4.2).
     Privacy PRIVACY ';' ";";
 }

@@ -181,6 +181,16 @@ mod tests {
         assert_eq!(via.to_string(), "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1");
     }
 
+    /// RFC 7118 §8.1: transports of WebSocket, and hosts that are none.
+    #[test]
+    fn websocket() {
+        let via = Via::parse("SIP/2.0/WSS df7jal23ls0d.invalid;branch=z9hG4bKasudf;rport").unwrap();
+        assert_eq!((&*via.transport, via.host.to_string().as_str()), ("WSS", "df7jal23ls0d.invalid"));
+        assert!(via.has_rfc3261_branch() && via.rport() == Some(None));
+        let contact: crate::Uri = "sip:alice@df7jal23ls0d.invalid;transport=ws".parse().unwrap();
+        assert_eq!(contact.param("transport"), Some("ws"));
+    }
+
     #[test]
     fn refused() {
         for text in [
