@@ -179,6 +179,11 @@ pub(crate) fn crc32(data: &[u8]) -> u32 {
     crc32fast::hash(data)
 }
 
+/// Compares in constant time.
+pub(crate) fn equal(one: &[u8], two: &[u8]) -> bool {
+    subtle::ConstantTimeEq::ct_eq(one, two).into()
+}
+
 #[inline]
 fn put(space: &mut [u8], data: &[u8]) {
     for (space, byte) in space.iter_mut().zip(data) {

@@ -1,7 +1,10 @@
-//! STUN (RFC 8489): messages read and written, without I/O.
+//! STUN (RFC 8489) and TURN (RFC 8656) without I/O: no sockets, no clock, no entropy of its own.
 //!
 //! **Wire**: [`stun::Message`] is a checked view of received bytes, [`stun::Builder`] writes,
-//! [`stun::Key`] makes and checks MESSAGE-INTEGRITY. TURN and ICE are not here yet.
+//! [`stun::Key`] makes and checks MESSAGE-INTEGRITY, [`stun::StreamDecoder`] cuts streams.
+//!
+//! **Machines**: [`stun::Transaction`] is one request on its way, [`stun::Client`] learns our address,
+//! [`turn::Allocation`] is an address on a relay, [`server::Server`] the other end of both.
 //!
 //! ```
 //! use ice_stun::stun::{Builder, Class, Key, Message, Method, Username, XorMappedAddress};
@@ -30,6 +33,8 @@ mod crypto;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod server;
 pub mod stun;
+pub mod turn;
 
 pub use error::{ErrorKind, ParseError, UsageError};

@@ -19,7 +19,17 @@ pub struct Builder {
 impl Builder {
     /// A message without attributes.
     pub fn new(class: Class, method: Method, transaction_id: TransactionId) -> Self {
-        let mut bytes = Vec::with_capacity(128);
+        Self::in_buffer(Vec::with_capacity(128), class, method, transaction_id)
+    }
+
+    /// The same in a buffer that is used again; what it holds is dropped.
+    pub fn in_buffer(
+        mut bytes: Vec<u8>,
+        class: Class,
+        method: Method,
+        transaction_id: TransactionId,
+    ) -> Self {
+        bytes.clear();
         bytes.extend_from_slice(&message_type(class, method).to_be_bytes());
         bytes.extend_from_slice(&[0, 0]);
         bytes.extend_from_slice(&MAGIC_COOKIE.to_be_bytes());

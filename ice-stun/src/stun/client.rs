@@ -15,7 +15,7 @@ use super::transaction::Timing;
 use crate::error::UsageError;
 
 /// How messages travel to a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// Datagrams, repeated until they are answered.
     #[default]

@@ -122,6 +122,14 @@ pub struct RawAttribute<'a> {
     pub at: usize,
 }
 
+impl<'a> RawAttribute<'a> {
+    /// Its value, typed; `message` is where it stands. What kind it is, is not looked at.
+    pub fn read<T: Attribute<'a>>(&self, message: &Message<'_>) -> Result<T, ParseError> {
+        T::read(self.value, &message.transaction_id)
+            .map_err(|error| ParseError { at: error.at.saturating_add(self.at + 4), ..error })
+    }
+}
+
 impl<'a> Message<'a> {
     /// Checks the framing of a message that fills `bytes`.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -195,10 +203,7 @@ impl<'a> Message<'a> {
     /// The first attribute of that type. `Some(Err(_))`: it is there, but malformed.
     pub fn get<T: Attribute<'a>>(&self) -> Option<Result<T, ParseError>> {
         let raw = self.attributes().find(|raw| raw.kind == T::KIND)?;
-        Some(
-            T::read(raw.value, &self.transaction_id)
-                .map_err(|error| ParseError { at: error.at.saturating_add(raw.at + 4), ..error }),
-        )
+        Some(raw.read(self))
     }
 
     /// Types that must be understood and are not among `known` (RFC 8489 §6.3): a request with

@@ -161,6 +161,21 @@ impl<A: Ask> Requests<A> {
         self.pending.len()
     }
 
+    pub(crate) fn asks(&self) -> impl Iterator<Item = &A> {
+        self.pending.iter().map(|pending| &pending.ask)
+    }
+
+    /// Requests to the same server with the same credentials and challenge, over a connection.
+    pub(crate) fn for_another_connection<B: Ask>(&self, seed: [u8; 32]) -> Requests<B> {
+        Requests {
+            manner: Manner { reliable: true, ..self.manner.clone() },
+            authentication: self.authentication.clone(),
+            pending: Vec::new(),
+            random: ChaCha20Rng::from_seed(seed),
+            discarded: 0,
+        }
+    }
+
     /// Responses that were thrown away, or came for no request of ours.
     pub(crate) fn discarded(&self) -> u64 {
         self.discarded
