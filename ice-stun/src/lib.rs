@@ -33,6 +33,7 @@ mod crypto;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod ice;
 pub mod server;
 pub mod stun;
 pub mod turn;
