@@ -47,6 +47,7 @@ pub struct Builder {
     pub(crate) rtp: RtpConfiguration,
     pub(crate) msrp: MsrpConfiguration,
     pub(crate) tls: TlsConfiguration,
+    pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) timers: SessionTimers,
     pub(crate) audio: AudioConfiguration,
     pub(crate) max_sessions: usize,
@@ -68,6 +69,7 @@ impl Application {
             rtp: RtpConfiguration::default(),
             msrp: MsrpConfiguration::default(),
             tls: TlsConfiguration::default(),
+            dns_servers: Vec::new(),
             timers: SessionTimers::default(),
             audio: AudioConfiguration::default(),
             max_sessions: usize::MAX,
@@ -169,6 +171,12 @@ impl Builder {
     /// How TLS proves who it is, and what it takes for a proof.
     pub fn tls_config(mut self, config: TlsConfiguration) -> Self {
         self.tls = config;
+        self
+    }
+
+    /// The DNS servers to ask; without them, those of the system.
+    pub fn dns_servers(mut self, servers: &[SocketAddr]) -> Self {
+        self.dns_servers = servers.to_vec();
         self
     }
 

@@ -1,6 +1,9 @@
 //! Sessions over every transport, on the loopback interface: real sockets and certificates.
 
-use std::net::IpAddr;
+#[path = "support/dns.rs"]
+mod dns;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +22,15 @@ struct Party {
 
 impl Party {
     async fn start(address: &str, transport: Transport, tls: TlsConfiguration) -> Self {
+        Self::start_with_dns(address, transport, tls, &[]).await
+    }
+
+    async fn start_with_dns(
+        address: &str,
+        transport: Transport,
+        tls: TlsConfiguration,
+        dns: &[SocketAddr],
+    ) -> Self {
         let center = NotificationCenter::new();
         let notifications = center.stream(Filter::any(), 1_000);
         let application = Application::builder()
@@ -26,6 +38,7 @@ impl Party {
             .port(0)
             .transports(&[transport])
             .tls_config(tls)
+            .dns_servers(dns)
             .notification_center(center)
             .start()
             .await
@@ -94,8 +107,13 @@ fn believes(authority: &Path) -> TlsConfiguration {
 }
 
 async fn call(alice: &mut Party, bob: &mut Party) {
+    let uri = bob.uri();
+    call_to(uri, alice, bob).await;
+}
+
+async fn call_to(uri: Uri, alice: &mut Party, bob: &mut Party) {
     let calling = alice.application.session_manager().new_session();
-    let asked = calling.connect(bob.uri(), Credentials::new(alice.uri()), None, StreamSet::AUDIO).await;
+    let asked = calling.connect(uri, Credentials::new(alice.uri()), None, StreamSet::AUDIO).await;
     asked.expect("it is legal in NULL");
     let called = bob.wait_for("SCSessionNewIncoming").await;
     called.accept(StreamSet::AUDIO).await.expect("it is legal in INCOMING");
@@ -192,6 +210,38 @@ async fn half_open_connections_keep_nobody_out() {
     let mut alice = Party::start("127.0.0.1", Transport::Tls, both()).await;
     let calling = call(&mut alice, &mut bob);
     tokio::time::timeout(Duration::from_secs(5), calling).await.expect("as fast as ever");
+    alice.application.stop().await;
+    bob.application.stop().await;
+}
+
+/// The domain prefers TLS, where nobody listens; over TCP the first server is dead; the second lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_are_found_by_the_dns() {
+    let mut bob = Party::start("127.0.0.1", Transport::Tcp, TlsConfiguration::default()).await;
+    let live = bob.application.addresses()[0].1.port();
+    // Bound and closed again: nobody is there.
+    let dead =
+        TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let zone = vec![
+        ("example.test", dns::naptr(10, "SIPS+D2T", "_sips._tcp.example.test")),
+        ("example.test", dns::naptr(20, "SIP+D2T", "_sip._tcp.example.test")),
+        ("_sips._tcp.example.test", dns::srv(1, dead, "host.example.test")),
+        ("_sip._tcp.example.test", dns::srv(1, dead, "host.example.test")),
+        ("_sip._tcp.example.test", dns::srv(2, live, "host.example.test")),
+        ("host.example.test", dns::address("127.0.0.1")),
+        ("host.example.test", dns::address("::1")),
+    ];
+    let server = dns::serve(zone);
+    let mut alice =
+        Party::start_with_dns("127.0.0.1", Transport::Tcp, TlsConfiguration::default(), &[server]).await;
+    let uri = || "sip:party@example.test".parse().expect("a URI");
+    call_to(uri(), &mut alice, &mut bob).await;
+    call_to(uri(), &mut alice, &mut bob).await;
+    let calling = alice.application.session_manager().new_session();
+    let nowhere = "sip:party@nowhere.test".parse().expect("a URI");
+    let asked = calling.connect(nowhere, Credentials::new(alice.uri()), None, StreamSet::AUDIO).await;
+    asked.expect("it is legal in NULL");
+    assert_eq!(alice.reason_of_failure().await, (0, "nowhere.test has no address".to_owned()));
     alice.application.stop().await;
     bob.application.stop().await;
 }

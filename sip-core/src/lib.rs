@@ -62,6 +62,7 @@ mod validate;
 // Machines: one protocol state machine a file; time and entropy are inputs.
 pub mod auth;
 pub mod dialog;
+pub mod resolve;
 pub mod transaction;
 pub mod usage;
 

@@ -84,6 +84,7 @@ impl Agent {
         let mut builder = Application::builder()
             .port(common.port)
             .tls_config(tls_config(common))
+            .dns_servers(&common.dns)
             .notification_center(center);
         if let Some(address) = common.bind {
             builder = builder.bind(address);

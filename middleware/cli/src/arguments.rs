@@ -1,6 +1,6 @@
 //! The command line, as `--help` shows it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -62,6 +62,9 @@ pub(crate) struct Common {
     /// Transports to listen on; repeatable [default: udp and tcp]
     #[arg(long, value_name = "T")]
     pub(crate) transport: Vec<TransportArgument>,
+    /// A DNS server to ask; repeatable [default: those of the system]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) dns: Vec<SocketAddr>,
     /// Our certificate for TLS, as PEM [default: one that is made now and proves nothing]
     #[arg(long, value_name = "F")]
     pub(crate) tls_cert: Option<PathBuf>,

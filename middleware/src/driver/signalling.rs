@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::clock;
 use super::commander::{Commander, Job};
 use super::media::{MediaHost, MediaNote};
-use super::resolve::{Resolved, resolve};
+use super::resolve::{Resolved, Resolver};
 use super::transport::{StreamInput, Streams, UdpSockets};
 use crate::engine::{Engine, Now, Origin, Output};
 use crate::notification::{NotificationCenter, Sender};
@@ -36,7 +36,7 @@ pub(super) struct Signalling {
     pub(super) media: MediaHost,
     pub(super) media_notes: mpsc::UnboundedReceiver<MediaNote>,
     pub(super) resolved: mpsc::UnboundedReceiver<Resolved>,
-    pub(super) resolver: mpsc::UnboundedSender<Resolved>,
+    pub(super) resolver: Resolver,
     pub(super) center: NotificationCenter,
     pub(super) manager: SessionManager,
     pub(super) tracer: Option<Arc<Tracer>>,
@@ -213,7 +213,7 @@ impl Signalling {
                 self.streams.write(flow, data);
             }
             sip::Output::Disconnect { flow } => self.streams.disconnect(flow),
-            sip::Output::Resolve { query, question } => resolve(query, question, self.resolver.clone()),
+            sip::Output::Resolve { query, question } => self.resolver.ask(query, question),
             // The engine keeps events and deadlines to itself.
             _ => {}
         }

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::clock;
 use super::commander::Commander;
 use super::media::MediaHost;
+use super::resolve::Resolver;
 use super::signalling::Signalling;
 use super::transport::{Security, Streams, UdpSockets};
 use crate::application::{Builder, numbers};
@@ -85,7 +86,8 @@ pub(crate) async fn start(
     let (commander, jobs) = Commander::new();
     let manager = SessionManager::new(commander.clone(), numbers, session);
     let (notes, media_notes) = mpsc::unbounded_channel();
-    let (resolver, resolved) = mpsc::unbounded_channel();
+    let (answers, resolved) = mpsc::unbounded_channel();
+    let resolver = Resolver::new(&builder.dns_servers, answers);
     let board = commander.board().clone();
     let media = MediaHost::new(&builder.audio, builder.tracer.clone(), notes, board)?;
     let signalling = Signalling {

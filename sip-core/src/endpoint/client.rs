@@ -1,14 +1,14 @@
 //! Client transactions and who they are for (RFC 3261 §17.1).
 
-use super::{
-    Cause, Endpoint, Event, FlowId, Output, Owner, QueryId, RequestId, Target, event::Call, send::Template,
-};
+use super::{Cause, Endpoint, Event, FlowId, Output, Owner, RequestId, event::Call, send::Template};
 use crate::{
     Method, Request, Response, StatusCode, Uri,
     header::{CSeq, HeaderName, MaxForwards, Via},
+    resolve::Hop,
     transaction::{ClientAction, InviteClient, NonInviteClient},
 };
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
 /// The branch of a client transaction; the CANCEL of an INVITE shares its branch.
@@ -58,9 +58,11 @@ pub(crate) struct Client {
     pub(crate) path: Option<Path>,
     /// As it was sent.
     pub(crate) bytes: Bytes,
-    pub(crate) targets: VecDeque<Target>,
+    pub(crate) targets: VecDeque<Hop>,
+    /// When the next of them is tried if this one says nothing.
+    pub(crate) give_up: Option<Instant>,
     /// UDP, if the TCP that the size asks for is not there.
-    pub(crate) fallback: Option<Target>,
+    pub(crate) fallback: Option<Hop>,
     pub(crate) fell_back: bool,
     pub(crate) last_error: Option<String>,
     /// The ACK of a refusal, for retransmitted ones (RFC 3261 §17.1.1.3).
@@ -81,11 +83,21 @@ pub(crate) enum ClientMachine {
 }
 
 /// What a request waits for before it can be sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Waiting {
-    pub(crate) query: Option<QueryId>,
-    pub(crate) flow: Option<FlowId>,
+    /// It is not known yet where to.
+    pub(crate) locating: bool,
+    /// Connections of which the first that is there will do.
+    pub(crate) flows: SmallVec<[FlowId; 2]>,
+    /// When another connection is tried beside them.
+    pub(crate) race: Option<Instant>,
     pub(crate) until: Instant,
+}
+
+impl Waiting {
+    pub(crate) fn new(until: Instant) -> Self {
+        Self { locating: false, flows: SmallVec::new(), race: None, until }
+    }
 }
 
 /// How a request left.
@@ -101,11 +113,12 @@ impl Client {
         Self {
             user,
             method: template.request.method().clone(),
-            machine: ClientMachine::Waiting(Waiting { query: None, flow: None, until: now }),
+            machine: ClientMachine::Waiting(Waiting::new(now)),
             template: Some(Box::new(template)),
             path: None,
             bytes: Bytes::new(),
             targets: VecDeque::new(),
+            give_up: None,
             fallback: None,
             fell_back: false,
             last_error: None,
@@ -115,12 +128,13 @@ impl Client {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        match &self.machine {
-            ClientMachine::Waiting(waiting) => Some(waiting.until),
+        let machine = match &self.machine {
+            ClientMachine::Waiting(waiting) => Some(waiting.until).into_iter().chain(waiting.race).min(),
             ClientMachine::Invite(machine) => machine.deadline(),
             ClientMachine::Other(machine) => machine.deadline(),
             ClientMachine::Ack { until } => Some(*until),
-        }
+        };
+        machine.into_iter().chain(self.give_up).min()
     }
 
     fn is_terminated(&self) -> bool {
@@ -206,8 +220,14 @@ impl Endpoint {
     fn deliver(&mut self, now: Instant, key: ClientKey, response: Response) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         let (user, status) = (client.user, response.status());
-        if status == StatusCode::SERVICE_UNAVAILABLE && self.retry_elsewhere(now, key) {
-            return;
+        client.give_up = None;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            self.avoid_target(now, key, Some(&response));
+            if self.retry_elsewhere(now, key) {
+                return;
+            }
+        } else {
+            self.target_lives(key);
         }
         let Some(client) = self.clients.get_mut(&key) else { return };
         if !status.is_final() {
@@ -246,17 +266,15 @@ impl Endpoint {
     pub(crate) fn remove_client(&mut self, key: ClientKey) -> Option<Client> {
         let client = self.clients.remove(&key)?;
         self.timers.set(Owner::Client(key), None);
-        let mut flow = None;
         if let ClientMachine::Waiting(waiting) = &client.machine {
-            flow = waiting.flow;
-            if let Some(query) = waiting.query {
-                self.queries.remove(&query);
+            for id in &waiting.flows {
+                self.leave_flow(key, *id);
             }
+            self.locator.forget(key);
         }
-        if let Some(Path::Stream(id)) = client.path {
-            flow = Some(id);
-        }
-        if let Some(flow) = flow.and_then(|id| self.flows.get_mut(id)) {
+        if let Some(Path::Stream(id)) = client.path
+            && let Some(flow) = self.flows.get_mut(id)
+        {
             flow.clients.remove(&key);
         }
         super::shrink(&mut self.clients);
@@ -266,11 +284,23 @@ impl Endpoint {
     pub(crate) fn client_timeout(&mut self, now: Instant, key: ClientKey) {
         let timers = self.config.timers;
         let Some(client) = self.clients.get_mut(&key) else { return };
+        if client.give_up.is_some_and(|at| at <= now) {
+            client.give_up = None;
+            self.avoid_target(now, key, None);
+            if self.retry_elsewhere(now, key) {
+                return;
+            }
+        }
+        let Some(client) = self.clients.get_mut(&key) else { return };
         let action = match &mut client.machine {
             ClientMachine::Waiting(waiting) => {
                 if waiting.until <= now {
-                    let cause = if waiting.query.is_some() { Cause::Resolution } else { Cause::Transport };
+                    let cause = if waiting.locating { Cause::Resolution } else { Cause::Transport };
                     self.client_failed(now, key, cause, "it took too long to find a way");
+                    return;
+                }
+                if waiting.race.is_some_and(|at| at <= now) {
+                    self.race(now, key);
                     return;
                 }
                 ClientAction::None
@@ -294,6 +324,7 @@ impl Endpoint {
             }
             // RFC 3263 §4.3: silence is a reason to try the next address.
             ClientAction::TimedOut => {
+                self.avoid_target(now, key, None);
                 if !self.retry_elsewhere(now, key) {
                     self.client_failed(now, key, Cause::Timeout, "nobody answered");
                 }
@@ -320,11 +351,16 @@ impl Endpoint {
     }
 
     /// The connection that a request used or waited for is gone.
-    pub(crate) fn client_lost_path(&mut self, now: Instant, key: ClientKey, reason: &str) {
+    pub(crate) fn client_lost_path(&mut self, now: Instant, key: ClientKey, id: FlowId, reason: &str) {
         let Some(client) = self.clients.get_mut(&key) else { return };
-        match &client.machine {
-            ClientMachine::Waiting(_) => {
+        match &mut client.machine {
+            ClientMachine::Waiting(waiting) => {
                 client.last_error = Some(reason.to_owned());
+                waiting.flows.retain(|flow| *flow != id);
+                if !waiting.flows.is_empty() {
+                    self.race(now, key);
+                    return;
+                }
                 if let Some(target) = client.fallback.take() {
                     client.fell_back = true;
                     client.targets.push_front(target);

@@ -25,6 +25,14 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long the TCP connection of a request too long for UDP may take before UDP is used.
     pub fallback_timeout: Duration,
+    /// How long a connection may take before the next address of the same server is tried beside it
+    /// (RFC 8305 §5).
+    pub connect_delay: Duration,
+    /// How long a target may stay silent before the next one is tried, if there is one; twice
+    /// that for an INVITE.
+    pub failover: Duration,
+    /// How long a target that did not answer, or answered 503, is tried after all others.
+    pub avoid_dead: Duration,
     /// A connection that nobody uses for this long is closed.
     pub idle_connection: Duration,
     /// Calls at one time, both directions; an INVITE beyond is answered 503, an own one refused.
@@ -35,6 +43,8 @@ pub struct Config {
     pub max_client_transactions: usize,
     /// Connections at one time; further ones of peers are closed.
     pub max_connections: usize,
+    /// Names, and dead targets, that are remembered.
+    pub max_names: usize,
     /// Bytes that wait for one connection to be established.
     pub max_unsent: usize,
     /// Early dialogs of one outgoing call; forks beyond are not followed.
@@ -61,11 +71,15 @@ impl Default for Config {
             mtu: 1300,
             connect_timeout: Duration::from_secs(10),
             fallback_timeout: Duration::from_millis(1_500),
+            connect_delay: Duration::from_millis(250),
+            failover: Duration::from_secs(4),
+            avoid_dead: Duration::from_secs(30),
             idle_connection: Duration::from_secs(900),
             max_calls: 50_000,
             max_server_transactions: 200_000,
             max_client_transactions: 200_000,
             max_connections: 10_000,
+            max_names: 4_096,
             max_unsent: 1 << 20,
             max_forks: 16,
         }
@@ -83,6 +97,8 @@ pub struct Stats {
     pub server_transactions: usize,
     /// Connections now.
     pub connections: usize,
+    /// Names, and dead targets, that are remembered now.
+    pub names: usize,
     /// Messages that were read.
     pub messages: u64,
     /// Bytes that were no message, or a malformed one, and got no answer.

@@ -1,6 +1,6 @@
 //! Connections: opened, accepted, reused and given up (RFC 3261 §18.1.1, §18.2.2, §18.3).
 
-use super::{Endpoint, FlowId, Output, Owner, Transport, client::ClientKey, receive::Source};
+use super::{Endpoint, FlowId, Output, Owner, Target, Transport, client::ClientKey, receive::Source};
 use crate::{Message, StreamDecoder, StreamItem};
 use bytes::Bytes;
 use std::{
@@ -205,8 +205,25 @@ impl Endpoint {
     pub(crate) fn flow_lost(&mut self, now: Instant, id: FlowId, reason: &str) {
         let Some(flow) = self.flows.remove(id) else { return };
         self.timers.set(Owner::Flow(id), None);
+        if flow.local().is_none() {
+            let target = Target { addr: flow.remote, transport: flow.transport };
+            self.locator.cache.died(now, target, now + self.config.avoid_dead);
+        }
         for key in flow.clients {
-            self.client_lost_path(now, key, reason);
+            self.client_lost_path(now, key, id, reason);
+        }
+    }
+
+    /// A request does not need a connection any more; one that nobody needs is not waited for.
+    pub(crate) fn leave_flow(&mut self, key: ClientKey, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.clients.remove(&key);
+        let unneeded = matches!(&flow.state, FlowState::Connecting { unsent, .. } if unsent.is_empty())
+            && flow.clients.is_empty();
+        if unneeded {
+            self.flows.remove(id);
+            self.timers.set(Owner::Flow(id), None);
+            self.outputs.push_back(Output::Disconnect { flow: id });
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the world does to an endpoint.
 
+use crate::resolve::Answer;
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -85,24 +86,9 @@ impl FlowId {
     }
 }
 
-/// A name that is being looked up.
+/// A question to the DNS that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueryId(pub(crate) u64);
-
-/// What is to be looked up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Resolution {
-    /// The domain or host name.
-    pub host: String,
-    /// The port: of the URI, or of the transport.
-    pub port: u16,
-    /// Whether the URI named the port: then no SRV records are asked for (RFC 3263 §4.2).
-    pub port_given: bool,
-    /// The transport: of the URI, or the usual one.
-    pub transport: Transport,
-    /// Whether the transport was named: then no NAPTR records are asked for (RFC 3263 §4.1).
-    pub transport_given: bool,
-}
 
 /// Where a request may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -180,11 +166,12 @@ pub enum Input<'a> {
         /// Which.
         flow: FlowId,
     },
-    /// A name was looked up; the targets in the order they are to be tried.
+    /// The DNS answered. That a name, or records of that kind, do not exist is an answer too: one
+    /// without records.
     Resolved {
         /// Which query.
         query: QueryId,
-        /// What was found, or why nothing.
-        result: Result<Vec<Target>, String>,
+        /// What it said, or why it said nothing.
+        result: Result<Answer, String>,
     },
 }

@@ -31,6 +31,7 @@ mod event;
 mod flow;
 mod in_call;
 mod input;
+mod locate;
 mod out_of_call;
 mod output;
 mod receive;
@@ -41,7 +42,7 @@ mod timers;
 pub use command::{Body, OutgoingCall, OutgoingContact, OutgoingRequest};
 pub use config::{Config, Stats};
 pub use event::{Call, Cause, Event, RequestId, ServerRequest};
-pub use input::{FlowId, Input, QueryId, Resolution, Target, Transport};
+pub use input::{FlowId, Input, QueryId, Target, Transport};
 pub use output::Output;
 
 pub(crate) use client::ClientKey;
@@ -55,6 +56,7 @@ use crate::{
 };
 use client::Client;
 use flow::Flows;
+use locate::Locator;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use server::Server;
@@ -84,7 +86,7 @@ pub struct Endpoint {
     tags: HashMap<u64, Call>,
     /// Requests out of calls, and what answers challenges to them.
     requests: HashMap<RequestId, Option<Authenticator>>,
-    queries: HashMap<QueryId, ClientKey>,
+    locator: Locator,
     timers: TimerQueue<Owner>,
     outputs: VecDeque<Output>,
     next_id: u64,
@@ -114,6 +116,7 @@ impl Endpoint {
         let mut random = ChaCha20Rng::from_seed(seed);
         let mut tag_key = [0; 32];
         random.fill_bytes(&mut tag_key);
+        let locator = Locator::new(config.max_names);
         Self {
             config,
             random,
@@ -127,7 +130,7 @@ impl Endpoint {
             calls: HashMap::new(),
             tags: HashMap::new(),
             requests: HashMap::new(),
-            queries: HashMap::new(),
+            locator,
             timers: TimerQueue::new(),
             outputs: VecDeque::new(),
             next_id: 0,
@@ -143,7 +146,11 @@ impl Endpoint {
                     self.bound.push((transport, local));
                 }
             }
-            Input::Unbound { transport, local } => self.bound.retain(|b| *b != (transport, local)),
+            Input::Unbound { transport, local } => {
+                self.bound.retain(|b| *b != (transport, local));
+                // Another network may have other names, and reach what this one did not.
+                self.locator.cache.clear();
+            }
             Input::Datagram { local, remote, data } => self.datagram(now, local, remote, data),
             Input::Accepted { flow, transport, local, remote } => {
                 self.accepted(now, flow, transport, local, remote);
@@ -188,6 +195,7 @@ impl Endpoint {
             client_transactions: self.clients.len(),
             server_transactions: self.servers.len(),
             connections: self.flows.len(),
+            names: self.locator.cache.len(),
             ..self.stats
         }
     }

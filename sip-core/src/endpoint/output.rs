@@ -1,6 +1,7 @@
 //! What an endpoint wants done.
 
-use super::{Event, FlowId, QueryId, Resolution, Transport};
+use super::{Event, FlowId, QueryId, Transport};
+use crate::resolve::Question;
 use bytes::Bytes;
 use std::{net::SocketAddr, time::Instant};
 
@@ -42,12 +43,12 @@ pub enum Output {
         /// Which.
         flow: FlowId,
     },
-    /// Look a name up; [`Input::Resolved`](super::Input::Resolved) answers.
+    /// Ask the DNS; [`Input::Resolved`](super::Input::Resolved) answers.
     Resolve {
         /// Its name from now on.
         query: QueryId,
-        /// What is to be looked up.
-        question: Resolution,
+        /// What is to be asked.
+        question: Question,
     },
     /// Tell the application.
     Event(Event),

@@ -2,12 +2,13 @@
 //! RFC 3263 §4.3).
 
 use super::{
-    Cause, Endpoint, FlowId, Output, Owner, QueryId, Resolution, Target, Transport,
+    Cause, Endpoint, FlowId, Output, Owner, Target, Transport,
     client::{Client, ClientKey, ClientMachine, Path, User, Waiting},
 };
 use crate::{
     Host, Method, Request, Scheme, Uri,
     header::{Contact, Via},
+    resolve::Hop,
     transaction::{InviteClient, NonInviteClient},
 };
 use bytes::Bytes;
@@ -48,94 +49,18 @@ impl Endpoint {
         key
     }
 
-    /// Finds out where a request may go, and sends it there (RFC 3263 §4).
-    fn locate(&mut self, now: Instant, key: ClientKey) {
-        let Some(client) = self.clients.get_mut(&key) else { return };
-        let Some(template) = &client.template else { return };
-        if let Some(flow) = template.flow
-            && self.flows.get(flow).is_some_and(|f| f.local().is_some())
-        {
-            self.send_on_flow(now, key, flow);
-            return;
-        }
-        let hop = &template.next_hop;
-        if !hop.is_sip() {
-            self.client_failed(now, key, Cause::Transport, "the next hop is no sip URI");
-            return;
-        }
-        let named = hop.param("transport").map(Transport::named);
-        let given = template.transport.or(named.flatten());
-        if named == Some(None) && given.is_none() {
-            self.client_failed(now, key, Cause::Transport, "an unknown transport");
-            return;
-        }
-        let transport = given.unwrap_or_else(|| match hop.scheme() {
-            Scheme::Sips => Transport::Tls,
-            _ if self.bound.is_empty() || self.bound.iter().any(|(t, _)| *t == Transport::Udp) => {
-                Transport::Udp
-            }
-            _ => self.bound.first().map_or(Transport::Udp, |(t, _)| *t),
-        });
-        // TCP of a sips URI is TLS (RFC 3261 §26.2.2).
-        let transport = match (hop.scheme(), transport) {
-            (Scheme::Sips, Transport::Tcp) => Transport::Tls,
-            (Scheme::Sips, Transport::Ws) => Transport::Wss,
-            (_, transport) => transport,
-        };
-        let port = hop.port().unwrap_or(transport.default_port());
-        let host = match hop.param("maddr").map(str::parse::<Host>) {
-            Some(Ok(maddr)) => maddr,
-            _ => hop.host().clone(),
-        };
-        if let Some(ip) = host.ip() {
-            client.targets.push_back(Target { addr: SocketAddr::new(ip, port), transport });
-            self.dispatch(now, key);
-            return;
-        }
-        let question = Resolution {
-            host: host.to_string(),
-            port,
-            port_given: hop.port().is_some(),
-            transport,
-            transport_given: given.is_some(),
-        };
-        self.next_id += 1;
-        let query = QueryId(self.next_id);
-        client.machine = ClientMachine::Waiting(Waiting {
-            query: Some(query),
-            flow: None,
-            until: now + self.config.timers.patience(),
-        });
-        self.queries.insert(query, key);
-        self.arm_client(key);
-        self.outputs.push_back(Output::Resolve { query, question });
-    }
-
-    pub(crate) fn resolved(&mut self, now: Instant, query: QueryId, result: Result<Vec<Target>, String>) {
-        let Some(key) = self.queries.remove(&query) else { return };
-        super::shrink(&mut self.queries);
-        let Some(client) = self.clients.get_mut(&key) else { return };
-        match result {
-            Ok(targets) if !targets.is_empty() => {
-                client.targets.extend(targets.into_iter().take(MAX_TARGETS));
-                self.dispatch(now, key);
-            }
-            Ok(_) => self.client_failed(now, key, Cause::Resolution, "the name has no address"),
-            Err(reason) => self.client_failed(now, key, Cause::Resolution, &reason),
-        }
-    }
-
     /// Sends to the next target; fails if there is none.
     pub(crate) fn dispatch(&mut self, now: Instant, key: ClientKey) {
         let mut reason = "no way to the next hop";
         loop {
             let Some(client) = self.clients.get_mut(&key) else { return };
             let Some(template) = &client.template else { return };
-            let Some(target) = client.targets.pop_front() else {
+            let Some(hop) = client.targets.pop_front() else {
                 let last = client.last_error.take();
                 self.client_failed(now, key, Cause::Transport, last.as_deref().unwrap_or(reason));
                 return;
             };
+            let target = hop.target;
             // sips never travels over a hop that is not encrypted (RFC 3261 §26.2.2).
             let secure = template.next_hop.scheme() == Scheme::Sips || template.is_sips();
             if secure && !target.transport.is_secure() {
@@ -144,7 +69,7 @@ impl Endpoint {
             }
             if target.transport.is_reliable() {
                 let patience = self.config.connect_timeout;
-                if self.send_over_stream(now, key, target, patience) {
+                if self.send_over_stream(now, key, hop, patience) {
                     return;
                 }
                 reason = "too many connections";
@@ -159,9 +84,9 @@ impl Endpoint {
             // RFC 3261 §18.1.1: too long for UDP goes over TCP, and over UDP if there is none.
             if data.len() > self.config.mtu && !fell_back && !forced {
                 if let Some(client) = self.clients.get_mut(&key) {
-                    client.fallback = Some(target);
+                    client.fallback = Some(hop);
                 }
-                let stream = Target { transport: Transport::Tcp, ..target };
+                let stream = Hop { target: Target { transport: Transport::Tcp, ..target }, ..hop };
                 let patience = self.config.fallback_timeout;
                 if self.send_over_stream(now, key, stream, patience) {
                     return;
@@ -174,25 +99,52 @@ impl Endpoint {
     }
 
     /// Whether it was written or waits for its connection.
-    fn send_over_stream(&mut self, now: Instant, key: ClientKey, target: Target, patience: Duration) -> bool {
+    fn send_over_stream(&mut self, now: Instant, key: ClientKey, hop: Hop, patience: Duration) -> bool {
         let Some(client) = self.clients.get(&key) else { return false };
         let Some(template) = &client.template else { return false };
         let name = template.next_hop.host().to_string();
-        let Some(flow) = self.flow_to(now, target.transport, target.addr, &name, patience) else {
+        let Some(flow) = self.flow_to(now, hop.target.transport, hop.target.addr, &name, patience) else {
             return false;
         };
         if self.flows.get(flow).is_some_and(|f| f.local().is_some()) {
             self.send_on_flow(now, key, flow);
-        } else if let (Some(client), Some(flow_state)) =
-            (self.clients.get_mut(&key), self.flows.get_mut(flow))
-        {
+            return true;
+        }
+        let (delay, patience) = (self.config.connect_delay, self.config.timers.patience());
+        if let (Some(client), Some(flow_state)) = (self.clients.get_mut(&key), self.flows.get_mut(flow)) {
             flow_state.clients.insert(key);
             // The connection has its own time limit; this one is only for a driver that forgets.
-            let until = now + self.config.timers.patience();
-            client.machine = ClientMachine::Waiting(Waiting { query: None, flow: Some(flow), until });
+            let until = now + patience;
+            let mut waiting = match std::mem::replace(&mut client.machine, ClientMachine::Ack { until }) {
+                ClientMachine::Waiting(waiting) if !waiting.locating => waiting,
+                _ => Waiting::new(until),
+            };
+            waiting.flows.push(flow);
+            waiting.until = until;
+            // RFC 8305 §5: another address of the same server need not wait for this one to fail.
+            let side_by_side = |next: &Hop| {
+                next.server == hop.server
+                    && next.target.transport == hop.target.transport
+                    && client.fallback.is_none()
+            };
+            waiting.race = client.targets.front().filter(|next| side_by_side(next)).map(|_| now + delay);
+            client.machine = ClientMachine::Waiting(waiting);
             self.arm_client(key);
         }
         true
+    }
+
+    /// A connection takes long, or failed while others are tried: the next one beside it.
+    pub(crate) fn race(&mut self, now: Instant, key: ClientKey) {
+        let patience = self.config.connect_timeout;
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        if let ClientMachine::Waiting(waiting) = &mut client.machine
+            && waiting.race.take().is_some()
+            && let Some(hop) = client.targets.pop_front()
+        {
+            self.send_over_stream(now, key, hop, patience);
+        }
+        self.arm_client(key);
     }
 
     /// Writes a request on a connection that is open.
@@ -217,17 +169,29 @@ impl Endpoint {
         let timers = &self.config.timers;
         let Some(client) = self.clients.get_mut(&key) else { return };
         let reliable = matches!(path, Path::Stream(_));
-        client.machine = match client.method {
-            Method::Invite => ClientMachine::Invite(InviteClient::new(now, reliable, timers)),
-            Method::Ack => ClientMachine::Ack { until: now + timers.patience() },
-            _ => ClientMachine::Other(NonInviteClient::new(now, reliable, timers)),
+        let (machine, times) = match client.method {
+            Method::Invite => (ClientMachine::Invite(InviteClient::new(now, reliable, timers)), 2),
+            Method::Ack => (ClientMachine::Ack { until: now + timers.patience() }, 0),
+            _ => (ClientMachine::Other(NonInviteClient::new(now, reliable, timers)), 1),
         };
+        let before = std::mem::replace(&mut client.machine, machine);
+        // RFC 3263 §4.3 waits for timer B or F; whoever has another server need not.
+        let others = times > 0 && !client.targets.is_empty();
+        client.give_up = others.then(|| now + self.config.failover * times);
         client.path = Some(path);
         client.bytes = data;
         if client.method == Method::Ack {
             client.template = None;
         }
         self.arm_client(key);
+        // Connections that took longer are given up.
+        if let ClientMachine::Waiting(waiting) = before {
+            for id in waiting.flows {
+                if path != Path::Stream(id) {
+                    self.leave_flow(key, id);
+                }
+            }
+        }
     }
 
     /// The bytes of a request on its way from `local`.
@@ -239,8 +203,8 @@ impl Endpoint {
         if let OwnContact::Derived(user) = &template.contact {
             // What only size put on TCP keeps the Contact of UDP.
             let (transport, address) = match client.fallback {
-                Some(target) => {
-                    (Transport::Udp, self.local_for(Transport::Udp, target.addr).unwrap_or(listening))
+                Some(hop) => {
+                    (Transport::Udp, self.local_for(Transport::Udp, hop.target.addr).unwrap_or(listening))
                 }
                 None => (transport, listening),
             };
@@ -296,9 +260,6 @@ impl Endpoint {
             .map(|(_, a)| *a)
     }
 }
-
-/// Addresses of one name that are tried.
-const MAX_TARGETS: usize = 16;
 
 impl Template {
     /// A request that needs nothing more: it goes where another one went.

@@ -2,7 +2,8 @@
 
 use sip_core::{
     Limits, Message, NameAddr, StatusCode,
-    endpoint::{Body, Call, Config, Endpoint, Event, FlowId, Input, OutgoingCall, Output, Target, Transport},
+    endpoint::{Body, Call, Config, Endpoint, Event, FlowId, Input, OutgoingCall, Output, Transport},
+    resolve::{Answer, Record, RecordKind},
 };
 use std::{
     collections::HashMap,
@@ -174,12 +175,12 @@ impl Host for Party {
                     }
                 }
                 Output::Resolve { query, question } => {
-                    let addr = SocketAddr::new("192.0.2.2".parse().expect("an address"), question.port);
-                    let result = match question.host.as_str() {
-                        "bob.example" => Ok(vec![Target { addr, transport: question.transport }]),
-                        _ => Err("no such name".to_owned()),
+                    let records = match (question.name.as_str(), question.kind) {
+                        ("bob.example", RecordKind::A) => vec![Record::Address([192, 0, 2, 2].into())],
+                        _ => Vec::new(),
                     };
-                    self.endpoint.handle_input(now, Input::Resolved { query, result });
+                    let answer = Answer { records, ttl: Duration::ZERO };
+                    self.endpoint.handle_input(now, Input::Resolved { query, result: Ok(answer) });
                 }
                 Output::Event(event) => self.event(now, event),
                 Output::Idle(at) => return at,

@@ -3,6 +3,7 @@
 use sip_core::{
     Limits, Message, Request, Response,
     endpoint::{Config, Endpoint, Event, FlowId, Input, Output, Transport},
+    resolve::{Answer, Record, RecordKind},
 };
 use std::{
     collections::VecDeque,
@@ -106,6 +107,20 @@ impl Solo {
             Some((_, Message::Response(response))) => response,
             other => panic!("a response is sent, not {other:?}"),
         }
+    }
+
+    /// Answers all questions to the DNS, each name for a minute; gives what was asked.
+    pub(crate) fn resolve(&mut self, zone: &[(&str, RecordKind, Vec<Record>)]) -> Vec<String> {
+        let mut asked = Vec::new();
+        while let Some(at) = self.others.iter().position(|o| matches!(o, Output::Resolve { .. })) {
+            let Some(Output::Resolve { query, question }) = self.others.remove(at) else { break };
+            let found = zone.iter().find(|(name, kind, _)| *name == question.name && *kind == question.kind);
+            let records = found.map(|(.., records)| records.clone()).unwrap_or_default();
+            asked.push(format!("{:?} {}", question.kind, question.name));
+            let answer = Answer { records, ttl: seconds(60.0) };
+            self.input(Input::Resolved { query, result: Ok(answer) });
+        }
+        asked
     }
 
     /// The status codes, and the methods of requests as 0, that were sent.

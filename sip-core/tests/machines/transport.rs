@@ -7,7 +7,12 @@ use crate::{
 use sip_core::{
     Method, NameAddr,
     endpoint::{
-        Body, Cause, Config, Event, FlowId, Input, OutgoingCall, OutgoingRequest, Output, Target, Transport,
+        Body, Cause, Config, Event, FlowId, Input, OutgoingCall, OutgoingRequest, Output, RequestId,
+        Transport,
+    },
+    resolve::{
+        Record,
+        RecordKind::{A, Aaaa, Srv},
     },
 };
 
@@ -16,6 +21,18 @@ const BOTH: &[Transport] = &[Transport::Udp, Transport::Tcp];
 fn outgoing(target: &str) -> OutgoingCall {
     let from = NameAddr::new("sip:us@example.com".parse().expect("a URI"));
     OutgoingCall::new(target.parse().expect("a URI"), from)
+}
+
+fn address(text: &str) -> Record {
+    Record::Address(text.parse().expect("an address"))
+}
+
+fn options(solo: &mut Solo, target: &str) -> RequestId {
+    let from = NameAddr::new("sip:us@example.com".parse().expect("a URI"));
+    let request = OutgoingRequest::new(Method::Options, target.parse().expect("a URI"), from);
+    let id = solo.endpoint.request(solo.now(), request).expect("a request");
+    solo.drain();
+    id
 }
 
 fn connect(solo: &mut Solo) -> (FlowId, Transport, String) {
@@ -118,15 +135,9 @@ fn long_requests_fall_back_to_udp() {
 #[test]
 fn the_next_address_is_tried() {
     let mut solo = Solo::new();
-    let from = NameAddr::new("sip:us@example.com".parse().expect("a URI"));
-    let request = OutgoingRequest::new(Method::Options, "sip:peer.example".parse().expect("a URI"), from);
-    let id = solo.endpoint.request(solo.now(), request).expect("a request");
-    solo.drain();
-    let Some(Output::Resolve { query, question }) = solo.others.pop_front() else { panic!("a query") };
-    assert_eq!((question.host.as_str(), question.port, question.port_given), ("peer.example", 5060, false));
-    let target = |host: &str| Target { addr: addr(host), transport: Transport::Udp };
-    let targets = vec![target("192.0.2.3:5060"), target("192.0.2.4:5060"), target("192.0.2.5:5060")];
-    solo.input(Input::Resolved { query, result: Ok(targets) });
+    let id = options(&mut solo, "sip:peer.example");
+    let zone = [("peer.example", A, ["192.0.2.3", "192.0.2.4", "192.0.2.5"].map(address).to_vec())];
+    assert_eq!(solo.resolve(&zone).len(), 4, "NAPTR, SRV for UDP and for TCP, A");
     let (to, _) = solo.sent.front().expect("sent").clone();
     assert_eq!(to, addr("192.0.2.3:5060"));
     let first = solo.request();
@@ -135,9 +146,9 @@ fn the_next_address_is_tried() {
     assert_eq!(to, addr("192.0.2.4:5060"), "RFC 3263 §4.3");
     let second = solo.request();
     assert_ne!(first.via().expect("Via").branch(), second.via().expect("Via").branch());
-    solo.pass(seconds(32.0));
+    solo.pass(seconds(4.1));
     let (to, _) = solo.sent.back().expect("sent").clone();
-    assert_eq!(to, addr("192.0.2.5:5060"));
+    assert_eq!(to, addr("192.0.2.5:5060"), "silence");
     assert!(solo.events.is_empty());
     solo.pass(seconds(33.0));
     assert!(matches!(solo.event(), Event::RequestFailed { id: i, cause: Cause::Timeout, .. } if i == id));
@@ -148,11 +159,8 @@ fn sips_goes_over_tls_only() {
     let mut solo = Solo::new();
     solo.endpoint.invite(solo.now(), outgoing("sips:peer@peer.example")).expect("a call");
     solo.drain();
-    let Some(Output::Resolve { query, question }) = solo.others.pop_front() else { panic!("a query") };
-    assert_eq!((question.transport, question.port), (Transport::Tls, 5061));
-    let target = |transport| Target { addr: addr("192.0.2.3:5061"), transport };
-    let targets = vec![target(Transport::Udp), target(Transport::Tcp), target(Transport::Tls)];
-    solo.input(Input::Resolved { query, result: Ok(targets) });
+    let zone = [("peer.example", A, vec![address("192.0.2.3")])];
+    assert_eq!(solo.resolve(&zone), ["Naptr peer.example", "Srv _sips._tcp.peer.example", "A peer.example"]);
     let (flow, transport, name) = connect(&mut solo);
     assert_eq!((transport, name.as_str()), (Transport::Tls, "peer.example"));
     solo.quiet();
@@ -266,4 +274,115 @@ fn connections_have_a_cap() {
     );
     let stats = solo.endpoint.stats();
     assert_eq!((stats.connections, stats.connections_refused), (2, 1));
+}
+
+fn srv(priority: u16, target: &str) -> Record {
+    Record::Srv { priority, weight: 0, port: 5060, target: target.to_owned() }
+}
+
+/// Two registrars, of which the first is dead.
+#[test]
+fn the_dead_are_remembered() {
+    let mut solo = Solo::new();
+    let zone = [
+        ("_sip._udp.example.com", Srv, vec![srv(10, "one.example.com"), srv(20, "two.example.com")]),
+        ("one.example.com", A, vec![address("192.0.2.11")]),
+        ("two.example.com", A, vec![address("192.0.2.12")]),
+    ];
+    let to = |solo: &mut Solo| solo.sent.drain(..).map(|(to, _)| to.to_string()).collect::<Vec<_>>();
+    options(&mut solo, "sip:example.com");
+    solo.resolve(&zone);
+    solo.pass(seconds(4.1));
+    let tried = to(&mut solo);
+    assert_eq!(tried.first().map(String::as_str), Some("192.0.2.11:5060"));
+    assert_eq!(
+        tried.last().map(String::as_str),
+        Some("192.0.2.12:5060"),
+        "RFC 3263 §4.3, without waiting for timer F"
+    );
+    // The next request goes to the living one at once, and asks nothing.
+    options(&mut solo, "sip:example.com");
+    assert_eq!(solo.resolve(&zone), Vec::<String>::new(), "answers are remembered");
+    assert_eq!(to(&mut solo), ["192.0.2.12:5060"]);
+    // After a while the first gets another chance.
+    solo.pass(seconds(31.0));
+    solo.sent.clear();
+    options(&mut solo, "sip:example.com");
+    assert_eq!(to(&mut solo), ["192.0.2.11:5060"]);
+    assert!(solo.endpoint.stats().names > 3);
+}
+
+#[test]
+fn one_server_gets_all_the_time_there_is() {
+    let mut solo = Solo::new();
+    options(&mut solo, "sip:192.0.2.2");
+    solo.pass(seconds(31.9));
+    assert!(solo.events.is_empty());
+    solo.pass(seconds(0.2));
+    assert!(matches!(solo.event(), Event::RequestFailed { cause: Cause::Timeout, .. }), "timer F");
+}
+
+/// RFC 8305: a connection that takes long does not hold the other family up.
+#[test]
+fn happy_eyeballs() {
+    let mut solo = Solo::new();
+    let (v4, v6) = (addr("192.0.2.1:5060"), addr("[2001:db8::9]:5060"));
+    solo.input(Input::Unbound { transport: Transport::Tcp, local: v4 });
+    for local in [v6, v4] {
+        solo.input(Input::Bound { transport: Transport::Tcp, local });
+    }
+    let zone = [
+        ("host.example", Aaaa, vec![address("2001:db8::1")]),
+        ("host.example", A, vec![address("192.0.2.2")]),
+    ];
+    options(&mut solo, "sip:host.example:5060;transport=tcp");
+    assert_eq!(solo.resolve(&zone).len(), 2);
+    let flow = |solo: &mut Solo| match solo.others.pop_front() {
+        Some(Output::Connect { flow, remote, .. }) => (flow, remote),
+        other => panic!("a connection is wanted, not {other:?}"),
+    };
+    let (first, remote) = flow(&mut solo);
+    assert_eq!(remote, addr("192.0.2.2:5060"), "the family of our first socket");
+    solo.pass(seconds(0.2));
+    assert!(solo.others.is_empty(), "a quarter of a second is its own");
+    solo.pass(seconds(0.1));
+    let (second, remote) = flow(&mut solo);
+    assert_eq!(remote, addr("[2001:db8::1]:5060"));
+    solo.input(Input::Connected { flow: second, local: addr("[2001:db8::9]:40000"), remote });
+    assert_eq!(solo.written(second), ["OPTIONS"]);
+    assert!(matches!(solo.others.pop_front(), Some(Output::Disconnect { flow }) if flow == first));
+    assert_eq!(solo.endpoint.stats().connections, 1);
+    // It may still come about: then it is not needed.
+    solo.input(Input::Connected { flow: first, local: v4, remote: addr("192.0.2.2:5060") });
+    assert!(matches!(solo.others.pop_front(), Some(Output::Disconnect { flow }) if flow == first));
+}
+
+#[test]
+fn the_second_address_is_tried_as_soon_as_the_first_refuses() {
+    let mut solo = Solo::new();
+    let zone = [("host.example", A, ["192.0.2.2", "192.0.2.3"].map(address).to_vec())];
+    options(&mut solo, "sip:host.example:5060;transport=tcp");
+    solo.resolve(&zone);
+    let (first, ..) = connect(&mut solo);
+    solo.input(Input::ConnectFailed { flow: first, reason: "refused".to_owned() });
+    let (second, ..) = connect(&mut solo);
+    solo.input(Input::ConnectFailed { flow: second, reason: "refused too".to_owned() });
+    let Event::RequestFailed { cause: Cause::Transport, reason, .. } = solo.event() else {
+        panic!("a failure")
+    };
+    assert_eq!(reason, "refused too");
+    // Both are dead now, and tried all the same.
+    options(&mut solo, "sip:host.example:5060;transport=tcp");
+    connect(&mut solo);
+}
+
+#[test]
+fn a_question_is_asked_once_for_all() {
+    let mut solo = Solo::new();
+    for _ in 0..3 {
+        options(&mut solo, "sip:host.example:5060");
+    }
+    assert_eq!(solo.others.len(), 1);
+    solo.resolve(&[("host.example", A, vec![address("192.0.2.2")])]);
+    assert_eq!(solo.sent_summary(), ["OPTIONS", "OPTIONS", "OPTIONS"]);
 }
