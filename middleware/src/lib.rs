@@ -10,9 +10,12 @@ mod credentials;
 mod driver;
 mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod messaging;
 mod negotiation;
 pub mod notification;
+pub mod presence;
 mod registration;
 pub mod session;
 pub mod trace;

@@ -29,7 +29,7 @@ macro_rules! replay {
     };
 }
 
-replay!(sip_core, sdp, rtp_srtp, ice_stun, msrp_cpim, media);
+replay!(sip_core, sdp, rtp_srtp, ice_stun, msrp_cpim, media, sipsimple);
 
 /// Every body has a target for the fuzzer, and every target a body.
 #[test]

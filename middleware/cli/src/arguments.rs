@@ -321,4 +321,8 @@ pub(crate) enum Kind {
     Msrp,
     /// CPIM messages
     Cpim,
+    /// Presence documents
+    Pidf,
+    /// What notifications carry: watchers, dialogs, lists, conferences, registrations, messages
+    Event,
 }

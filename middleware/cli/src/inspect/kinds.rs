@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sip_core::{Limits, Message};
 
-use super::{Fault, Judgement};
+use super::{Fault, Judgement, events};
 use crate::arguments::Kind;
 
 /// As `--kind` spells it.
@@ -18,6 +18,8 @@ pub(super) fn name(kind: Kind) -> &'static str {
         Kind::Stun => "stun",
         Kind::Msrp => "msrp",
         Kind::Cpim => "cpim",
+        Kind::Pidf => "pidf",
+        Kind::Event => "event",
     }
 }
 
@@ -30,6 +32,9 @@ pub(super) fn guess(data: &[u8]) -> Kind {
     }
     if text.starts_with(b"MSRP ") {
         return Kind::Msrp;
+    }
+    if let Some(kind) = events::guess(data) {
+        return kind;
     }
     let first_line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     if text.starts_with(b"SIP/") || first_line.windows(5).any(|window| window == b" SIP/") {
@@ -55,10 +60,12 @@ pub(super) fn judge(kind: Kind, data: &[u8]) -> Judgement {
         Kind::Stun => stun(data),
         Kind::Msrp => msrp(data),
         Kind::Cpim => cpim(data),
+        Kind::Pidf => events::pidf(data),
+        Kind::Event => events::event(data),
     }
 }
 
-fn fault(at: usize, kind: impl std::fmt::Debug, what: impl Into<String>) -> Option<Fault> {
+pub(super) fn fault(at: usize, kind: impl std::fmt::Debug, what: impl Into<String>) -> Option<Fault> {
     Some(Fault { at, kind: format!("{kind:?}"), what: what.into() })
 }
 

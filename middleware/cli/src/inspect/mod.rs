@@ -1,5 +1,6 @@
 //! `sipsimple inspect`: decode files and judge them.
 
+mod events;
 mod kinds;
 
 use std::io::{self, Read};
