@@ -18,9 +18,9 @@ use crate::stun::{
 const MAX_OWN_REFLEXIVE: usize = 8;
 /// Where the path is believed to work, a check is sent this often before it begins anew instead of
 /// backing off for up to 16 seconds...
-const PROMISING_REQUESTS: u32 = 3;
+const PROMISING_REQUESTS: u32 = 2;
 /// ...and begins anew this often: for as long as RFC 8489 §6.2.1 would wait.
-const MAX_RENEWALS: u32 = 15;
+const MAX_RENEWALS: u32 = 38;
 
 /// What a check says.
 pub(super) struct Binding<'a> {
@@ -116,7 +116,7 @@ impl Agent {
         }
         .request(transaction_id);
         let timing = if pair.is_promising() && !pair.path.tcp {
-            Timing { rto, requests: PROMISING_REQUESTS, last_wait: 2, ..Timing::default() }
+            Timing { rto, requests: PROMISING_REQUESTS, last_wait: 1, ..Timing::default() }
         } else {
             Timing { rto, ..Timing::default() }
         };
