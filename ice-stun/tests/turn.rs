@@ -86,7 +86,7 @@ impl World {
         std::mem::take(&mut self.events)
     }
 
-    fn to_server(&mut self, data: &[u8]) {
+    fn uplink(&mut self, data: &[u8]) {
         self.up.push(data.to_vec());
         if self.deaf {
             return;
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    fn from_peer(&mut self, peer: &str, relayed: SocketAddr, data: &[u8]) {
+    fn peer_sends(&mut self, peer: &str, relayed: SocketAddr, data: &[u8]) {
         let relay = self.sockets[&relayed];
         self.server.handle_input(self.clock.now(), Input::Relayed { relay, from: at(peer), data });
         self.settle();
@@ -139,7 +139,7 @@ impl World {
             match self.client.poll_output() {
                 Output::Transmit { to, data } => {
                     assert_eq!(to, self.client.server());
-                    self.to_server(&data);
+                    self.uplink(&data);
                     continue;
                 }
                 Output::Event(event) => {
@@ -191,7 +191,7 @@ impl World {
         let mut out = Vec::new();
         let to = self.client.send_to(at(peer), data, &mut out)?;
         assert_eq!(to, self.client.server());
-        self.to_server(&out);
+        self.uplink(&out);
         self.settle();
         Ok(out.len())
     }
@@ -216,7 +216,7 @@ fn data_goes_both_ways_over_every_transport() {
         assert_eq!(world.take(), [Event::Permitted(at(PEER).ip())]);
         let indication = world.send(PEER, b"hello").expect("it is permitted");
         assert_eq!(world.at_peers, [(relayed, at(PEER), b"hello".to_vec())]);
-        world.from_peer(PEER, relayed, b"hi");
+        world.peer_sends(PEER, relayed, b"hi");
         assert_eq!(world.take(), [Event::Data { peer: at(PEER), data: b"hi".to_vec() }]);
         world.client.bind_channel(world.now(), at(PEER)).expect("there is room");
         world.settle();
@@ -226,7 +226,7 @@ fn data_goes_both_ways_over_every_transport() {
         assert_eq!(channel, if transport == Transport::Udp { 15 } else { 16 });
         assert!(channel < indication);
         assert_eq!(world.at_peers.last(), Some(&(relayed, at(PEER), b"hello again".to_vec())));
-        world.from_peer(PEER, relayed, b"me too");
+        world.peer_sends(PEER, relayed, b"me too");
         assert_eq!(
             world.down.last().expect("it came").len(),
             if transport == Transport::Udp { 10 } else { 12 }
@@ -255,8 +255,8 @@ fn an_hour_later_all_is_fresh() {
     let before = world.up.len();
     for _ in 0..60 {
         world.run(Duration::from_secs(60));
-        world.from_peer(PEER, relayed, b"in");
-        world.from_peer("198.51.100.10:1", relayed, b"too");
+        world.peer_sends(PEER, relayed, b"in");
+        world.peer_sends("198.51.100.10:1", relayed, b"too");
         world.send(PEER, b"out").expect("it is permitted");
         assert_eq!(world.take().len(), 2, "after {:?}", world.clock.elapsed());
     }
@@ -275,18 +275,18 @@ fn nobody_gets_through_without_a_permission() {
     world.client.permit(world.now(), at(PEER).ip()).expect("there is room");
     world.settle();
     world.take();
-    world.from_peer("198.51.100.66:7000", relayed, b"spam");
+    world.peer_sends("198.51.100.66:7000", relayed, b"spam");
     assert_eq!((world.take(), world.server.counters().unpermitted), (vec![], 1));
     // The port does not matter, the address does.
-    world.from_peer("198.51.100.9:9", relayed, b"ham");
+    world.peer_sends("198.51.100.9:9", relayed, b"ham");
     assert_eq!(world.take().len(), 1);
     // Forgotten: thrown away here at once, by the relay within five minutes.
     world.client.forget(at(PEER).ip());
-    world.from_peer(PEER, relayed, b"late");
+    world.peer_sends(PEER, relayed, b"late");
     assert_eq!(world.take(), []);
     world.run(Duration::from_secs(301));
     let sent = world.down.len();
-    world.from_peer(PEER, relayed, b"later");
+    world.peer_sends(PEER, relayed, b"later");
     assert_eq!(world.down.len(), sent);
 }
 
@@ -317,7 +317,7 @@ fn two_families_on_one_allocation() {
     world.take();
     world.send("[2001:db8::9]:5", b"six").expect("it is permitted");
     assert_eq!(world.at_peers, [(additional, at("[2001:db8::9]:5"), b"six".to_vec())]);
-    world.from_peer("[2001:db8::9]:5", additional, b"six back");
+    world.peer_sends("[2001:db8::9]:5", additional, b"six back");
     assert_eq!(world.take().len(), 1);
     // A relay of IPv4 alone says what is missing.
     let ipv4 = server::Config { families: vec![Family::Ipv4], ..server_config() };
@@ -458,7 +458,7 @@ fn repetitions_make_no_second_allocation() {
     let mut world = World::allocated(server_config(), |_| {});
     let allocate = world.up.last().expect("it was sent").clone();
     let answer = world.down.last().expect("it came").clone();
-    world.to_server(&allocate);
+    world.uplink(&allocate);
     world.settle();
     assert_eq!(world.server.allocations(), 1);
     assert_eq!(world.down.last(), Some(&answer), "and is answered alike");

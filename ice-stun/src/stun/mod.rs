@@ -10,6 +10,7 @@
 
 mod attribute;
 mod authentication;
+mod behaviour;
 mod builder;
 mod client;
 mod credentials;
@@ -19,6 +20,7 @@ mod message;
 mod relay;
 pub(crate) mod requests;
 mod transaction;
+mod uri;
 
 pub use attribute::{
     AlternateDomain, AlternateServer, Attribute, CacheTimeout, ChannelNumber, ConnectionId, DontFragment,
@@ -27,6 +29,7 @@ pub use attribute::{
     XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 pub use authentication::Credentials;
+pub use behaviour::{Behaviour, Dependence, Discovery, DiscoveryConfig, DiscoveryOutput};
 pub use builder::Builder;
 pub use client::{Client, ClientConfig, Event, Output, Transport, mapped_address};
 pub use credentials::{NonceFeatures, PasswordAlgorithm, PasswordAlgorithms, Userhash};
@@ -39,6 +42,7 @@ pub use relay::{
 };
 pub use requests::Failure;
 pub use transaction::{Due, Timing, Transaction, Verdict};
+pub use uri::{Lookup, ServerUri, Srv};
 
 /// Bytes of the header.
 pub const HEADER: usize = 20;
