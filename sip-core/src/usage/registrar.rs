@@ -146,7 +146,15 @@ impl Registrar {
             };
             let own = addr.params.get("expires").and_then(|text| text.parse().ok());
             let expires = own.or(common).unwrap_or(self.config.max_expires);
-            bindings.retain(|one| !one.contact.equivalent(&addr.uri));
+            let old = bindings.iter().position(|one| one.contact.equivalent(&addr.uri));
+            if let Some(old) = old.map(|index| bindings.remove(index))
+                && old.call_id == call_id.to_string()
+                && old.cseq >= cseq.number
+            {
+                // RFC 3261 §10.3, step 7: what was overtaken changes nothing.
+                bindings.push(old);
+                return self.reply(request, StatusCode::SERVER_INTERNAL_ERROR, |reply| reply);
+            }
             if expires == 0 {
                 continue;
             }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use sipsimple::configuration::{AudioConfiguration, AudioInput, AudioOutput, RtpConfiguration};
 use sipsimple::notification::{
-    Filter, Notification, NotificationCenter, NotificationStream, SessionEvent, Subscription,
+    Event, Filter, Notification, NotificationCenter, NotificationStream, RegistrationEvent, SessionEvent,
+    Subscription,
 };
 use sipsimple::trace::Tracer;
-use sipsimple::{Application, Session, Uri};
+use sipsimple::{Application, Credentials, RegistrationOptions, Session, Uri};
 
+use super::registrar::DOMAIN;
 use crate::Failure;
 use crate::output::Output;
 
@@ -56,12 +58,33 @@ impl DemoAgent {
         Ok(Self { name, application, notifications, _printing: printing })
     }
 
-    /// Where it can be called.
-    pub(super) fn uri(&self) -> Uri {
-        let address = self.application.addresses().first().map(|(_, address)| *address);
-        let address = address.expect("a started application listens somewhere");
+    /// Its address of record, and what proves it.
+    pub(super) fn credentials(&self) -> Credentials {
         let user = self.name.to_lowercase();
-        format!("sip:{user}@{address}").parse().expect("a user and an address make a URI")
+        let uri = format!("sip:{user}@{DOMAIN}").parse().expect("a user and a domain make a URI");
+        Credentials::new(uri).with_password(password(&user))
+    }
+
+    /// Registers it, and waits until the registrar has taken it.
+    pub(super) async fn register(&mut self, registrar: &Uri) -> Result<(), Failure> {
+        self.application.register(RegistrationOptions {
+            registrar: Some(registrar.clone()),
+            ..RegistrationOptions::new(self.credentials())
+        });
+        let waiting = async {
+            while let Some(notification) = self.notifications.next().await {
+                match notification.event() {
+                    Event::Registration(RegistrationEvent::DidSucceed { .. }) => return Ok(()),
+                    Event::Registration(RegistrationEvent::DidFail { code, reason, .. }) => {
+                        return Err(Failure::Failed(format!("registering {}: {code} {reason}", self.name)));
+                    }
+                    _ => {}
+                }
+            }
+            Err(Failure::Failed("registering: the application stopped".to_owned()))
+        };
+        let late = |_| Failure::Failed(format!("registering: nothing within {} s", PATIENCE.as_secs()));
+        tokio::time::timeout(PATIENCE, waiting).await.map_err(late)?
     }
 
     /// Waits for a notification; others are passed over.
@@ -99,4 +122,9 @@ impl DemoAgent {
         let (session, _) = self.wait_for(name, |event| event.name() == name).await?;
         Ok(session)
     }
+}
+
+/// A user's password in the demo.
+pub(super) fn password(user: &str) -> String {
+    format!("{user}'s secret")
 }

@@ -4,6 +4,7 @@
 //! interface, and every line printed is a notification as it came.
 
 mod agent;
+mod registrar;
 mod report;
 mod steps;
 

@@ -8,9 +8,10 @@ use media::analysis;
 use sipsimple::notification::{Originator, SessionEvent};
 use sipsimple::session::MessageOptions;
 use sipsimple::trace::{Protocol, Traced, Tracer, Way};
-use sipsimple::{Credentials, Session, StreamSet};
+use sipsimple::{Session, StreamSet};
 
-use super::agent::DemoAgent;
+use super::agent::{DemoAgent, password};
+use super::registrar::RunningRegistrar;
 use super::report::{Kind, Rung, Second, Side, Story};
 use crate::Failure;
 use crate::arguments::Demo;
@@ -31,7 +32,9 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
         .map_err(|error| Failure::Failed(format!("{}: {error}", capture.display())))?
         .with_listener(watch_wire(&ladder, start));
 
-    output.remark("starting two agents on 127.0.0.1");
+    output.remark("starting a registrar and two agents on 127.0.0.1");
+    let (alices, bobs) = (password("alice"), password("bob"));
+    let registrar = RunningRegistrar::start(&[("alice", &alices), ("bob", &bobs)]).await?;
     let told = |kind| {
         let ladder = ladder.clone();
         move |notification: &sipsimple::notification::Notification| {
@@ -40,13 +43,15 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
     };
     let mut alice = DemoAgent::start("Alice", &alice_wav, Some(tracer), output, told(Kind::AtAlice)).await?;
     let mut bob = DemoAgent::start("Bob", &bob_wav, None, output, told(Kind::AtBob)).await?;
-    output.remark(
-        "left out until the library has them: registration, ICE with a STUN server, a relay, file transfer",
-    );
+    output.remark("left out until the library has them: ICE with a STUN server, a relay, file transfer");
+    output.remark("both register");
+    alice.register(&registrar.uri()).await?;
+    bob.register(&registrar.uri()).await?;
 
     output.remark("Alice calls Bob: audio over SRTP, chat over TLS");
     let calling = alice.application.session_manager().new_session();
-    calling.connect(bob.uri(), Credentials::new(alice.uri()), None, StreamSet::BOTH).await?;
+    let (callee, route) = (bob.credentials().uri, Some(registrar.uri()));
+    calling.connect(callee, alice.credentials(), route, StreamSet::BOTH).await?;
     let called = bob.wait_for_name("SCSessionNewIncoming").await?;
     alice.wait_for_name("SCSessionGotRingIndication").await?;
     pause(Duration::from_millis(500)).await;
