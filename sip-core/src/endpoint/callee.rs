@@ -5,18 +5,20 @@ use super::{
     Body, Call, Cause, Endpoint, Event, Output, Owner, ServerRequest,
     command::{Known, check_headers, not_now},
     envelope::Envelope,
-    receive::Source,
+    receive::{Extra, Source},
 };
 use crate::{
     Method, Request, StatusCode, UsageError,
     header::HeaderName,
-    usage::{Answer, Phase},
+    usage::{Answer, Phase, TimerRefusal},
 };
 use bytes::Bytes;
 use std::time::Instant;
 
 impl Endpoint {
-    /// Sends a provisional response to the peer's INVITE.
+    /// Sends a provisional response to the peer's INVITE: reliably, if the peer can and it carries a
+    /// description or one side requires it (RFC 3262). One that has to wait for the PRACK of the one
+    /// before is sent by itself then; if no PRACK comes, the call fails.
     ///
     /// # Errors
     /// If the call does not wait for an answer, or `status` is final.
@@ -31,10 +33,11 @@ impl Endpoint {
             return Err(not_now("provisional", "a status below 200"));
         }
         let id = self.ringing(call, "provisional")?;
-        self.respond_in(now, id, status, None, &[], body).map(drop)
+        self.send_provisional(now, call, id, status, &[], body)
     }
 
-    /// Accepts the peer's INVITE with 200, which is repeated until the ACK comes:
+    /// Accepts the peer's INVITE with 200, once a reliable response with a description is
+    /// acknowledged. It is repeated until the ACK comes:
     /// [`Event::Confirmed`], or [`Event::Failed`] with [`Cause::NoAck`].
     ///
     /// # Errors
@@ -48,13 +51,29 @@ impl Endpoint {
     ) -> Result<(), UsageError> {
         check_headers(&headers)?;
         let id = self.ringing(call, "accept")?;
-        self.answer(now, call, id, StatusCode::OK, &headers, body)?;
+        let (headers, body) = match self.hold_answer(call, headers, body)? {
+            Some(now) => now,
+            None => return Ok(()),
+        };
+        self.accept_now(now, call, id, &headers, body)
+    }
+
+    pub(crate) fn accept_now(
+        &mut self,
+        now: Instant,
+        call: Call,
+        id: ServerRequest,
+        headers: &[(String, String)],
+        body: Option<Body>,
+    ) -> Result<(), UsageError> {
+        self.answer(now, call, id, StatusCode::OK, headers, body)?;
         if let Some(usage) = self.calls.get_mut(&call) {
             usage.phase = Phase::Accepted;
             if let Some(dialog) = &mut usage.dialog {
                 dialog.set_confirmed();
             }
         }
+        self.end_replaced(now, call);
         Ok(())
     }
 
@@ -103,13 +122,18 @@ impl Endpoint {
         let target = if refreshes { Some(request.headers().clone()) } else { None };
         if invite && status.is_success() {
             self.answer(now, call, id, status, &headers, body)?;
+        } else if invite && status.is_provisional() {
+            self.send_provisional(now, call, id, status, &headers, body)?;
+        } else if refreshes {
+            let headers = self.accepting(now, call, id, &headers);
+            self.respond_in(now, id, status, None, &headers, body)?;
+            self.arm_call(call);
         } else {
             self.respond_in(now, id, status, None, &headers, body)?;
         }
         if let (Some(usage), true) = (self.calls.get_mut(&call), status.is_final()) {
-            if usage.offer == Some(id) {
-                usage.offer = None;
-            }
+            usage.offer.take_if(|r| *r == id);
+            usage.update.take_if(|r| *r == id);
             usage.requests.retain(|r| *r != id);
             if let (Some(target), Some(dialog)) = (target, &mut usage.dialog) {
                 // RFC 3261 §12.2.2.
@@ -140,12 +164,16 @@ impl Endpoint {
     ) -> Result<(), UsageError> {
         let request = self.servers.get(&id).and_then(|s| s.request.as_ref()).known()?;
         let cseq = request.cseq().map_err(UsageError::Invalid)?.number;
+        let headers = &self.accepting(now, call, id, headers);
         let Some(data) = self.respond_in(now, id, status, None, headers, body)? else {
             return Err(UsageError::Gone);
         };
         let timers = self.config.timers;
         let usage = self.calls.get_mut(&call).known()?;
         usage.offer = None;
+        if let Some(reliable) = &mut usage.reliable {
+            reliable.stop();
+        }
         usage.answer = Some(Answer {
             server: id,
             cseq,
@@ -165,8 +193,13 @@ impl Endpoint {
 
     pub(crate) fn call_timeout(&mut self, now: Instant, call: Call) {
         let timers = self.config.timers;
+        self.reliable_timeout(now, call);
+        self.session_timeout(now, call);
         let Some(usage) = self.calls.get_mut(&call) else { return };
-        let Some(answer) = &mut usage.answer else { return };
+        let Some(answer) = &mut usage.answer else {
+            self.arm_call(call);
+            return;
+        };
         if answer.give_up <= now {
             usage.answer = None;
             self.never_acknowledged(now, call);
@@ -240,9 +273,8 @@ impl Endpoint {
         let call = self.servers.get(&id).and_then(|s| s.call);
         if let Some(usage) = call.and_then(|call| self.calls.get_mut(&call)) {
             usage.requests.retain(|r| *r != id);
-            if usage.offer == Some(id) {
-                usage.offer = None;
-            }
+            usage.offer.take_if(|r| *r == id);
+            usage.update.take_if(|r| *r == id);
         }
     }
 
@@ -265,66 +297,87 @@ impl Endpoint {
             });
             return;
         }
-        // Whether both change the session at once (RFC 3261 §14.2, RFC 3311 §5.2).
-        let offers = matches!(method, Method::Invite | Method::Update);
-        let confirmed = matches!(usage.phase, Phase::Confirmed);
-        let ours = usage.reinvite.is_some() || usage.to_ack.is_some();
-        let theirs = usage.offer.is_some() || usage.answer.is_some();
         match method {
-            Method::Options => {
-                self.options(now, &request, &envelope.via, &source);
-                return;
-            }
-            Method::Invite if matches!(usage.phase, Phase::Ending) => {
-                self.refuse(
-                    now,
-                    &request,
-                    &envelope.via,
-                    &source,
-                    StatusCode::CALL_DOES_NOT_EXIST,
-                    |e, b| e.signed(b),
-                );
-                return;
-            }
-            _ if offers && theirs => {
-                let wait = (self.random_u64() % 11).to_string();
-                self.refuse(
-                    now,
-                    &request,
-                    &envelope.via,
-                    &source,
-                    StatusCode::SERVER_INTERNAL_ERROR,
-                    |e, b| e.signed(super::server::with_list(b, "Retry-After", [wait.as_str()].into_iter())),
-                );
-                return;
-            }
-            _ if offers && (ours || (method == Method::Invite && !confirmed)) => {
-                self.refuse(now, &request, &envelope.via, &source, StatusCode::REQUEST_PENDING, |e, b| {
-                    e.signed(b)
-                });
-                return;
-            }
+            Method::Options => return self.options(now, &request, &envelope.via, &source),
+            Method::Prack => return self.pracked(now, call, request, &envelope, &source),
             _ => {}
+        }
+        if let Err((status, extra)) = self.check_change(call, &request, &envelope) {
+            self.refuse_signed(now, &request, &envelope, &source, status, extra);
+            return;
         }
         let tag: Box<str> = envelope.to_tag.clone().unwrap_or_default();
         let Some(id) = self.start_server(now, &request, &envelope, &source, tag, Some(call)) else {
             self.overloaded(now, &request, &envelope.via, &source);
             return;
         };
+        let Some(usage) = self.calls.get_mut(&call) else { return };
         match method {
             Method::Bye => self.bye_received(now, call, id, request),
-            _ if offers => {
-                if let Some(usage) = self.calls.get_mut(&call) {
-                    usage.offer = Some(id);
+            Method::Update if request.body().is_empty() => {
+                // It offers nothing: it refreshes the target and the session.
+                if let Some(dialog) = usage.dialog_mut(envelope.from_tag.as_deref()) {
+                    dialog.refresh(request.headers());
                 }
+                let headers = self.accepting(now, call, id, &[]);
+                // Nothing of the caller's is in it.
+                let _ = self.respond_in(now, id, StatusCode::OK, None, &headers, None);
+                self.arm_call(call);
+                self.outputs.push_back(Output::Event(Event::Refreshed { call, by_remote: true }));
+            }
+            Method::Invite | Method::Update => {
+                let place = if method == Method::Invite { &mut usage.offer } else { &mut usage.update };
+                *place = Some(id);
                 self.outputs.push_back(Output::Event(Event::Reinvite { call, id, request }));
             }
             _ => {
-                if let Some(usage) = self.calls.get_mut(&call) {
-                    usage.requests.push(id);
-                }
+                usage.requests.push(id);
                 self.outputs.push_back(Output::Event(Event::Request { call: Some(call), id, request }));
             }
+        }
+    }
+
+    /// Whether a re-INVITE or UPDATE can be taken now (RFC 3261 §14.2, RFC 3311 §5.2, RFC 4028 §9).
+    fn check_change(
+        &mut self,
+        call: Call,
+        request: &Request,
+        envelope: &Envelope,
+    ) -> Result<(), (StatusCode, Extra)> {
+        let wait = (self.random_u64() % 11).to_string();
+        let Some(usage) = self.calls.get_mut(&call) else { return Ok(()) };
+        let invite = match request.method() {
+            Method::Invite => true,
+            Method::Update => false,
+            _ => return Ok(()),
+        };
+        if matches!(usage.phase, Phase::Ending) {
+            return Err((StatusCode::CALL_DOES_NOT_EXIST, None));
+        }
+        let confirmed = matches!(usage.phase, Phase::Confirmed);
+        // While the first INVITE is under way, its offer may be answered by reliable responses.
+        let (first_ours, first_theirs) = match &usage.phase {
+            Phase::Calling { .. } => {
+                (!usage.early_mut(envelope.from_tag.as_deref()).is_some_and(|e| e.reliable.settled), false)
+            }
+            Phase::Ringing => (false, !usage.reliable.as_ref().is_some_and(|r| r.settled)),
+            _ => (false, usage.offer.is_some()),
+        };
+        let ours =
+            first_ours || usage.reinvite.is_some() || usage.to_ack.is_some() || usage.updating.is_some();
+        let theirs = first_theirs || usage.answer.is_some();
+        let offers = invite || !request.body().is_empty();
+        if usage.update.is_some() || (offers && theirs) {
+            return Err((StatusCode::SERVER_INTERNAL_ERROR, Some(("Retry-After", wait))));
+        }
+        if offers && (ours || (invite && !confirmed)) {
+            return Err((StatusCode::REQUEST_PENDING, None));
+        }
+        match usage.timer.check(request) {
+            Err(TimerRefusal::TooSmall(min)) if confirmed => {
+                Err((StatusCode::SESSION_INTERVAL_TOO_SMALL, Some(("Min-SE", min.to_string()))))
+            }
+            _ => Ok(()),
         }
     }
 

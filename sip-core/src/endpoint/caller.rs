@@ -4,13 +4,14 @@ use super::{
     Body, Call, Cause, Endpoint, Event, OutgoingCall, Output,
     client::{ClientKey, User},
     command::{Known, check_headers, not_now},
+    reliable::Reliability,
     send::{OwnContact, Template},
 };
 use crate::{
     Dialog, Host, Method, Request, RequestBuilder, Response, Routed, StatusCode, Uri, UsageError,
     auth::{Authenticator, Trust},
     header::{CSeq, CallId, Contact, From, MaxForwards, Route, To},
-    usage::{Cancel, InviteUsage, Phase, ToAck},
+    usage::{Cancel, Early, InviteUsage, Phase, Reliable, ReliableClient, TimerMode, ToAck},
 };
 use std::time::Instant;
 
@@ -25,7 +26,22 @@ impl Endpoint {
         }
         self.check_clients()?;
         check_headers(&call.headers)?;
-        let OutgoingCall { target, from, to, contact, route, headers, body, credentials, transport } = call;
+        let OutgoingCall {
+            target,
+            from,
+            to,
+            contact,
+            route,
+            mut headers,
+            body,
+            credentials,
+            transport,
+            reliable,
+            session_timers,
+        } = call;
+        let reliable = reliable.unwrap_or(self.config.reliable);
+        let timers = session_timers.unwrap_or(self.config.session_timers);
+        let offered = body.is_some();
         let tag = self.random_u64();
         let call_id = self.random_call_id();
         let trust = Trust { server: same_domain(&from.uri, &target), proxies: !route.is_empty() };
@@ -45,12 +61,30 @@ impl Endpoint {
             builder.header(CSeq::new(1, Method::Invite)).maybe(contact.map(Contact::from))
         });
         let next_hop = routed.next_hop;
-        let request = self.complete(routed.value, &headers, body)?;
-        let template = Template { request, next_hop, transport, flow: None, contact: own_contact.clone() };
+        let mut usage = InviteUsage::outgoing(
+            tag,
+            ClientKey { branch: 0, cancel: false },
+            own_contact.clone(),
+            transport,
+            auth,
+            timers,
+        );
+        usage.offered = offered;
+        usage.takes_reliable = reliable != Reliable::Off;
+        super::session::add(&mut headers, usage.timer.ask());
+        if reliable == Reliable::Required {
+            headers.push(("Require".to_owned(), "100rel".to_owned()));
+        }
+        let mut request = self.complete(routed.value, &headers, body)?;
+        if (reliable == Reliable::Off, timers.mode == TimerMode::Off)
+            != (self.config.reliable == Reliable::Off, self.config.session_timers.mode == TimerMode::Off)
+        {
+            self.advertise(&mut request, reliable, timers.mode)?;
+        }
+        let template = Template { request, next_hop, transport, flow: None, contact: own_contact };
         self.next_id += 1;
         let call = Call(self.next_id);
-        let client = ClientKey { branch: 0, cancel: false };
-        self.calls.insert(call, InviteUsage::outgoing(tag, client, own_contact, transport, auth));
+        self.calls.insert(call, usage);
         self.tags.insert(tag, call);
         let client = self.start_client(now, template, User::Invite(call));
         self.rebind(User::Invite(call), client);
@@ -149,7 +183,7 @@ impl Endpoint {
         let tag = to.as_ref().and_then(|to| to.tag());
         let early = |usage: &InviteUsage| match &usage.phase {
             Phase::Calling { early, .. } => {
-                early.len() < max_forks && !early.iter().any(|d| d.remote_tag() == tag)
+                early.len() < max_forks && !early.iter().any(|e| e.dialog.remote_tag() == tag)
             }
             _ => false,
         };
@@ -161,10 +195,10 @@ impl Endpoint {
         let Some(usage) = self.calls.get_mut(&call) else { return };
         let Phase::Calling { early, cancel, .. } = &mut usage.phase else { return };
         match dialog {
-            Some(dialog) => early.push(dialog),
+            Some(dialog) => early.push(Early { dialog, reliable: ReliableClient::default() }),
             None => {
-                if let Some(known) = early.iter_mut().find(|d| d.remote_tag() == tag) {
-                    known.refresh(response.headers());
+                if let Some(known) = early.iter_mut().find(|e| e.dialog.remote_tag() == tag) {
+                    known.dialog.refresh(response.headers());
                 }
             }
         }
@@ -173,7 +207,14 @@ impl Endpoint {
             *cancel = Cancel::Sent;
         }
         if response.status() != StatusCode::TRYING {
-            self.outputs.push_back(Output::Event(Event::Provisional { call, response }));
+            let reliable = self.reliable_response(call, &response);
+            if let Reliability::Unordered = reliable {
+                self.stats.retransmissions += 1;
+            } else {
+                let tag = tag.map(str::to_owned);
+                self.outputs.push_back(Output::Event(Event::Provisional { call, response }));
+                self.acknowledge_provisional(now, call, tag.as_deref(), reliable);
+            }
         }
         if wanted {
             self.send_cancel(now, key);
@@ -185,8 +226,8 @@ impl Endpoint {
         let Ok(cseq) = response.cseq() else { return };
         let known = self.calls.get_mut(&call).and_then(|u| match &mut u.phase {
             Phase::Calling { early, .. } => {
-                let at = early.iter().position(|d| d.remote_tag().unwrap_or("") == &*tag)?;
-                Some(early.swap_remove(at))
+                let at = early.iter().position(|e| e.dialog.remote_tag().unwrap_or("") == &*tag)?;
+                Some(early.swap_remove(at).dialog)
             }
             _ => None,
         });
@@ -218,6 +259,8 @@ impl Endpoint {
         if let Some(auth) = &mut usage.auth {
             auth.succeeded();
         }
+        usage.timer.answered(now, response.headers());
+        self.arm_call(call);
         self.outputs.push_back(Output::Event(Event::Answered { call, response }));
     }
 
@@ -283,10 +326,16 @@ impl Endpoint {
         let Some(usage) = self.calls.get_mut(&call) else { return };
         let Phase::Calling { early, cancel, .. } = &mut usage.phase else { return };
         if *cancel == Cancel::No
-            && let (Some(auth), Some(mut template)) = (&mut usage.auth, template)
-            && auth.challenged(&response)
+            && let Some(mut template) = template
             && let Ok(cseq) = template.request.cseq()
-            && authorize(&mut template.request, auth, cseq.number.saturating_add(1), &cnonce)
+            && super::session::again(
+                &mut template.request,
+                &response,
+                &mut usage.timer,
+                usage.auth.as_mut(),
+                &mut || cseq.number.saturating_add(1),
+                &cnonce,
+            )
         {
             early.clear();
             let client = self.start_client(now, *template, User::Invite(call));
@@ -324,7 +373,12 @@ impl Endpoint {
                     *client = key;
                 }
             }
-            User::Bye(_) | User::InCall(..) | User::Request(_) | User::Nobody => {}
+            User::Bye(_)
+            | User::InCall(..)
+            | User::Prack(_)
+            | User::Refresh(_)
+            | User::Request(_)
+            | User::Nobody => {}
         }
     }
 
@@ -342,7 +396,7 @@ impl Endpoint {
             false => builder.headers_mut().push_raw(name, &text),
         };
         add("Allow", list(&mut config.allow.iter().map(Method::as_str)))?;
-        add("Supported", list(&mut config.supported.iter().map(String::as_str)))?;
+        add("Supported", self.supported_text.clone())?;
         add("User-Agent", config.user_agent.clone())?;
         for (name, value) in headers {
             builder = builder.raw(name, value)?;

@@ -41,6 +41,10 @@ pub(crate) enum User {
     Bye(Call),
     /// Another request within it.
     InCall(Call, RequestId),
+    /// The acknowledgement of a reliable provisional response.
+    Prack(Call),
+    /// An UPDATE that only refreshes the session.
+    Refresh(Call),
     /// A request out of any call.
     Request(RequestId),
     /// Nobody: ACK, CANCEL, and BYEs of the endpoint itself.
@@ -249,6 +253,8 @@ impl Endpoint {
             User::Reinvite(call) => self.reinvite_refused(now, call, template, response),
             User::Bye(call) => self.bye_answered(now, call, template, response),
             User::InCall(call, id) => self.in_call_answered(now, call, id, template, response),
+            User::Prack(call) => self.prack_answered(now, call, template, response),
+            User::Refresh(call) => self.refresh_answered(now, call, template, response),
             User::Request(id) => self.request_answered(now, id, template, response),
             User::Nobody => {}
         }
@@ -390,6 +396,7 @@ impl Endpoint {
             User::Reinvite(call) => self.reinvite_failed(now, call, cause, reason),
             User::Bye(call) => self.end_call(now, call, false, None, format!("BYE: {reason}")),
             User::InCall(call, id) => {
+                self.update_over(call, id);
                 self.outputs.push_back(Output::Event(Event::RequestFailed { id, cause, reason }));
                 if cause == Cause::Timeout {
                     self.dialog_lost(now, call, false, "nobody answers");
@@ -399,7 +406,9 @@ impl Endpoint {
                 self.requests.remove(&id);
                 self.outputs.push_back(Output::Event(Event::RequestFailed { id, cause, reason }));
             }
-            User::Nobody => {}
+            // The one who waits for it gives up by itself.
+            User::Prack(_) | User::Nobody => {}
+            User::Refresh(call) => self.refresh_failed(now, call, cause),
         }
     }
 

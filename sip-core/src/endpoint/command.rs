@@ -5,6 +5,7 @@ use crate::{
     Method, NameAddr, Uri, UsageError,
     auth::Credentials,
     header::{ContentType, HeaderName, TypedHeader},
+    usage::{Reliable, SessionTimers},
 };
 use bytes::Bytes;
 
@@ -55,6 +56,10 @@ pub struct OutgoingCall {
     pub credentials: Option<Credentials>,
     /// What to go over; `None`: what the next hop's URI says, or UDP.
     pub transport: Option<Transport>,
+    /// Whether provisional responses are acknowledged; `None`: as configured.
+    pub reliable: Option<Reliable>,
+    /// How the session is kept alive; `None`: as configured.
+    pub session_timers: Option<SessionTimers>,
 }
 
 impl OutgoingCall {
@@ -70,6 +75,8 @@ impl OutgoingCall {
             body: None,
             credentials: None,
             transport: None,
+            reliable: None,
+            session_timers: None,
         }
     }
 }

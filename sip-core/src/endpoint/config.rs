@@ -1,6 +1,10 @@
 //! What an endpoint is set up with.
 
-use crate::{Limits, Method, transaction::Timers};
+use crate::{
+    Limits, Method,
+    transaction::Timers,
+    usage::{Reliable, SessionTimers},
+};
 use std::time::Duration;
 
 /// What an [`Endpoint`](super::Endpoint) is set up with; the default is a user agent for calls.
@@ -17,8 +21,13 @@ pub struct Config {
     pub allow: Vec<Method>,
     /// Content types in Accept of answers to OPTIONS.
     pub accept: Vec<String>,
-    /// Option tags in Supported; a Require of another one is answered 420.
+    /// Option tags in Supported, beside those that the endpoint knows itself (`100rel`, `timer`,
+    /// `replaces`); a Require of another one is answered 420.
     pub supported: Vec<String>,
+    /// Whether provisional responses are acknowledged (RFC 3262).
+    pub reliable: Reliable,
+    /// How sessions are kept alive (RFC 4028).
+    pub session_timers: SessionTimers,
     /// Requests longer than this over UDP try TCP first (RFC 3261 §18.1.1), in bytes.
     pub mtu: usize,
     /// How long a connection may take to be established.
@@ -49,6 +58,9 @@ pub struct Config {
     pub max_unsent: usize,
     /// Early dialogs of one outgoing call; forks beyond are not followed.
     pub max_forks: usize,
+    /// Reliable provisional responses of ours that wait for the one before; commands beyond are
+    /// refused.
+    pub max_provisionals: usize,
 }
 
 impl Default for Config {
@@ -65,9 +77,12 @@ impl Default for Config {
                 Method::Options,
                 Method::Update,
                 Method::Info,
+                Method::Prack,
             ],
             accept: vec!["application/sdp".to_owned()],
             supported: Vec::new(),
+            reliable: Reliable::default(),
+            session_timers: SessionTimers::default(),
             mtu: 1300,
             connect_timeout: Duration::from_secs(10),
             fallback_timeout: Duration::from_millis(1_500),
@@ -82,6 +97,7 @@ impl Default for Config {
             max_names: 4_096,
             max_unsent: 1 << 20,
             max_forks: 16,
+            max_provisionals: 16,
         }
     }
 }

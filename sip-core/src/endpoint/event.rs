@@ -15,6 +15,10 @@ pub struct RequestId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerRequest(pub(crate) u64);
 
+/// A reliable provisional response that waits for [`Endpoint::prack`](super::Endpoint::prack).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PrackId(pub(crate) u64);
+
 /// Why something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -27,7 +31,7 @@ pub enum Cause {
     Transport,
     /// The name of the next hop leads nowhere.
     Resolution,
-    /// Our 2xx was never acknowledged.
+    /// Our 2xx, or a reliable provisional response, was never acknowledged.
     NoAck,
     /// It was cancelled before it left, or the peer does not answer after a CANCEL.
     Cancelled,
@@ -68,6 +72,44 @@ pub enum Event {
         /// The response.
         response: Response,
     },
+    /// The response of the last [`Event::Provisional`] or [`Event::ReinviteProvisional`] is
+    /// reliable and carries the peer's offer: [`Endpoint::prack`](super::Endpoint::prack) is due,
+    /// with the answer. All others are acknowledged without asking (RFC 3262 §4, §5).
+    PrackDue {
+        /// Which call.
+        call: Call,
+        /// What to acknowledge.
+        id: PrackId,
+    },
+    /// A PRACK of ours was answered, and one of both had a body: an answer or an offer of it.
+    PrackAnswered {
+        /// Which call.
+        call: Call,
+        /// The final response to PRACK.
+        response: Response,
+    },
+    /// The peer acknowledged a reliable provisional response of ours; a body is the answer to the
+    /// offer in that. A PRACK that makes an offer itself comes as [`Event::Reinvite`].
+    Pracked {
+        /// Which call.
+        call: Call,
+        /// The PRACK; it has been answered.
+        request: Request,
+    },
+    /// The session was refreshed without being changed (RFC 4028): UPDATE without a body.
+    Refreshed {
+        /// Which call.
+        call: Call,
+        /// Whether the peer did it; its UPDATE has been answered.
+        by_remote: bool,
+    },
+    /// The session is to be refreshed and the peer takes no UPDATE:
+    /// [`Endpoint::reinvite`](super::Endpoint::reinvite) is due, with the description as it is.
+    /// If nothing comes, the call ends when its session expires (RFC 4028 §10).
+    RefreshDue {
+        /// Which call.
+        call: Call,
+    },
     /// The peer accepted our INVITE: [`Endpoint::ack`](super::Endpoint::ack) is due.
     Answered {
         /// Which call.
@@ -88,7 +130,7 @@ pub enum Event {
         /// The response, if there was one.
         response: Option<Response>,
     },
-    /// The peer wants to change the session, by a re-INVITE or UPDATE:
+    /// The peer wants to change the session, by a re-INVITE, an UPDATE or a PRACK with an offer:
     /// [`Endpoint::respond`](super::Endpoint::respond) is due.
     Reinvite {
         /// Which call.

@@ -5,11 +5,12 @@ use super::{
     caller::authorize,
     client::{ClientKey, User},
     command::{Known, check_headers, not_now},
+    reliable::Reliability,
     send::{OwnContact, Template},
 };
 use crate::{
     Method, Request, Response, StatusCode, UsageError,
-    usage::{Cancel, Phase, ToAck},
+    usage::{Cancel, Phase, ReliableClient, ToAck},
 };
 use std::time::{Duration, Instant};
 
@@ -25,13 +26,18 @@ impl Endpoint {
         let busy = usage.reinvite.is_some()
             || usage.to_ack.is_some()
             || usage.offer.is_some()
+            || usage.update.is_some()
+            || usage.updating.is_some()
             || usage.answer.is_some();
         if busy || !matches!(usage.phase, Phase::Confirmed) {
             return Err(not_now("reinvite", "an established call without an INVITE under way"));
         }
-        let template = self.in_call_template(call, Method::Invite, &[], body)?;
+        let offered = body.is_some();
+        let template = self.in_call_template(call, None, Method::Invite, &[], body)?;
         if let Some(usage) = self.calls.get_mut(&call) {
             usage.reinvite = Some((ClientKey { branch: 0, cancel: false }, Cancel::No));
+            usage.reinvite_reliable = ReliableClient::default();
+            usage.offered = offered;
         }
         let client = self.start_client(now, template, User::Reinvite(call));
         self.rebind(User::Reinvite(call), client);
@@ -63,9 +69,21 @@ impl Endpoint {
         }
         self.check_clients()?;
         check_headers(&headers)?;
-        let template = self.in_call_template(call, method, &headers, body)?;
+        let offers = method == Method::Update && body.is_some();
+        let busy = |u: &crate::usage::InviteUsage| {
+            u.update.is_some() || u.updating.is_some() || u.reinvite.is_some()
+        };
+        if offers && self.calls.get(&call).is_some_and(busy) {
+            return Err(not_now("update", "a call without an offer under way"));
+        }
+        let template = self.in_call_template(call, None, method, &headers, body)?;
         self.next_id += 1;
         let id = RequestId(self.next_id);
+        if let Some(usage) = self.calls.get_mut(&call)
+            && offers
+        {
+            usage.updating = Some(id);
+        }
         self.start_client(now, template, User::InCall(call, id));
         Ok(id)
     }
@@ -96,7 +114,7 @@ impl Endpoint {
             // Nothing ends before it is acknowledged.
             self.ack(now, call, None)?;
         }
-        let template = self.in_call_template(call, Method::Bye, &headers, None)?;
+        let template = self.in_call_template(call, None, Method::Bye, &headers, None)?;
         self.abandon_requests(now, call);
         if let Some(usage) = self.calls.get_mut(&call) {
             usage.phase = Phase::Ending;
@@ -107,10 +125,12 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The next request of the dialog of a call.
-    fn in_call_template(
+    /// The next request of the dialog of a call; while there are several early ones, of that with
+    /// this tag, or the first.
+    pub(crate) fn in_call_template(
         &mut self,
         call: Call,
+        tag: Option<&str>,
         method: Method,
         headers: &[(String, String)],
         body: Option<Body>,
@@ -118,16 +138,20 @@ impl Endpoint {
         let cnonce = self.random_token();
         let usage = self.calls.get_mut(&call).known()?;
         let (transport, flow, own) = (usage.transport, usage.flow, usage.contact.clone());
-        let early = match &mut usage.phase {
-            Phase::Calling { early, .. } => early.first_mut(),
-            _ => None,
-        };
-        let missing = not_now("a request within the call", "a dialog");
-        let dialog = usage.dialog.as_mut().or(early).ok_or(missing)?;
         let refreshes = matches!(method, Method::Invite | Method::Update);
+        let timer =
+            if refreshes && matches!(usage.phase, Phase::Confirmed) { usage.timer.ask() } else { Vec::new() };
+        let found = if tag.is_some() { usage.dialog_mut(tag) } else { usage.any_dialog() };
+        let dialog = found.ok_or(not_now("a request within the call", "a dialog"))?;
         let routed = dialog.request(method);
         let next_hop = routed.next_hop;
-        let mut request = self.complete(routed.value, headers, body)?;
+        let mut request = if timer.is_empty() {
+            self.complete(routed.value, headers, body)?
+        } else {
+            let mut all = headers.to_vec();
+            super::session::add(&mut all, timer);
+            self.complete(routed.value, &all, body)?
+        };
         let mut contact = OwnContact::Given;
         if refreshes {
             contact = own;
@@ -158,7 +182,13 @@ impl Endpoint {
             *cancel = Cancel::Sent;
         }
         if response.status() != StatusCode::TRYING {
-            self.outputs.push_back(Output::Event(Event::ReinviteProvisional { call, response }));
+            let reliable = self.reliable_response(call, &response);
+            if let Reliability::Unordered = reliable {
+                self.stats.retransmissions += 1;
+            } else {
+                self.outputs.push_back(Output::Event(Event::ReinviteProvisional { call, response }));
+                self.acknowledge_provisional(now, call, None, reliable);
+            }
         }
         if wanted {
             self.send_cancel(now, key);
@@ -180,7 +210,10 @@ impl Endpoint {
         if let Some(auth) = &mut usage.auth {
             auth.succeeded();
         }
-        if matches!(usage.phase, Phase::Ending) {
+        usage.timer.answered(now, response.headers());
+        let ending = matches!(usage.phase, Phase::Ending);
+        self.arm_call(call);
+        if ending {
             // We hung up meanwhile; the 2xx is acknowledged all the same. It is there to be.
             let _ = self.ack(now, call, None);
         } else {
@@ -269,6 +302,7 @@ impl Endpoint {
             return;
         }
         let status = response.status();
+        self.update_over(call, id);
         if let Some(usage) = self.calls.get_mut(&call)
             && status.is_success()
         {
@@ -277,14 +311,23 @@ impl Endpoint {
             }
             if let (true, Some(dialog)) = (refreshes, &mut usage.dialog) {
                 dialog.refresh(response.headers());
+                usage.timer.answered(now, response.headers());
             }
+            self.arm_call(call);
         }
         self.outputs.push_back(Output::Event(Event::Response { id, response }));
         self.check_lost(now, call, status);
     }
 
-    /// The request again, with what a challenge wants (RFC 3261 §22.2).
-    fn challenged(
+    /// An UPDATE of ours waits no longer.
+    pub(crate) fn update_over(&mut self, call: Call, id: RequestId) {
+        if let Some(usage) = self.calls.get_mut(&call) {
+            usage.updating.take_if(|u| *u == id);
+        }
+    }
+
+    /// The request again, with what a challenge (RFC 3261 §22.2) or a 422 (RFC 4028 §7.3) wants.
+    pub(crate) fn challenged(
         &mut self,
         call: Call,
         template: Option<Box<Template>>,
@@ -292,15 +335,16 @@ impl Endpoint {
     ) -> Option<Template> {
         let cnonce = self.random_token();
         let usage = self.calls.get_mut(&call)?;
-        let (auth, dialog, mut template) = (usage.auth.as_mut()?, usage.dialog.as_mut()?, template?);
-        if !auth.challenged(response) {
-            return None;
-        }
-        authorize(&mut template.request, auth, dialog.bump(), &cnonce).then_some(*template)
+        let mut template = template?;
+        let to = template.request.to().ok()?;
+        let (dialog, auth, timer) = usage.parts_mut(to.tag());
+        let (dialog, request) = (dialog?, &mut template.request);
+        super::session::again(request, response, timer, auth, &mut || dialog.bump(), &cnonce)
+            .then_some(*template)
     }
 
     /// RFC 3261 §12.2.1.2: 481 and 408 mean that the dialog is gone.
-    fn check_lost(&mut self, now: Instant, call: Call, status: StatusCode) {
+    pub(crate) fn check_lost(&mut self, now: Instant, call: Call, status: StatusCode) {
         match status {
             StatusCode::CALL_DOES_NOT_EXIST => self.dialog_lost(now, call, true, "the peer has no such call"),
             StatusCode::REQUEST_TIMEOUT => self.dialog_lost(now, call, false, "the peer is not reached"),
@@ -345,6 +389,7 @@ impl Endpoint {
         self.abandon_requests(now, call);
         let Some(usage) = self.calls.remove(&call) else { return };
         self.tags.remove(&usage.local_tag);
+        self.remember_ended(usage.local_tag);
         self.timers.set(Owner::Call(call), None);
         super::shrink(&mut self.calls);
         super::shrink(&mut self.tags);
@@ -360,8 +405,13 @@ impl Endpoint {
 
     fn abandon_requests(&mut self, now: Instant, call: Call) {
         let Some(usage) = self.calls.get_mut(&call) else { return };
-        let waiting: Vec<_> =
-            usage.offer.take().into_iter().chain(std::mem::take(&mut usage.requests)).collect();
+        let waiting: Vec<_> = usage
+            .offer
+            .take()
+            .into_iter()
+            .chain(usage.update.take())
+            .chain(std::mem::take(&mut usage.requests))
+            .collect();
         for id in waiting {
             // One that is gone needs no answer.
             let _ = self.respond_in(now, id, StatusCode::REQUEST_TERMINATED, None, &[], None);
@@ -370,7 +420,7 @@ impl Endpoint {
 }
 
 /// When to try a re-INVITE again after 491 (RFC 3261 §14.1), in units of 10 ms.
-fn glare_wait(random: u64, owns_call_id: bool) -> Duration {
+pub(crate) fn glare_wait(random: u64, owns_call_id: bool) -> Duration {
     let units = match owns_call_id {
         true => 210 + random % 191,
         false => random % 201,

@@ -35,21 +35,27 @@ mod locate;
 mod out_of_call;
 mod output;
 mod receive;
+mod reliable;
+mod replaces;
 mod send;
 mod server;
+mod session;
 mod timers;
 
+pub use crate::usage::{RefreshBy, Reliable, SessionTimers, TimerMode};
 pub use command::{Body, OutgoingCall, OutgoingContact, OutgoingRequest};
 pub use config::{Config, Stats};
-pub use event::{Call, Cause, Event, RequestId, ServerRequest};
+pub use event::{Call, Cause, Event, PrackId, RequestId, ServerRequest};
 pub use input::{FlowId, Input, QueryId, Target, Transport};
 pub use output::Output;
+pub use replaces::DialogId;
 
 pub(crate) use client::ClientKey;
 pub(crate) use envelope::Envelope;
 pub(crate) use send::OwnContact;
 
 use crate::{
+    Method,
     auth::Authenticator,
     transaction::{MergeKey, ServerKey},
     usage::InviteUsage,
@@ -87,6 +93,11 @@ pub struct Endpoint {
     /// Requests out of calls, and what answers challenges to them.
     requests: HashMap<RequestId, Option<Authenticator>>,
     locator: Locator,
+    /// Our tags of calls that are over, the latest last: of those Replaces says 603.
+    ended: VecDeque<u64>,
+    /// The option tags of Supported, and as one text.
+    supported: Vec<String>,
+    supported_text: String,
     timers: TimerQueue<Owner>,
     outputs: VecDeque<Output>,
     next_id: u64,
@@ -107,12 +118,17 @@ impl Endpoint {
     ///
     /// # Panics
     /// If a text of `config` cannot stand in a header.
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+    pub fn new(mut config: Config, seed: [u8; 32]) -> Self {
         let texts = config.accept.iter().chain(&config.supported).chain(Some(&config.user_agent));
         assert!(
             !texts.into_iter().any(|text| text.contains(['\r', '\n', '\0'])),
             "a text of the configuration that is not one line"
         );
+        if config.reliable != Reliable::Off && !config.allow.contains(&Method::Prack) {
+            config.allow.push(Method::Prack);
+        }
+        let supported = supported(&config);
+        let supported_text = server::join(supported.iter().map(String::as_str));
         let mut random = ChaCha20Rng::from_seed(seed);
         let mut tag_key = [0; 32];
         random.fill_bytes(&mut tag_key);
@@ -131,6 +147,9 @@ impl Endpoint {
             tags: HashMap::new(),
             requests: HashMap::new(),
             locator,
+            ended: VecDeque::new(),
+            supported,
+            supported_text,
             timers: TimerQueue::new(),
             outputs: VecDeque::new(),
             next_id: 0,
@@ -226,6 +245,22 @@ impl std::fmt::Debug for Endpoint {
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
+}
+
+/// The option tags that we know.
+fn supported(config: &Config) -> Vec<String> {
+    let own = [
+        ("100rel", config.reliable != Reliable::Off),
+        ("timer", config.session_timers.mode != TimerMode::Off),
+        ("replaces", true),
+    ];
+    let mut tags = config.supported.clone();
+    for (tag, known) in own {
+        if known && !tags.iter().any(|t| t.eq_ignore_ascii_case(tag)) {
+            tags.push(tag.to_owned());
+        }
+    }
+    tags
 }
 
 /// A number that we wrote as 16 lower-case hexadecimal digits.

@@ -8,12 +8,15 @@ use super::{
 };
 use crate::{
     Dialog, Message, Method, Request, Response, Scheme, StatusCode, Uri,
-    header::{HeaderName, Via},
+    header::{HeaderName, Require, Supported, Via},
     transaction::{MergeKey, ServerAction, ServerKey},
-    usage::InviteUsage,
+    usage::{InviteUsage, Reliable, SessionTimer, TimerRefusal},
 };
 use bytes::Bytes;
 use std::{net::SocketAddr, time::Instant};
+
+/// One more header of a refusal.
+pub(crate) type Extra = Option<(&'static str, String)>;
 
 /// Where a message came from.
 #[derive(Debug, Clone, Copy)]
@@ -199,9 +202,7 @@ impl Endpoint {
     fn unsupported(&self, request: &Request) -> Vec<String> {
         let tags = request.headers().texts(HeaderName::REQUIRE).flat_map(|line| line.split(','));
         tags.map(str::trim)
-            .filter(|tag| {
-                !tag.is_empty() && !self.config.supported.iter().any(|s| s.eq_ignore_ascii_case(tag))
-            })
+            .filter(|tag| !tag.is_empty() && !self.supported.iter().any(|s| s.eq_ignore_ascii_case(tag)))
             .take(32)
             .map(str::to_owned)
             .collect()
@@ -215,6 +216,44 @@ impl Endpoint {
         usage.owns(&envelope.call_id, envelope.from_tag.as_deref()).then_some(call)
     }
 
+    /// Whether a new call has the extensions that we need, and how it is refused if not.
+    fn extensions(&self, request: &Request) -> Result<(), (StatusCode, Extra)> {
+        let able = |tag| {
+            request.header::<Supported>().is_some_and(|s| s.has(tag))
+                || request.header::<Require>().is_some_and(|r| r.has(tag))
+        };
+        let required = |tag: &str| (StatusCode::EXTENSION_REQUIRED, Some(("Require", tag.to_owned())));
+        if self.config.reliable == Reliable::Required && !able("100rel") {
+            return Err(required("100rel"));
+        }
+        match SessionTimer::new(self.config.session_timers).check(request) {
+            Ok(()) => Ok(()),
+            Err(TimerRefusal::Unsupported) => Err(required("timer")),
+            Err(TimerRefusal::TooSmall(min)) => {
+                Err((StatusCode::SESSION_INTERVAL_TOO_SMALL, Some(("Min-SE", min.to_string()))))
+            }
+        }
+    }
+
+    /// Refuses without a transaction, with one more header.
+    pub(crate) fn refuse_signed(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        envelope: &Envelope,
+        source: &Source,
+        status: StatusCode,
+        extra: Extra,
+    ) {
+        self.refuse(now, request, &envelope.via, source, status, |e, b| {
+            let b = match &extra {
+                Some((name, value)) => with_list(b, name, Some(value.as_str()).into_iter()),
+                None => b,
+            };
+            e.signed(b)
+        });
+    }
+
     /// A peer calls.
     fn incoming(&mut self, now: Instant, request: Request, envelope: Envelope, source: Source) {
         let tag = self.random_u64();
@@ -224,6 +263,17 @@ impl Endpoint {
             self.overloaded(now, &request, &envelope.via, &source);
             return;
         }
+        if let Err((status, header)) = self.extensions(&request) {
+            self.refuse_signed(now, &request, &envelope, &source, status, header);
+            return;
+        }
+        let (replaces, joins) = match self.linked(&request) {
+            Ok(linked) => linked,
+            Err(status) => {
+                self.refuse_signed(now, &request, &envelope, &source, status, None);
+                return;
+            }
+        };
         let Ok(dialog) = Dialog::server(&request, &tag_text) else {
             let reason = "Bad Record-Route";
             self.refuse_malformed(now, &request, source, StatusCode::BAD_REQUEST, reason);
@@ -237,7 +287,11 @@ impl Endpoint {
             return;
         };
         let user = request.uri().ok().and_then(|u| u.user().map(Into::into));
-        self.calls.insert(call, InviteUsage::incoming(tag, dialog, id, user, source.flow));
+        let timers = self.config.session_timers;
+        let mut usage = InviteUsage::incoming(tag, dialog, id, user, source.flow, timers);
+        usage.takes_reliable = self.config.reliable != Reliable::Off;
+        (usage.replaces, usage.joins) = (replaces, joins);
+        self.calls.insert(call, usage);
         self.tags.insert(tag, call);
         self.outputs.push_back(Output::Event(Event::Incoming { call, request }));
     }

@@ -354,7 +354,7 @@ impl Endpoint {
     /// With what the endpoint can do.
     pub(crate) fn capabilities(&self, builder: ResponseBuilder) -> ResponseBuilder {
         let builder = self.allowed(builder);
-        with_list(builder, "Supported", self.config.supported.iter().map(String::as_str))
+        with_list(builder, "Supported", Some(self.supported_text.as_str()).into_iter())
     }
 
     /// With Server.

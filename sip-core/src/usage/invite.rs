@@ -1,9 +1,10 @@
 //! The usage that an INVITE makes: a call (RFC 3261 §13, §14, §15).
 
+use super::{ReliableClient, ReliableServer, SessionTimer, SessionTimers};
 use crate::{
     Dialog,
     auth::Authenticator,
-    endpoint::{ClientKey, FlowId, OwnContact, ServerRequest, Transport},
+    endpoint::{Call, ClientKey, FlowId, OwnContact, RequestId, ServerRequest, Transport},
 };
 use bytes::Bytes;
 use std::time::Instant;
@@ -22,7 +23,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// Our INVITE has no final response.
-    Calling { client: ClientKey, early: Vec<Dialog>, cancel: Cancel },
+    Calling { client: ClientKey, early: Vec<Early>, cancel: Cancel },
     /// The peer's INVITE has no final response.
     Ringing,
     /// We sent a 2xx that is not acknowledged.
@@ -31,6 +32,13 @@ pub(crate) enum Phase {
     Confirmed,
     /// Our BYE has no final response.
     Ending,
+}
+
+/// An early dialog of a call of ours: each branch of a fork has its own.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub(crate) dialog: Dialog,
+    pub(crate) reliable: ReliableClient,
 }
 
 /// Whether an INVITE of ours is to be cancelled (RFC 3261 §9.1).
@@ -75,8 +83,12 @@ pub(crate) struct InviteUsage {
     /// Our re-INVITE without a final response.
     pub(crate) reinvite: Option<(ClientKey, Cancel)>,
     pub(crate) to_ack: Option<ToAck>,
-    /// The peer's INVITE, re-INVITE or UPDATE without a final response.
+    /// The peer's INVITE or re-INVITE without a final response.
     pub(crate) offer: Option<ServerRequest>,
+    /// An UPDATE of the peer's with an offer, without a final response.
+    pub(crate) update: Option<ServerRequest>,
+    /// An UPDATE of ours with an offer, without a final response.
+    pub(crate) updating: Option<RequestId>,
     /// Other requests of the peer without a final response.
     pub(crate) requests: Vec<ServerRequest>,
     pub(crate) answer: Option<Answer>,
@@ -84,6 +96,18 @@ pub(crate) struct InviteUsage {
     pub(crate) hang_up: Option<Vec<(String, String)>>,
     /// Whether we made the Call-ID (RFC 3261 §14.1).
     pub(crate) owns_call_id: bool,
+    /// Our INVITE or re-INVITE carried the offer.
+    pub(crate) offered: bool,
+    /// Whether provisional responses to our INVITE may be reliable.
+    pub(crate) takes_reliable: bool,
+    /// Our reliable responses to the peer's INVITE.
+    pub(crate) reliable: Option<Box<ReliableServer>>,
+    /// The peer's to our re-INVITE.
+    pub(crate) reinvite_reliable: ReliableClient,
+    pub(crate) timer: Box<SessionTimer>,
+    /// The call that this one takes the place of (RFC 3891), or joins (RFC 3911).
+    pub(crate) replaces: Option<Call>,
+    pub(crate) joins: Option<Call>,
 }
 
 impl InviteUsage {
@@ -93,9 +117,10 @@ impl InviteUsage {
         contact: OwnContact,
         transport: Option<Transport>,
         auth: Option<Authenticator>,
+        timers: SessionTimers,
     ) -> Self {
         let phase = Phase::Calling { client, early: Vec::new(), cancel: Cancel::No };
-        Self { contact, transport, auth, owns_call_id: true, ..Self::new(phase, None, local_tag) }
+        Self { contact, transport, auth, owns_call_id: true, ..Self::new(phase, None, local_tag, timers) }
     }
 
     pub(crate) fn incoming(
@@ -104,10 +129,11 @@ impl InviteUsage {
         server: ServerRequest,
         user: Option<Box<str>>,
         flow: Option<FlowId>,
+        timers: SessionTimers,
     ) -> Self {
         let contact = OwnContact::Derived(user);
         let offer = Some(server);
-        Self { contact, flow, offer, ..Self::new(Phase::Ringing, Some(dialog), local_tag) }
+        Self { contact, flow, offer, ..Self::new(Phase::Ringing, Some(dialog), local_tag, timers) }
     }
 
     /// Whether a request of these identifiers belongs to it.
@@ -116,7 +142,7 @@ impl InviteUsage {
             Phase::Calling { early, .. } => early.as_slice(),
             _ => &[],
         };
-        self.dialog.iter().chain(early).any(|d| d.is(call_id, remote_tag))
+        self.dialog.iter().chain(early.iter().map(|e| &e.dialog)).any(|d| d.is(call_id, remote_tag))
     }
 
     /// The dialog of a peer's tag.
@@ -125,15 +151,51 @@ impl InviteUsage {
             Phase::Calling { early, .. } => early.as_mut_slice(),
             _ => &mut [],
         };
-        self.dialog.iter_mut().chain(early).find(|d| d.remote_tag() == remote_tag)
+        self.dialog
+            .iter_mut()
+            .chain(early.iter_mut().map(|e| &mut e.dialog))
+            .find(|d| d.remote_tag() == remote_tag)
+    }
+
+    /// The only dialog, or the early one that came first.
+    pub(crate) fn any_dialog(&mut self) -> Option<&mut Dialog> {
+        let early = match &mut self.phase {
+            Phase::Calling { early, .. } => early.first_mut(),
+            _ => None,
+        };
+        self.dialog.as_mut().or(early.map(|e| &mut e.dialog))
+    }
+
+    /// The dialog of a peer's tag, and what a request in it is authorized and timed by.
+    pub(crate) fn parts_mut(
+        &mut self,
+        remote_tag: Option<&str>,
+    ) -> (Option<&mut Dialog>, Option<&mut Authenticator>, &mut SessionTimer) {
+        let early = match &mut self.phase {
+            Phase::Calling { early, .. } => early.as_mut_slice(),
+            _ => &mut [],
+        };
+        let mut dialogs = self.dialog.iter_mut().chain(early.iter_mut().map(|e| &mut e.dialog));
+        let dialog = dialogs.find(|d| d.remote_tag() == remote_tag);
+        (dialog, self.auth.as_mut(), &mut self.timer)
+    }
+
+    /// The early dialog of a peer's tag.
+    pub(crate) fn early_mut(&mut self, remote_tag: Option<&str>) -> Option<&mut Early> {
+        match &mut self.phase {
+            Phase::Calling { early, .. } => early.iter_mut().find(|e| e.dialog.remote_tag() == remote_tag),
+            _ => None,
+        }
     }
 
     /// When its timer is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.answer.as_ref().map(|a| a.again.min(a.give_up))
+        let answer = self.answer.as_ref().map(|a| a.again.min(a.give_up));
+        let reliable = self.reliable.as_ref().and_then(|r| r.deadline());
+        answer.into_iter().chain(reliable).chain(self.timer.deadline()).min()
     }
 
-    fn new(phase: Phase, dialog: Option<Dialog>, local_tag: u64) -> Self {
+    fn new(phase: Phase, dialog: Option<Dialog>, local_tag: u64, timers: SessionTimers) -> Self {
         Self {
             phase,
             dialog,
@@ -145,10 +207,19 @@ impl InviteUsage {
             reinvite: None,
             to_ack: None,
             offer: None,
+            update: None,
+            updating: None,
             requests: Vec::new(),
             answer: None,
             hang_up: None,
             owns_call_id: false,
+            offered: false,
+            takes_reliable: false,
+            reliable: None,
+            reinvite_reliable: ReliableClient::default(),
+            timer: Box::new(SessionTimer::new(timers)),
+            replaces: None,
+            joins: None,
         }
     }
 }

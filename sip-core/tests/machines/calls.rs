@@ -1,6 +1,6 @@
 //! Calls, seen packet by packet and event by event.
 
-use crate::solo::{Solo, addr, ask, reply, seconds};
+use crate::solo::{Solo, addr, ask, ask_with, reply, seconds};
 use sip_core::{
     Message, Method, NameAddr, Response, StatusCode,
     endpoint::{Body, Call, Cause, Event, OutgoingCall},
@@ -423,7 +423,7 @@ fn a_reinvite_of_the_peer() {
     solo.datagram(&ask("INVITE", "3", 2, &tag, ""));
     let Event::Reinvite { call: c, id, .. } = solo.event() else { panic!("Reinvite") };
     assert_eq!(c, call);
-    solo.datagram(&ask("UPDATE", "3b", 3, &tag, ""));
+    solo.datagram(&ask_with("UPDATE", "3b", 3, &tag, "", "offer"));
     assert_eq!(solo.sent_summary(), ["500 UPDATE"], "one at a time");
     assert!(solo.endpoint.reinvite(solo.now(), call, None).is_err(), "not over theirs");
     solo.endpoint.respond(solo.now(), id, StatusCode::OK, Vec::new(), None).expect("it waits");

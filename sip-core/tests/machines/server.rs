@@ -3,7 +3,7 @@
 use crate::solo::{Solo, ask, seconds};
 use sip_core::{
     Method,
-    endpoint::{Config, Event},
+    endpoint::{Config, Event, Reliable},
 };
 
 #[test]
@@ -76,7 +76,7 @@ fn merged_requests_are_482() {
 
 #[test]
 fn unknown_extensions_are_420() {
-    let mut solo = Solo::with(Config { supported: vec!["timer".to_owned()], ..Config::default() });
+    let mut solo = Solo::with(Config { reliable: Reliable::Off, ..Config::default() });
     solo.datagram(&ask("INVITE", "1", 1, "", "Require: timer, magic\nRequire: 100rel"));
     let refusal = solo.response();
     assert_eq!(refusal.status().code(), 420);

@@ -137,6 +137,10 @@ impl Solo {
         assert!(self.events.is_empty(), "nothing more happens: {:?}", self.events);
     }
 
+    pub(crate) fn quiet_but_events(&self) {
+        assert!(self.sent.is_empty(), "nothing more is sent: {:?}", self.sent);
+    }
+
     /// What was written to a connection.
     pub(crate) fn written(&mut self, flow: FlowId) -> Vec<String> {
         let mut found = Vec::new();
@@ -186,6 +190,33 @@ pub(crate) fn reply(request: &Request, status: u16, tag: &str, more: &str) -> St
         h("Call-ID"),
         h("CSeq")
     )
+}
+
+/// A message with a session description for a body.
+fn with_body(text: &str, body: &str) -> String {
+    if body.is_empty() {
+        return text.to_owned();
+    }
+    let head = text.replace("Content-Length: 0", "");
+    let head = format!("{head}Content-Type: application/sdp\nContent-Length: {}", body.len());
+    format!("{}\r\n\r\n{body}", head.replace('\n', "\r\n"))
+}
+
+/// [`ask`] with a session description.
+pub(crate) fn ask_with(
+    method: &str,
+    branch: &str,
+    cseq: u32,
+    to_tag: &str,
+    more: &str,
+    body: &str,
+) -> String {
+    with_body(&ask(method, branch, cseq, to_tag, more), body)
+}
+
+/// [`reply`] with a session description.
+pub(crate) fn reply_with(request: &Request, status: u16, tag: &str, more: &str, body: &str) -> String {
+    with_body(&reply(request, status, tag, more), body)
 }
 
 /// The peer's request; `to_tag` is ours.
