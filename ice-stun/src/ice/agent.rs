@@ -569,20 +569,14 @@ impl Agent {
             renewed: 0,
             connected: false,
         };
-        match self.generation.list.add(pair, self.config.max_pairs) {
-            Ok(id) => {
-                // Something new to try: what had failed has not.
-                if self.generation.failed {
-                    self.generation.failed = false;
-                    self.generation.started = Some(now);
-                }
-                Some(id)
-            }
-            Err(()) => {
-                self.stats.pairs_left_out += 1;
-                None
-            }
+        let (id, left_out) = self.generation.list.add(pair, self.config.max_pairs);
+        self.stats.pairs_left_out += u64::from(left_out);
+        // Something new to try: what had failed has not.
+        if id.is_some() && self.generation.failed {
+            self.generation.failed = false;
+            self.generation.started = Some(now);
         }
+        id
     }
 }
 

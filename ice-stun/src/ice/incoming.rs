@@ -45,8 +45,8 @@ impl Agent {
             self.stats.ignored += 1;
             return;
         };
-        // RFC 8445 §7.1.4: checks have a FINGERPRINT; some peers' consent checks lack it.
-        if is_forbidden(path.remote, self.config.loopback) {
+        // RFC 8445 §7.1.4: checks have a FINGERPRINT.
+        if message.fingerprint().is_none() || is_forbidden(path.remote, self.config.loopback) {
             self.stats.ignored += 1;
             return;
         }

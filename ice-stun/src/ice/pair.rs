@@ -141,8 +141,9 @@ impl Checklist {
     }
 
     /// Adds a pair, frozen. With `max` pairs already, the worst one that was not checked makes room
-    /// (RFC 8445 §6.1.2.5), if it is worse; false if this one is.
-    pub(super) fn add(&mut self, mut pair: Pair, max: usize) -> Result<u32, ()> {
+    /// (RFC 8445 §6.1.2.5), if it is worse. The new one's id, if it was taken, and whether one was left out.
+    pub(super) fn add(&mut self, mut pair: Pair, max: usize) -> (Option<u32>, bool) {
+        let mut left_out = false;
         if self.pairs.len() >= max {
             let worst = self
                 .pairs
@@ -156,15 +157,16 @@ impl Checklist {
                 Some((at, old)) if old.state == PairState::Failed || old.priority < pair.priority => {
                     let id = self.pairs.swap_remove(at).id;
                     self.triggered.retain(|queued| *queued != id);
+                    left_out = true;
                 }
-                _ => return Err(()),
+                _ => return (None, true),
             }
         }
         pair.id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let id = pair.id;
         self.pairs.push(pair);
-        Ok(id)
+        (Some(id), left_out)
     }
 
     /// Queues a check that goes before the ordinary ones.
@@ -277,7 +279,7 @@ mod tests {
     fn one_of_each_foundation_waits_and_success_frees_the_rest() {
         let mut list = Checklist::default();
         for new in [pair(1, 7, 10, 1), pair(2, 7, 99, 2), pair(1, 7, 20, 3), pair(1, 8, 5, 4)] {
-            list.add(new, 100).unwrap();
+            assert!(!list.add(new, 100).1);
         }
         list.unfreeze_groups();
         let waiting = |list: &Checklist| -> Vec<u64> {
@@ -299,10 +301,10 @@ mod tests {
     fn full_lists_keep_the_best() {
         let mut list = Checklist::default();
         for priority in [10, 30, 20] {
-            list.add(pair(1, priority, priority, 1), 3).unwrap();
+            assert!(list.add(pair(1, priority, priority, 1), 3).0.is_some());
         }
-        assert!(list.add(pair(1, 9, 9, 2), 3).is_err());
-        assert!(list.add(pair(1, 25, 25, 2), 3).is_ok());
+        assert_eq!(list.add(pair(1, 9, 9, 2), 3), (None, true));
+        assert_eq!(list.add(pair(1, 25, 25, 2), 3), (Some(3), true));
         let mut priorities: Vec<u64> = list.pairs.iter().map(|pair| pair.priority).collect();
         priorities.sort_unstable();
         assert_eq!(priorities, [20, 25, 30]);
