@@ -1,7 +1,8 @@
 //! The borrowed view of a message that is enough to route it: no allocation, one pass.
 
 use crate::{
-    ErrorKind, ParseError, grammar,
+    ErrorKind, ParseError,
+    grammar::{self, class},
     header::{HeaderName, lookup},
     index,
 };
@@ -48,6 +49,9 @@ const CSEQ: u8 = HeaderName::CSEQ.id();
 /// A bit for each of them.
 const ALL: u32 = 1 << VIA | 1 << FROM | 1 << TO | 1 << CALL_ID | 1 << CSEQ;
 
+/// A piece of the datagram.
+type Piece = (usize, usize);
+
 impl<'a> Frame<'a> {
     /// Finds the parts in one pass, which stops when it has them all.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -58,12 +62,13 @@ impl<'a> Frame<'a> {
         };
         let mut frame = Self { start_line: line, ..Self::default() };
         if !line.starts_with(b"SIP/") {
-            let method = line.get(..memchr::memchr(b' ', line).unwrap_or(0)).unwrap_or(&[]);
-            frame.method = std::str::from_utf8(method).ok().filter(|m| grammar::is_token(m));
+            frame.method = method(line);
             if frame.method.is_none() {
                 return Err(ParseError::new(start, ErrorKind::Syntax, "a method or SIP/2.0"));
             }
         }
+        // Where the values are, by their bits.
+        let mut values: [Piece; 5] = [(0, 0); 5];
         let mut missing = ALL;
         while missing != 0 {
             let field = rest;
@@ -100,13 +105,31 @@ impl<'a> Frame<'a> {
                 continue;
             }
             missing &= !bit;
-            frame.field(id, line.get(name_len..).unwrap_or(&[]));
+            let from = bytes.len() - field.len();
+            if let Some(value) = values.get_mut(usize::from(id)) {
+                *value = (from + name_len, from + line.len());
+            }
+        }
+        // One check for all of them is quicker than one each.
+        let end = bytes.len() - rest.len();
+        let head = bytes.get(..end).unwrap_or(bytes);
+        let head = std::str::from_utf8(head).ok();
+        for (id, (from, to)) in (0u8..).zip(values) {
+            let value = match head {
+                Some(head) => head.get(from..to),
+                None => bytes.get(from..to).and_then(|value| std::str::from_utf8(value).ok()),
+            };
+            if to > from
+                && let Some(value) = value
+            {
+                frame.field(id, trim(value));
+            }
         }
         Ok(frame)
     }
 
-    fn field(&mut self, id: u8, value: &'a [u8]) {
-        let Ok(value) = std::str::from_utf8(value.trim_ascii()) else { return };
+    #[inline]
+    fn field(&mut self, id: u8, value: &'a str) {
         match id {
             VIA => self.via(value),
             FROM => self.from_tag = tag(value),
@@ -122,16 +145,43 @@ impl<'a> Frame<'a> {
         }
     }
 
+    #[inline]
     fn via(&mut self, value: &'a str) {
-        let after = |sign| {
-            move |text: &'a str| Some(grammar::cut(text, memchr::memchr(sign, text.as_bytes())? + 1).1)
+        // As nearly everyone writes it; any other way is looked at more closely.
+        let rest = match value.strip_prefix("SIP/2.0/") {
+            Some(rest) => rest,
+            None => {
+                let after = |sign| {
+                    move |text: &'a str| {
+                        Some(grammar::cut(text, memchr::memchr(sign, text.as_bytes())? + 1).1)
+                    }
+                };
+                let Some(rest) = after(b'/')(value).and_then(after(b'/')) else { return };
+                grammar::lws(rest)
+            }
         };
-        let Some(rest) = after(b'/')(value).and_then(after(b'/')) else { return };
-        let (_, rest) = grammar::span(grammar::lws(rest), grammar::is_token_byte);
-        let (sent_by, rest) =
-            grammar::span(grammar::lws(rest), |b| !matches!(b, b';' | b',' | b' ' | b'\t' | b'\r' | b'\n'));
+        let (_, rest) = grammar::take(rest, class::TOKEN);
+        let (sent_by, rest) = grammar::take(grammar::lws(rest), class::SENT_BY);
         self.sent_by = Some(sent_by);
-        self.branch = param(rest, "branch");
+        self.branch = branch(rest);
+    }
+}
+
+/// The method of a request line.
+#[inline]
+fn method(line: &[u8]) -> Option<&str> {
+    let end = line.iter().position(|b| !grammar::is_token_byte(*b))?;
+    let method = line.get(..end).filter(|method| !method.is_empty() && line.get(end) == Some(&b' '))?;
+    std::str::from_utf8(method).ok()
+}
+
+/// The value without white space around it.
+#[inline]
+fn trim(text: &str) -> &str {
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    match text.as_bytes() {
+        [first, .., last] if !grammar::is_lws(*first) && !grammar::is_lws(*last) => text,
+        _ => text.trim_ascii(),
     }
 }
 
@@ -150,7 +200,22 @@ fn name(line: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// The tag behind an address.
+#[inline]
 fn tag(value: &str) -> Option<&str> {
+    let close = memchr::memchr(b'>', value.as_bytes());
+    // As nearly everyone writes it: the tag alone behind the bracket, or nothing. If that bracket is
+    // in a quoted name, what is behind it has a quote in it.
+    if let Some(close) = close {
+        let (_, rest) = grammar::cut(value, close + 1);
+        if rest.is_empty() {
+            return None;
+        }
+        if let Some(tag) = rest.strip_prefix(";tag=")
+            && grammar::is_token(tag)
+        {
+            return Some(tag);
+        }
+    }
     let rest = match value.strip_prefix('"') {
         Some(_) => grammar::quoted(value).ok()?.0,
         None => value,
@@ -160,6 +225,30 @@ fn tag(value: &str) -> Option<&str> {
         None => grammar::cut(rest, memchr::memchr(b';', rest.as_bytes())?).1,
     };
     param(rest, "tag")
+}
+
+/// The branch among the parameters of a Via.
+#[inline]
+fn branch(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(after) = rest.strip_prefix(';') {
+        if let Some(value) = after.strip_prefix("branch=") {
+            let (value, rest) = grammar::take(value, class::TOKEN);
+            if !value.is_empty() && rest.bytes().next().is_none_or(|b| matches!(b, b';' | b',')) {
+                return Some(value);
+            }
+            break;
+        }
+        let (name, behind) = grammar::take(after, class::TOKEN);
+        if name.is_empty() || name.eq_ignore_ascii_case("branch") {
+            break;
+        }
+        rest = match behind.strip_prefix('=') {
+            Some(value) => grammar::take(value, class::VALUE).1,
+            None => behind,
+        };
+    }
+    param(text, "branch")
 }
 
 /// The value of a parameter in `;a=b;c`.

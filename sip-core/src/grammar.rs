@@ -80,20 +80,24 @@ fn run<'a, O>(
 
 /// Sets of bytes, a bit each: one load decides.
 pub(crate) mod class {
-    pub(crate) const TOKEN: u8 = 1;
-    pub(crate) const VALUE: u8 = 2;
-    pub(crate) const CALL_ID: u8 = 4;
-    pub(crate) const USER: u8 = 8;
-    pub(crate) const URI_PARAMS: u8 = 16;
-    pub(crate) const URI_HEADERS: u8 = 32;
-    pub(crate) const HOST: u8 = 64;
-    pub(crate) const WORDS: u8 = 128;
+    pub(crate) const TOKEN: u16 = 1;
+    pub(crate) const VALUE: u16 = 2;
+    pub(crate) const CALL_ID: u16 = 4;
+    pub(crate) const USER: u16 = 8;
+    /// Of one URI parameter, so without `;`.
+    pub(crate) const URI_PARAM: u16 = 16;
+    pub(crate) const URI_HEADERS: u16 = 32;
+    /// Of one part of a host name, so without `.`.
+    pub(crate) const LABEL: u16 = 64;
+    pub(crate) const WORDS: u16 = 128;
+    /// What a host and port may be written with, and more: up to a separator.
+    pub(crate) const SENT_BY: u16 = 256;
 }
 
 /// The sets each byte is in.
-const CLASSES: [u8; 256] = {
+const CLASSES: [u16; 256] = {
     let mut table = [0; 256];
-    let mut rest: &mut [u8] = &mut table;
+    let mut rest: &mut [u16] = &mut table;
     let mut b = 0u8;
     while let Some((set, after)) = rest.split_first_mut() {
         let unreserved = b.is_ascii_alphanumeric()
@@ -133,20 +137,23 @@ const CLASSES: [u8; 256] = {
             *set |= class::USER;
         }
         if unreserved
-            || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'@' | b',' | b'|' | b';' | b'=')
+            || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'@' | b',' | b'|' | b'=')
         {
-            *set |= class::URI_PARAMS;
+            *set |= class::URI_PARAM;
         }
         if unreserved
             || matches!(b, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'@' | b';' | b',' | b'&' | b'=')
         {
             *set |= class::URI_HEADERS;
         }
-        if b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_') {
-            *set |= class::HOST;
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') {
+            *set |= class::LABEL;
         }
         if token || matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x80..) {
             *set |= class::WORDS;
+        }
+        if !matches!(b, b';' | b',' | b' ' | b'\t' | b'\r' | b'\n') {
+            *set |= class::SENT_BY;
         }
         rest = after;
         b = b.wrapping_add(1);
@@ -156,7 +163,7 @@ const CLASSES: [u8; 256] = {
 
 /// Whether a byte is in a set of [`class`].
 #[inline]
-pub(crate) fn is_in(b: u8, class: u8) -> bool {
+pub(crate) fn is_in(b: u8, class: u16) -> bool {
     CLASSES.get(usize::from(b)).is_some_and(|set| set & class != 0)
 }
 
@@ -172,7 +179,7 @@ pub(crate) const fn is_lws(b: u8) -> bool {
 
 /// The longest prefix of bytes in a set, and the rest.
 #[inline]
-pub(crate) fn take(text: &str, class: u8) -> (&str, &str) {
+pub(crate) fn take(text: &str, class: u16) -> (&str, &str) {
     span(text, |b| is_in(b, class))
 }
 

@@ -107,6 +107,19 @@ impl Headers {
         })
     }
 
+    /// Whether every value of a typed header is well formed; how many fields there are.
+    pub(crate) fn check<H: TypedHeader>(&self) -> Result<usize, ParseError> {
+        let mut count = 0;
+        for field in self.find(H::NAME) {
+            count += 1;
+            let text = self.utf8(field)?;
+            for (at, part) in parts::<H>(text) {
+                H::check(part).map_err(|e| e.moved(self.base(field) + at))?;
+            }
+        }
+        Ok(count)
+    }
+
     /// Every value of a typed header, over lines and commas. An empty list element is an error.
     pub fn all<'a, H: TypedHeader + 'a>(&'a self) -> impl Iterator<Item = Result<H, ParseError>> + 'a {
         self.find(H::NAME).flat_map(move |field| {
@@ -247,6 +260,14 @@ impl Headers {
     /// The message these were read from.
     pub(crate) fn head(&self) -> &Bytes {
         &self.head
+    }
+
+    /// The lines that were read, from the first field to the last.
+    pub(crate) fn lines(&self) -> &[u8] {
+        let mut read = self.fields.iter().filter(|f| !f.own);
+        let Some(first) = read.next() else { return &[] };
+        let last = read.next_back().unwrap_or(first);
+        self.head.get(first.line.start as usize..last.line.end as usize).unwrap_or(&[])
     }
 
     /// Names that this crate does not know, and where they stand. Those it knows are tokens.

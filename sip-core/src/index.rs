@@ -52,7 +52,16 @@ impl Field {
     /// The value without white space around it.
     #[inline]
     pub(crate) fn value(self, buffer: &[u8]) -> &[u8] {
-        self.untrimmed(buffer).trim_ascii()
+        let value = self.untrimmed(buffer);
+        // As nearly everyone writes it: one space before it and nothing but CRLF behind.
+        if let [b' ', value @ .., b'\r', b'\n'] = value
+            && let [first, .., last] = value
+            && first.is_ascii_graphic()
+            && last.is_ascii_graphic()
+        {
+            return value;
+        }
+        value.trim_ascii()
     }
 
     /// Where the value starts in its buffer.

@@ -1,6 +1,6 @@
 //! `name-addr` and `addr-spec` with parameters: what From, To, Contact, Route and kin hold.
 
-use crate::{Params, ParseError, Uri, UsageError, grammar};
+use crate::{Params, ParseError, Uri, UsageError, grammar, uri::Parts};
 use std::{fmt, str::FromStr};
 
 /// A URI with an optional display name and header parameters.
@@ -42,21 +42,42 @@ impl NameAddr {
         self.params.get("tag")
     }
 
+    /// Whether a text is an address, without making one of it.
+    pub(crate) fn check(text: &str) -> Result<(), ParseError> {
+        grammar::leading(text, END, |input| {
+            let (rest, (_, text)) = read_addr(input)?;
+            if let Err(e) = Parts::read(text)
+                && odd_uri(text).is_none()
+            {
+                return at_uri(input, text, e);
+            }
+            let (rest, _) = Params::skim(rest)?;
+            Ok((rest, ()))
+        })
+    }
+
     /// `( name-addr / addr-spec ) *( SEMI param )`.
+    #[inline]
     pub(crate) fn read(input: &str) -> grammar::Res<'_, Self> {
         let (rest, (display_name, text)) = read_addr(input)?;
         let uri = match read_uri(text) {
             Ok(uri) => uri,
-            Err(e) => {
-                // `text` starts after the display name; point into it.
-                let start = memchr::memmem::find(input.as_bytes(), text.as_bytes()).unwrap_or(0);
-                return grammar::failed(grammar::cut(input, start + e.at).1, e.kind, e.what);
-            }
+            Err(e) => return at_uri(input, text, e),
         };
         let (rest, params) = Params::read(rest)?;
         let display_name = display_name.map(|name| grammar::unquote(name).into_owned());
         Ok((rest, Self { display_name, uri, params }))
     }
+}
+
+const END: &str = "';' or the end of the address";
+
+/// The error of a URI, where it stands in the address.
+#[cold]
+fn at_uri<'a, O>(input: &'a str, uri: &str, error: ParseError) -> grammar::Res<'a, O> {
+    // `uri` starts after the display name; point into it.
+    let start = memchr::memmem::find(input.as_bytes(), uri.as_bytes()).unwrap_or(0);
+    grammar::failed(grammar::cut(input, start + error.at).1, error.kind, error.what)
 }
 
 /// A URI where RFCs print it otherwise: with folds in it or white space behind it (but not before
@@ -127,7 +148,7 @@ impl FromStr for NameAddr {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        grammar::leading(text, "';' or the end of the address", Self::read)
+        grammar::leading(text, END, Self::read)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Header parameters: `;name=value`.
 
-use crate::{ErrorKind, ParseError, UsageError, grammar};
+use crate::{
+    ErrorKind, ParseError, Text, UsageError,
+    grammar::{self, class},
+};
 use std::{borrow::Cow, fmt};
 
 /// The parameters after a header's value, in the order they came.
@@ -8,7 +11,7 @@ use std::{borrow::Cow, fmt};
 /// They are kept as one text without white space around the signs; looking one up scans it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Params {
-    text: String,
+    text: Text,
 }
 
 /// One parameter.
@@ -30,7 +33,7 @@ impl<'a> Param<'a> {
 impl Params {
     /// No parameters.
     pub const fn new() -> Self {
-        Self { text: String::new() }
+        Self { text: Text::new() }
     }
 
     /// The parameters of a text such as `;a=b;c`.
@@ -39,7 +42,35 @@ impl Params {
     }
 
     /// `*( SEMI param )`, white space allowed before each sign.
+    #[inline]
     pub(crate) fn read(input: &str) -> grammar::Res<'_, Self> {
+        let (rest, (read, exact)) = Self::skim(input)?;
+        let text = if exact { read.into() } else { normal(read).into() };
+        Ok((rest, Self { text }))
+    }
+
+    /// The text that [`Self::read`] would take, and whether it is written as we would.
+    #[inline]
+    pub(crate) fn skim(input: &str) -> grammar::Res<'_, (&str, bool)> {
+        // As nearly everyone writes them, in one go.
+        let mut rest = input;
+        while let Some(after) = rest.strip_prefix(';') {
+            let (name, behind) = grammar::take(after, class::TOKEN);
+            if name.is_empty() {
+                break;
+            }
+            rest = match behind.strip_prefix('=') {
+                None => behind,
+                Some(value) => match grammar::take(value, class::VALUE) {
+                    ("", _) => break,
+                    (_, behind) => behind,
+                },
+            };
+        }
+        if rest.is_empty() { Ok((rest, (input, true))) } else { Self::skim_odd(input) }
+    }
+
+    fn skim_odd(input: &str) -> grammar::Res<'_, (&str, bool)> {
         let mut rest = input;
         let mut exact = true;
         while let (after, Some(param)) = grammar::next_param(rest)? {
@@ -48,8 +79,7 @@ impl Params {
         }
         let (end, _) = grammar::next_param(rest)?;
         let (read, _) = grammar::cut(input, input.len() - rest.len());
-        let text = if exact { read.to_owned() } else { normal(read) };
-        Ok((end, Self { text }))
+        Ok((end, (read, exact)))
     }
 
     /// Whether there is none.
@@ -107,7 +137,7 @@ impl Params {
             let _ = grammar::quote_into(&mut text, value);
             push(&mut kept, name, Some(&text));
         }
-        self.text = kept;
+        self.text = kept.into();
         Ok(())
     }
 
@@ -116,7 +146,7 @@ impl Params {
         check_name(name)?;
         let mut kept = self.without(name);
         push(&mut kept, name, None);
-        self.text = kept;
+        self.text = kept.into();
         Ok(())
     }
 
@@ -124,7 +154,7 @@ impl Params {
     pub fn remove(&mut self, name: &str) -> bool {
         let kept = self.without(name);
         let removed = kept.len() != self.text.len();
-        self.text = kept;
+        self.text = kept.into();
         removed
     }
 

@@ -1,7 +1,7 @@
 //! URIs (RFC 3261 §19.1): sip and sips taken apart, others kept as text.
 
 use crate::{
-    ErrorKind, ParseError, UsageError,
+    ErrorKind, ParseError, Text, UsageError,
     grammar::{self, class},
 };
 use std::{
@@ -23,7 +23,13 @@ use std::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Uri {
-    text: String,
+    text: Text,
+    parts: Parts,
+}
+
+/// What is where in the text of a URI.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
     scheme: Scheme,
     user: Span,
     password: Span,
@@ -57,7 +63,7 @@ pub enum Scheme {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
     /// A domain name.
-    Name(Box<str>),
+    Name(Text),
     /// An IPv4 address.
     Ipv4(Ipv4Addr),
     /// An IPv6 address, printed in brackets.
@@ -69,60 +75,13 @@ const LONGEST: usize = 1 << 20;
 
 impl Uri {
     /// The URI of a text, without white space around it.
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        Self::from_text(Cow::Borrowed(text))
+        Ok(Self { parts: Parts::read(text)?, text: text.into() })
     }
 
-    fn from_text(text: Cow<'_, str>) -> Result<Self, ParseError> {
-        let t = text.as_ref();
-        if t.len() > LONGEST {
-            return Err(ParseError::new(LONGEST, ErrorKind::TooLarge, "a shorter URI"));
-        }
-        let Some(colon) = memchr::memchr(b':', t.as_bytes()) else {
-            return Err(ParseError::new(0, ErrorKind::Syntax, "a URI scheme and ':'"));
-        };
-        let (name, rest) = grammar::cut(t, colon);
-        let rest = rest.strip_prefix(':').unwrap_or(rest);
-        let scheme = Scheme::named(name)?;
-        let at = |part: &str| t.len() - part.len();
-        if matches!(scheme, Scheme::Sip | Scheme::Sips) {
-            let parts = SipParts::split(rest).map_err(|e| e.moved(colon + 1))?;
-            let span = |part: &str, from: &str| {
-                // `from` is the rest of the text that starts with `part`.
-                Span::new(at(from), at(from) + part.len())
-            };
-            let user = parts.user.map_or(Span::default(), |(part, from)| span(part, from));
-            let password = parts.password.map_or(Span::default(), |(part, from)| span(part, from));
-            let params = span(parts.params.0, parts.params.1);
-            let headers = span(parts.headers.0, parts.headers.1);
-            let (host, port) = (parts.host, parts.port);
-            Ok(Self { text: text.into_owned(), scheme, user, password, host, port, params, headers })
-        } else {
-            if rest.is_empty() {
-                return Err(ParseError::new(t.len(), ErrorKind::Syntax, "more than a scheme"));
-            }
-            if let Some(bad) =
-                rest.bytes().position(|b| !matches!(b, b'!'..=b'~') || matches!(b, b'<' | b'>' | b'"'))
-            {
-                return Err(ParseError::new(colon + 1 + bad, ErrorKind::Syntax, "a URI character"));
-            }
-            let params = memchr::memchr(b';', rest.as_bytes()).map_or(t.len(), |i| colon + 1 + i);
-            let host = Host::Name("".into());
-            let end = Span::new(t.len(), t.len());
-            let params = if scheme == Scheme::Tel { Span::new(params, t.len()) } else { end };
-            let user = Span::new(colon + 1, params.start_usize());
-            let password = Span::default();
-            Ok(Self {
-                text: text.into_owned(),
-                scheme,
-                user,
-                password,
-                host,
-                port: None,
-                params,
-                headers: end,
-            })
-        }
+    fn from_text(text: String) -> Result<Self, ParseError> {
+        Ok(Self { parts: Parts::read(&text)?, text: text.into() })
     }
 
     /// A sip URI of a user (escaped here where needed), a host and a port.
@@ -137,7 +96,7 @@ impl Uri {
             text.push(':');
             text.push_str(&port.to_string());
         }
-        Ok(Self::from_text(Cow::Owned(text))?)
+        Ok(Self::from_text(text)?)
     }
 
     /// The whole text.
@@ -147,7 +106,7 @@ impl Uri {
 
     /// The scheme.
     pub fn scheme(&self) -> Scheme {
-        self.scheme
+        self.parts.scheme
     }
 
     /// The scheme as it was written.
@@ -157,13 +116,13 @@ impl Uri {
 
     /// Whether the scheme is sip or sips.
     pub fn is_sip(&self) -> bool {
-        matches!(self.scheme, Scheme::Sip | Scheme::Sips)
+        matches!(self.parts.scheme, Scheme::Sip | Scheme::Sips)
     }
 
     /// The user part as written, escapes included. The number of a tel URI; what follows the
     /// colon of another scheme.
     pub fn user(&self) -> Option<&str> {
-        Some(self.piece(self.user)).filter(|u| !u.is_empty())
+        Some(self.piece(self.parts.user)).filter(|u| !u.is_empty())
     }
 
     /// The user part with its escapes resolved, once (RFC 3261 §19.1.2).
@@ -173,27 +132,27 @@ impl Uri {
 
     /// The password, as written.
     pub fn password(&self) -> Option<&str> {
-        Some(self.piece(self.password)).filter(|p| !p.is_empty())
+        Some(self.piece(self.parts.password)).filter(|p| !p.is_empty())
     }
 
     /// The host; an empty name where the scheme has none.
     pub fn host(&self) -> &Host {
-        &self.host
+        &self.parts.host
     }
 
     /// The port, if the text names one.
     pub fn port(&self) -> Option<u16> {
-        self.port
+        self.parts.port
     }
 
     /// The port, or 5060, or 5061 for sips (RFC 3261 §19.1.2).
     pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(if self.scheme == Scheme::Sips { 5061 } else { 5060 })
+        self.parts.port.unwrap_or(if self.parts.scheme == Scheme::Sips { 5061 } else { 5060 })
     }
 
     /// The parameters: name and value as written.
     pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        pairs(self.piece(self.params).strip_prefix(';'), ';')
+        pairs(self.piece(self.parts.params).strip_prefix(';'), ';')
     }
 
     /// The value of a parameter; `Some("")` if it has none, `None` if it is absent.
@@ -208,14 +167,14 @@ impl Uri {
 
     /// The headers after `?`: name and value as written.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs(self.piece(self.headers).strip_prefix('?'), '&')
+        pairs(self.piece(self.parts.headers).strip_prefix('?'), '&')
             .map(|(name, value)| (name, value.unwrap_or("")))
     }
 
     /// This URI with a parameter added or replaced (`None`: without a value). Escapes what needs it.
     pub fn with_param(&self, name: &str, value: Option<&str>) -> Result<Self, UsageError> {
         let mut text = self.text_without_param(name);
-        let headers = text.split_off(text.len() - self.piece(self.headers).len());
+        let headers = text.split_off(text.len() - self.piece(self.parts.headers).len());
         text.push(';');
         escape_into(&mut text, name);
         if let Some(value) = value {
@@ -223,23 +182,23 @@ impl Uri {
             escape_param_into(&mut text, value);
         }
         text.push_str(&headers);
-        Ok(Self::from_text(Cow::Owned(text))?)
+        Ok(Self::from_text(text)?)
     }
 
     /// This URI without a parameter.
     pub fn without_param(&self, name: &str) -> Self {
         // Taking a parameter out of a valid text leaves a valid text.
-        Self::from_text(Cow::Owned(self.text_without_param(name))).unwrap_or_else(|_| self.clone())
+        Self::from_text(self.text_without_param(name)).unwrap_or_else(|_| self.clone())
     }
 
     /// This URI without the headers after `?`, as it may stand in a request line (RFC 3261 §19.1.1).
     pub fn without_headers(&self) -> Self {
-        let end = self.text.len() - self.piece(self.headers).len();
+        let end = self.text.len() - self.piece(self.parts.headers).len();
         Self::parse(grammar::cut(&self.text, end).0).unwrap_or_else(|_| self.clone())
     }
 
     fn text_without_param(&self, name: &str) -> String {
-        let (head, _) = grammar::cut(&self.text, self.params.start_usize());
+        let (head, _) = grammar::cut(&self.text, self.parts.params.start_usize());
         let mut text = String::with_capacity(self.text.len() + 24);
         text.push_str(head);
         for (n, value) in self.params().filter(|(n, _)| !same_escaped(n, name)) {
@@ -250,13 +209,13 @@ impl Uri {
                 text.push_str(value);
             }
         }
-        text.push_str(self.piece(self.headers));
+        text.push_str(self.piece(self.parts.headers));
         text
     }
 
     /// Whether both name the same resource by the rules of RFC 3261 §19.1.4.
     pub fn equivalent(&self, other: &Self) -> bool {
-        if self.scheme != other.scheme {
+        if self.parts.scheme != other.parts.scheme {
             return false;
         }
         if !self.is_sip() {
@@ -273,8 +232,8 @@ impl Uri {
         let same_password = self.password().map(unescape) == other.password().map(unescape);
         same_user
             && same_password
-            && self.host.same(&other.host)
-            && self.port == other.port
+            && self.parts.host.same(&other.parts.host)
+            && self.parts.port == other.parts.port
             && params_match(self, other)
             && params_match(other, self)
             && headers_match(self, other)
@@ -315,73 +274,123 @@ impl Scheme {
     }
 }
 
-/// The parts of what follows `sip:`; pieces with the rest of the text they start.
-struct SipParts<'a> {
-    user: Option<(&'a str, &'a str)>,
-    password: Option<(&'a str, &'a str)>,
-    host: Host,
-    port: Option<u16>,
-    params: (&'a str, &'a str),
-    headers: (&'a str, &'a str),
+impl Parts {
+    /// Takes a URI apart, without allocation for what is well formed and has a short host.
+    pub(crate) fn read(text: &str) -> Result<Self, ParseError> {
+        if text.len() > LONGEST {
+            return Err(ParseError::new(LONGEST, ErrorKind::TooLarge, "a shorter URI"));
+        }
+        match text.as_bytes() {
+            [b's', b'i', b'p', b':', ..] => return Self::sip(text, Scheme::Sip, 4),
+            [b's', b'i', b'p', b's', b':', ..] => return Self::sip(text, Scheme::Sips, 5),
+            _ => {}
+        }
+        let Some(colon) = memchr::memchr(b':', text.as_bytes()) else {
+            return Err(ParseError::new(0, ErrorKind::Syntax, "a URI scheme and ':'"));
+        };
+        match Scheme::named(grammar::cut(text, colon).0)? {
+            scheme @ (Scheme::Sip | Scheme::Sips) => Self::sip(text, scheme, colon + 1),
+            scheme => Self::opaque(text, scheme, colon + 1),
+        }
+    }
+
+    /// `[ userinfo ] hostport uri-parameters [ headers ]` from `start` (RFC 3261 §25.1).
+    fn sip(text: &str, scheme: Scheme, start: usize) -> Result<Self, ParseError> {
+        let bytes = text.as_bytes();
+        let error = |at, what| Err(ParseError::new(at, ErrorKind::Syntax, what));
+        let (mut user, mut password, mut host_at) = (Span::default(), Span::default(), start);
+        let stop = run(bytes, start, class::USER);
+        match bytes.get(stop) {
+            None => {}
+            Some(b'@') if stop > start => (user, host_at) = (Span::new(start, stop), stop + 1),
+            Some(sign) => {
+                if let Some(at) = memchr::memchr(b'@', bytes.get(stop..).unwrap_or(&[])) {
+                    // There is a user, with a password or another sign that may not stand there.
+                    if stop == start {
+                        return error(start, "a user before '@'");
+                    }
+                    let end = run(bytes, stop + 1, class::USER);
+                    if *sign != b':' || end != stop + at {
+                        return error(if *sign == b':' { end } else { stop }, "a user or password character");
+                    }
+                    (user, password, host_at) = (Span::new(start, stop), Span::new(stop + 1, end), end + 1);
+                }
+            }
+        }
+        let (rest, (host, port)) = match host_port(grammar::cut(text, host_at).1) {
+            Ok(found) => found,
+            Err((left, what)) => return error(text.len() - left, what),
+        };
+        let params_at = text.len() - rest.len();
+        let mut at = params_at;
+        while bytes.get(at) == Some(&b';') {
+            let name = at + 1;
+            at = run(bytes, name, class::URI_PARAM);
+            if at == name || bytes.get(name) == Some(&b'=') {
+                return error(name, "a URI parameter's name");
+            }
+        }
+        let params = Span::new(params_at, at);
+        let headers = Span::new(at, text.len());
+        match bytes.get(at) {
+            None => {}
+            Some(b'?') => {
+                let list = grammar::cut(text, at + 1).1;
+                let end = run(bytes, at + 1, class::URI_HEADERS);
+                if end != text.len() {
+                    return error(end, "a URI header character");
+                }
+                if list.split('&').any(|h| h.is_empty() || h.starts_with('=') || !h.contains('=')) {
+                    return error(at + 1, "name=value after '?'");
+                }
+            }
+            Some(_) => return error(at, "';', '?' or the end of the URI"),
+        }
+        Ok(Self { scheme, user, password, host, port, params, headers })
+    }
+
+    /// A URI of another scheme, from `start`; only the parameters of tel are told apart.
+    fn opaque(text: &str, scheme: Scheme, start: usize) -> Result<Self, ParseError> {
+        let rest = grammar::cut(text, start).1;
+        if rest.is_empty() {
+            return Err(ParseError::new(start, ErrorKind::Syntax, "more than a scheme"));
+        }
+        let odd = |b| !matches!(b, b'!'..=b'~') || matches!(b, b'<' | b'>' | b'"');
+        if let Some(bad) = rest.bytes().position(odd) {
+            return Err(ParseError::new(start + bad, ErrorKind::Syntax, "a URI character"));
+        }
+        let end = Span::new(text.len(), text.len());
+        let params = match memchr::memchr(b';', rest.as_bytes()) {
+            Some(at) if scheme == Scheme::Tel => Span::new(start + at, text.len()),
+            _ => end,
+        };
+        Ok(Self {
+            scheme,
+            user: Span::new(start, params.start_usize()),
+            password: Span::default(),
+            host: Host::Name(Text::new()),
+            port: None,
+            params,
+            headers: end,
+        })
+    }
 }
 
-impl<'a> SipParts<'a> {
-    /// `[ userinfo ] hostport uri-parameters [ headers ]` (RFC 3261 §25.1).
-    fn split(text: &'a str) -> Result<Self, ParseError> {
-        let error = |rest: &str, what| Err(ParseError::new(text.len() - rest.len(), ErrorKind::Syntax, what));
-        let (mut user, mut password, mut rest) = (None, None, text);
-        if let Some(i) = memchr::memchr(b'@', text.as_bytes()) {
-            let (info, after) = grammar::cut(text, i);
-            let (name, secret) =
-                grammar::cut(info, memchr::memchr(b':', info.as_bytes()).unwrap_or(info.len()));
-            if name.is_empty() {
-                return error(text, "a user before '@'");
-            }
-            if let Some(bad) = misfit(name, class::USER) {
-                return error(grammar::cut(text, bad).1, "a user character");
-            }
-            user = Some((name, text));
-            if let Some(secret) = secret.strip_prefix(':') {
-                let from = grammar::cut(text, name.len() + 1).1;
-                if let Some(bad) = misfit(secret, class::USER) {
-                    return error(grammar::cut(from, bad).1, "a password character");
+/// Where the run from `at` on ends of bytes in a class and %HH escapes.
+#[inline]
+fn run(bytes: &[u8], mut at: usize, class: u16) -> usize {
+    loop {
+        match bytes.get(at) {
+            Some(b) if grammar::is_in(*b, class) => at += 1,
+            Some(b'%') => {
+                let hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+                if !(hex(at + 1) && hex(at + 2)) {
+                    return at;
                 }
-                password = Some((secret, from));
+                at += 3;
             }
-            rest = after.strip_prefix('@').unwrap_or(after);
+            _ => return at,
         }
-        let (after, (host, port)) = host_port(rest)
-            .map_err(|(left, what)| ParseError::new(text.len() - left, ErrorKind::Syntax, what))?;
-        rest = after;
-        let (params, headers) =
-            grammar::cut(rest, memchr::memchr(b'?', rest.as_bytes()).unwrap_or(rest.len()));
-        if let Some(list) = params.strip_prefix(';') {
-            if let Some(bad) = misfit(list, class::URI_PARAMS) {
-                return error(grammar::cut(rest, bad + 1).1, "a URI parameter character");
-            }
-            if list.split(';').any(|p| p.is_empty() || p.starts_with('=')) {
-                return error(rest, "a URI parameter's name");
-            }
-        } else if !params.is_empty() {
-            return error(rest, "';', '?' or the end of the URI");
-        }
-        if let Some(list) = headers.strip_prefix('?') {
-            let start = params.len() + 1;
-            if let Some(bad) = misfit(list, class::URI_HEADERS) {
-                return error(grammar::cut(rest, start + bad).1, "a URI header character");
-            }
-            if list.split('&').any(|h| h.is_empty() || h.starts_with('=') || !h.contains('=')) {
-                return error(grammar::cut(rest, start).1, "name=value after '?'");
-            }
-        }
-        Ok(Self {
-            user,
-            password,
-            host,
-            port,
-            params: (params, rest),
-            headers: (headers, grammar::cut(rest, params.len()).1),
-        })
     }
 }
 
@@ -390,7 +399,8 @@ pub(crate) type HostPort = (Host, Option<u16>);
 
 /// `host [ ":" port ]` at the start of `text`; an error is how much text was left, and what was expected.
 pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static str)> {
-    let (host, rest) = if let Some(inner) = text.strip_prefix('[') {
+    let (host, rest) = if text.starts_with('[') {
+        let inner = grammar::cut(text, 1).1;
         let Some(close) = memchr::memchr(b']', inner.as_bytes()) else {
             return Err((inner.len(), "']' after an IPv6 address"));
         };
@@ -398,8 +408,23 @@ pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static
         let address = address.parse().map_err(|_| (inner.len(), "an IPv6 address"))?;
         (Host::Ipv6(address), rest.strip_prefix(']').unwrap_or(rest))
     } else {
-        let (name, rest) = grammar::take(text, class::HOST);
-        (Host::name(name).ok_or((text.len(), "a host"))?, rest)
+        // Labels with single dots between them; one may close the name.
+        let (label, mut rest) = grammar::take(text, class::LABEL);
+        if label.is_empty() {
+            return Err((text.len(), "a host"));
+        }
+        while let Some(after) = rest.strip_prefix('.') {
+            let (label, after) = grammar::take(after, class::LABEL);
+            rest = after;
+            if label.is_empty() {
+                if rest.starts_with('.') {
+                    return Err((text.len(), "a host"));
+                }
+                break;
+            }
+        }
+        let (name, rest) = grammar::cut(text, text.len() - rest.len());
+        (Host::name(name), rest)
     };
     let Some(digits) = rest.strip_prefix(':') else {
         return Ok((rest, (host, None)));
@@ -412,17 +437,14 @@ pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static
 
 impl Host {
     /// A name, or the IPv4 address it spells.
-    fn name(name: &str) -> Option<Self> {
-        if name.starts_with(|c: char| c.is_ascii_digit())
+    #[inline]
+    fn name(name: &str) -> Self {
+        if name.as_bytes().first().is_some_and(u8::is_ascii_digit)
             && let Ok(address) = name.parse()
         {
-            return Some(Self::Ipv4(address));
+            return Self::Ipv4(address);
         }
-        if name.is_empty() || name.starts_with('.') || name.as_bytes().windows(2).any(|pair| pair == b"..") {
-            None
-        } else {
-            Some(Self::Name(name.into()))
-        }
+        Self::Name(name.into())
     }
 
     /// The address, if it is one.
@@ -517,26 +539,6 @@ impl AsRef<Uri> for Uri {
 
 fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
-}
-
-/// The first byte that is neither fit nor a %HH escape.
-fn misfit(text: &str, class: u8) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(&b) = bytes.get(at) {
-        if grammar::is_in(b, class) {
-            at += 1;
-        } else if b == b'%' {
-            let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
-            if !(hex(at + 1) && hex(at + 2)) {
-                return Some(at);
-            }
-            at += 3;
-        } else {
-            return Some(at);
-        }
-    }
-    None
 }
 
 /// `name[=value]` pairs of a list.

@@ -6,7 +6,7 @@
 
 use crate::{
     ErrorKind, Headers, Message, Method, ParseError, Request, Response, StatusCode, Uri, grammar,
-    header::{CSeq, CallId, Contact, ContentType, From, HeaderName, MaxForwards, To, TypedHeader, Via},
+    header::{CSeq, CallId, Contact, ContentType, From, MaxForwards, To, TypedHeader, Via},
 };
 
 /// Why a message is refused, and what to answer.
@@ -56,15 +56,13 @@ impl Request {
         }
         at_most_one::<MaxForwards>(headers, "one Max-Forwards")?;
         if needs_contact(self.method()) {
-            headers.all::<Contact>().try_for_each(|contact| contact.map(drop))?;
+            headers.check::<Contact>()?;
         }
-        match at_most_one::<ContentType>(headers, "one Content-Type")? {
-            // RFC 3261 §20.15: mandatory where the body is not empty.
-            None if !self.body().is_empty() => {
-                Err(ParseError::new(0, ErrorKind::Missing, "a Content-Type for the body"))
-            }
-            _ => Ok(()),
+        // RFC 3261 §20.15: mandatory where the body is not empty.
+        if !at_most_one::<ContentType>(headers, "one Content-Type")? && !self.body().is_empty() {
+            return Err(ParseError::new(0, ErrorKind::Missing, "a Content-Type for the body"));
         }
+        Ok(())
     }
 }
 
@@ -94,6 +92,12 @@ fn lines(headers: &Headers) -> Result<(), ParseError> {
             return Err(ParseError::new(at, ErrorKind::Syntax, "a header name"));
         }
     }
+    // Each LF has its CR, or the framing has refused the message: as many of both, and none is alone.
+    if memchr::memchr_iter(b'\r', headers.lines()).count()
+        == memchr::memchr_iter(b'\n', headers.lines()).count()
+    {
+        return Ok(());
+    }
     for field in headers.iter() {
         if let Some(at) = lone_cr(field.value) {
             return Err(ParseError::new(at, ErrorKind::Syntax, "LF after CR"));
@@ -115,27 +119,29 @@ fn request_uri(text: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// RFC 3261 §8.1.1: what every message has, once but for Via.
+/// RFC 3261 §8.1.1: what every message has, once but for Via. Only CSeq is made a value of.
 fn mandatory(headers: &Headers) -> Result<CSeq, ParseError> {
-    if !headers.contains(HeaderName::VIA) {
+    if headers.check::<Via>()? == 0 {
         return Err(ParseError::new(0, ErrorKind::Missing, "a Via header"));
     }
-    headers.all::<Via>().try_for_each(|via| via.map(drop))?;
     one::<From>(headers, "one From header")?;
     one::<To>(headers, "one To header")?;
     one::<CallId>(headers, "one Call-ID header")?;
-    one::<CSeq>(headers, "one CSeq header")
+    one::<CSeq>(headers, "one CSeq header")?;
+    headers.get::<CSeq>().unwrap_or(Err(ParseError::new(0, ErrorKind::Missing, "one CSeq header")))
 }
 
-fn one<H: TypedHeader>(headers: &Headers, what: &'static str) -> Result<H, ParseError> {
-    at_most_one(headers, what)?.ok_or(ParseError::new(0, ErrorKind::Missing, what))
+fn one<H: TypedHeader>(headers: &Headers, what: &'static str) -> Result<(), ParseError> {
+    if at_most_one::<H>(headers, what)? { Ok(()) } else { Err(ParseError::new(0, ErrorKind::Missing, what)) }
 }
 
-fn at_most_one<H: TypedHeader>(headers: &Headers, what: &'static str) -> Result<Option<H>, ParseError> {
-    if headers.count(H::NAME) > 1 {
-        return Err(ParseError::new(0, ErrorKind::Duplicate, what));
+/// Whether there is one; two are refused.
+fn at_most_one<H: TypedHeader>(headers: &Headers, what: &'static str) -> Result<bool, ParseError> {
+    match headers.count(H::NAME) {
+        0 => Ok(false),
+        1 => headers.check::<H>().map(|_| true),
+        _ => Err(ParseError::new(0, ErrorKind::Duplicate, what)),
     }
-    headers.get::<H>().transpose()
 }
 
 /// A reason phrase for a 400 (RFC 3261 §21.4.1 asks for the detail).

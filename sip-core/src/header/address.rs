@@ -21,6 +21,10 @@ macro_rules! addresses {
                 fn parse(text: &str) -> Result<Self, ParseError> {
                     text.parse().map(Self)
                 }
+
+                fn check(text: &str) -> Result<(), ParseError> {
+                    NameAddr::check(text)
+                }
             }
 
             impl Deref for $name {

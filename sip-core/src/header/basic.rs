@@ -120,6 +120,15 @@ impl TypedHeader for CallId {
             }
         })
     }
+
+    fn check(text: &str) -> Result<(), ParseError> {
+        grammar::leading(text, "nothing after the Call-ID", |t| {
+            match grammar::take(t, grammar::class::CALL_ID) {
+                ("", _) => grammar::expected(t, "a Call-ID"),
+                (_, rest) => Ok((rest, ())),
+            }
+        })
+    }
 }
 
 impl fmt::Display for CallId {

@@ -110,6 +110,10 @@ impl TypedHeader for Contact {
     fn parse(text: &str) -> Result<Self, ParseError> {
         if text.trim() == "*" { Ok(Self::Star) } else { text.parse().map(Self::Addr) }
     }
+
+    fn check(text: &str) -> Result<(), ParseError> {
+        if text.trim() == "*" { Ok(()) } else { NameAddr::check(text) }
+    }
 }
 
 impl fmt::Display for Contact {

@@ -64,6 +64,11 @@ pub trait TypedHeader: Sized + Display {
 
     /// Reads one value: for [`Form::Values`] one element of the list.
     fn parse(text: &str) -> Result<Self, ParseError>;
+
+    /// Whether [`Self::parse`] would read it. Types that can tell without making a value do so.
+    fn check(text: &str) -> Result<(), ParseError> {
+        Self::parse(text).map(drop)
+    }
 }
 
 /// How a header carries several values (RFC 3261 §7.3.1).

@@ -1,7 +1,11 @@
 //! Via (RFC 3261 §20.42, RFC 3581).
 
 use super::{Form, HeaderName, TypedHeader};
-use crate::{Host, Params, ParseError, UsageError, grammar, uri};
+use crate::{
+    Host, Params, ParseError, Text, UsageError,
+    grammar::{self, class},
+    uri,
+};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -11,7 +15,7 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Via {
     /// The transport as written: `UDP`, `TCP`, `TLS`, `WS`, …
-    pub transport: Box<str>,
+    pub transport: Text,
     /// The host of `sent-by`.
     pub host: Host,
     /// The port of `sent-by`.
@@ -71,51 +75,78 @@ impl Via {
         }
     }
 
+    #[inline]
     fn read(input: &str) -> grammar::Res<'_, Self> {
-        let (rest, protocol) = grammar::token(input)?;
-        if !protocol.eq_ignore_ascii_case("SIP") {
-            return grammar::expected(input, "SIP/2.0/ and a transport");
-        }
-        let (rest, ()) = grammar::sign('/', "'/' after SIP")(rest)?;
-        let (after, version) = grammar::token(rest)?;
-        if version != "2.0" {
-            return grammar::expected(rest, "version 2.0");
-        }
-        let (rest, ()) = grammar::sign('/', "'/' after the version")(after)?;
-        let (after, mut transport) = grammar::token(rest)?;
-        let mut sent_by = grammar::lws(after);
-        if sent_by.len() == after.len() {
-            (transport, sent_by) = unglued(rest)?;
-        }
-        let mut found = uri::host_port(sent_by);
-        // What some RFCs print before the host: a user or a scheme.
-        let prefix = match &found {
-            Ok((rest, _)) if rest.starts_with('@') => sent_by.len() - rest.len() + 1,
-            Err(_) if sent_by.starts_with("sip:") => 4,
-            _ => 0,
-        };
-        if prefix > 0 {
-            sent_by = grammar::cut(sent_by, prefix).1;
-            found = uri::host_port(sent_by);
-        }
-        let (rest, (host, mut port)) = match found {
-            Ok(found) => found,
-            Err((left, what)) => {
-                return grammar::expected(grammar::cut(sent_by, sent_by.len() - left).1, what);
-            }
-        };
-        // White space around the colon of the port is allowed here.
-        let mut rest = rest;
-        if port.is_none()
-            && let Some(digits) = grammar::lws(rest).strip_prefix(':')
-        {
-            let (after, number) = grammar::number(grammar::lws(digits), u64::from(u16::MAX), "a port")?;
-            port = u16::try_from(number).ok();
-            rest = after;
-        }
+        let (rest, (transport, host, port)) = hop(input)?;
         let (rest, params) = Params::read(rest)?;
         Ok((rest, Self { transport: transport.into(), host, port, params }))
     }
+}
+
+const END: &str = "';' or the end of the Via";
+
+/// `sent-protocol LWS sent-by`: transport, host and port.
+type Hop<'a> = (&'a str, Host, Option<u16>);
+
+#[inline]
+fn hop(input: &str) -> grammar::Res<'_, Hop<'_>> {
+    // As nearly everyone writes it.
+    if let Some(rest) = input.strip_prefix("SIP/2.0/")
+        && let (transport, rest) = grammar::take(rest, class::TOKEN)
+        && !transport.is_empty()
+        && let Some(sent_by) = rest.strip_prefix(' ')
+        && let Ok((rest, (host, port))) = uri::host_port(sent_by)
+        && rest.bytes().next().is_none_or(|b| b == b';')
+    {
+        return Ok((rest, (transport, host, port)));
+    }
+    odd_hop(input)
+}
+
+/// [`hop`] with white space where nobody puts it, and what some RFCs print.
+fn odd_hop(input: &str) -> grammar::Res<'_, Hop<'_>> {
+    let (rest, protocol) = grammar::token(input)?;
+    if !protocol.eq_ignore_ascii_case("SIP") {
+        return grammar::expected(input, "SIP/2.0/ and a transport");
+    }
+    let (rest, ()) = grammar::sign('/', "'/' after SIP")(rest)?;
+    let (after, version) = grammar::token(rest)?;
+    if version != "2.0" {
+        return grammar::expected(rest, "version 2.0");
+    }
+    let (rest, ()) = grammar::sign('/', "'/' after the version")(after)?;
+    let (after, mut transport) = grammar::token(rest)?;
+    let mut sent_by = grammar::lws(after);
+    if sent_by.len() == after.len() {
+        (transport, sent_by) = unglued(rest)?;
+    }
+    let mut found = uri::host_port(sent_by);
+    // What some RFCs print before the host: a user or a scheme.
+    let prefix = match &found {
+        Ok((rest, _)) if rest.starts_with('@') => sent_by.len() - rest.len() + 1,
+        Err(_) if sent_by.starts_with("sip:") => 4,
+        _ => 0,
+    };
+    if prefix > 0 {
+        sent_by = grammar::cut(sent_by, prefix).1;
+        found = uri::host_port(sent_by);
+    }
+    let (rest, (host, mut port)) = match found {
+        Ok(found) => found,
+        Err((left, what)) => {
+            return grammar::expected(grammar::cut(sent_by, sent_by.len() - left).1, what);
+        }
+    };
+    // White space around the colon of the port is allowed here.
+    let mut rest = rest;
+    if port.is_none()
+        && let Some(digits) = grammar::lws(rest).strip_prefix(':')
+    {
+        let (after, number) = grammar::number(grammar::lws(digits), u64::from(u16::MAX), "a port")?;
+        port = u16::try_from(number).ok();
+        rest = after;
+    }
+    Ok((rest, (transport, host, port)))
 }
 
 /// A transport that is followed by the host without white space, as RFC 4244 prints it.
@@ -135,7 +166,15 @@ impl TypedHeader for Via {
     const FORM: Form = Form::Values;
 
     fn parse(text: &str) -> Result<Self, ParseError> {
-        grammar::leading(text, "';' or the end of the Via", Self::read)
+        grammar::leading(text, END, Self::read)
+    }
+
+    fn check(text: &str) -> Result<(), ParseError> {
+        grammar::leading(text, END, |input| {
+            let (rest, _) = hop(input)?;
+            let (rest, _) = Params::skim(rest)?;
+            Ok((rest, ()))
+        })
     }
 }
 
