@@ -82,56 +82,64 @@ impl<const WORDS: usize, C: Compression<WORDS>> Hmac<WORDS, C> {
         Self { inner, outer, compression: std::marker::PhantomData }
     }
 
-    /// The tag over `head` followed by `rest`, as big-endian words.
+    /// The tag over `message`, as big-endian words. Its third and fourth byte are taken as `length`: what
+    /// follows the tag in a message counts or does not, by what is signed.
     #[inline]
-    pub(crate) fn tag(&self, head: [u8; 4], rest: &[u8]) -> [u32; WORDS] {
-        let length = (64 + head.len() + rest.len()) as u64;
+    pub(crate) fn tag(&self, message: &[u8], length: [u8; 2]) -> [u32; WORDS] {
+        let (blocks, tail) = message.as_chunks::<64>();
         let mut state = self.inner;
-        let mut block = [0; 64];
-        put(&mut block, &head);
-        let tail = match rest.split_at_checked(60) {
-            None => {
-                if let Some(space) = block.get_mut(4..) {
-                    put(space, rest);
-                }
-                4 + rest.len()
-            }
+        let mut last = [[0; 64]; 2];
+        if let Some(place) = last.as_flattened_mut().get_mut(..tail.len()) {
+            place.copy_from_slice(tail);
+        }
+        let [one, two] = &mut last;
+        match blocks.split_first() {
             Some((first, rest)) => {
-                if let Some(space) = block.get_mut(4..) {
-                    put(space, first);
+                let mut first = *first;
+                patch(&mut first, length);
+                C::compress(&mut state, std::slice::from_ref(&first));
+                if !rest.is_empty() {
+                    C::compress(&mut state, rest);
                 }
-                C::compress(&mut state, &[block]);
-                let (blocks, tail) = rest.as_chunks();
-                C::compress(&mut state, blocks);
-                block = [0; 64];
-                put(&mut block, tail);
-                tail.len()
             }
-        };
-        Self::finish(&mut state, block, tail, length);
+            None => patch(one, length),
+        }
+        // FIPS 180-4 §5.1.1: a one, zeros, and the length in bits, in one block more or two.
+        let bits = 8 * (64 + message.len() as u64);
+        if let Some(end) = one.get_mut(tail.len()) {
+            *end = 0x80;
+        }
+        if tail.len() < 56 {
+            finish(one, bits);
+            C::compress(&mut state, std::slice::from_ref(one));
+        } else {
+            finish(two, bits);
+            C::compress(&mut state, &last);
+        }
         let mut digest = [0; 64];
         for (space, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
             *space = word.to_be_bytes();
         }
-        let mut state = self.outer;
-        Self::finish(&mut state, digest, 4 * WORDS, (64 + 4 * WORDS) as u64);
-        state
-    }
-
-    /// The last block, of which `used` bytes are message, with the padding of FIPS 180-4 §5.1.1.
-    #[inline]
-    fn finish(state: &mut [u32; WORDS], mut block: [u8; 64], used: usize, length: u64) {
-        if let Some(end) = block.get_mut(used) {
+        if let Some(end) = digest.get_mut(4 * WORDS) {
             *end = 0x80;
         }
-        if used >= 56 {
-            C::compress(state, &[block]);
-            block = [0; 64];
-        }
-        if let Some(bits) = block.last_chunk_mut() {
-            *bits = (length * 8).to_be_bytes();
-        }
-        C::compress(state, &[block]);
+        finish(&mut digest, 8 * (64 + 4 * WORDS as u64));
+        let mut state = self.outer;
+        C::compress(&mut state, &[digest]);
+        state
+    }
+}
+
+#[inline]
+fn patch(block: &mut [u8; 64], length: [u8; 2]) {
+    let [_, _, l0, l1, ..] = block;
+    [*l0, *l1] = length;
+}
+
+#[inline]
+fn finish(block: &mut [u8; 64], bits: u64) {
+    if let Some(end) = block.last_chunk_mut() {
+        *end = bits.to_be_bytes();
     }
 }
 
@@ -204,15 +212,17 @@ mod tests {
             let key = vec![0xa5; key_len];
             let (one, two) = (HmacSha1::new(&key), HmacSha256::new(&key));
             for len in 4..message.len() {
-                let (head, rest) = message[..len].split_at(4);
-                let head: [u8; 4] = head.try_into().unwrap();
+                let mut message = message.clone();
+                let length = [0xab, 0xcd];
+                let unpatched = message[..len].to_vec();
+                message[2..4].copy_from_slice(&length);
                 let mut expected = hmac::Hmac::<sha1::Sha1>::new_from_slice(&key).unwrap();
                 expected.update(&message[..len]);
-                let tag: [u8; 20] = bytes(one.tag(head, rest));
+                let tag: [u8; 20] = bytes(one.tag(&unpatched, length));
                 assert_eq!(tag[..], expected.finalize().into_bytes()[..], "{key_len} {len}");
                 let mut expected = hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
                 expected.update(&message[..len]);
-                let tag: [u8; 32] = bytes(two.tag(head, rest));
+                let tag: [u8; 32] = bytes(two.tag(&unpatched, length));
                 assert_eq!(tag[..], expected.finalize().into_bytes()[..], "{key_len} {len}");
             }
         }

@@ -91,8 +91,8 @@ impl Accounts {
     }
 
     fn nonce_of(&self, seconds: u32, flow: &Flow) -> String {
-        let client = format!("{:?} {}", flow.transport, flow.remote);
-        let [a, b, ..] = self.secret.tag(seconds.to_be_bytes(), client.as_bytes());
+        let client = format!("    {seconds} {:?} {}", flow.transport, flow.remote);
+        let [a, b, ..] = self.secret.tag(client.as_bytes(), [0; 2]);
         format!("{}{seconds:08x}{a:08x}{b:08x}", self.features.prefix())
     }
 

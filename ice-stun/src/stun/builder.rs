@@ -23,16 +23,18 @@ impl Builder {
     }
 
     /// The same in a buffer that is used again; what it holds is dropped.
+    #[inline]
     pub fn in_buffer(
         mut bytes: Vec<u8>,
         class: Class,
         method: Method,
         transaction_id: TransactionId,
     ) -> Self {
+        let [t0, t1] = message_type(class, method).to_be_bytes();
+        let [c0, c1, c2, c3] = MAGIC_COOKIE.to_be_bytes();
         bytes.clear();
-        bytes.extend_from_slice(&message_type(class, method).to_be_bytes());
-        bytes.extend_from_slice(&[0, 0]);
-        bytes.extend_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        bytes.reserve(128);
+        bytes.extend_from_slice(&[t0, t1, 0, 0, c0, c1, c2, c3]);
         bytes.extend_from_slice(&transaction_id);
         Self { bytes, transaction_id }
     }
@@ -43,6 +45,7 @@ impl Builder {
     }
 
     /// Adds an attribute.
+    #[inline]
     pub fn attribute<'a>(self, attribute: &impl Attribute<'a>) -> Result<Self, UsageError> {
         let transaction_id = self.transaction_id;
         self.push(kind_of(attribute), |out| attribute.write(out, &transaction_id))
@@ -67,6 +70,7 @@ impl Builder {
     }
 
     /// The message with the integrity of that hash, with FINGERPRINT, or both.
+    #[inline]
     pub fn finish_as(mut self, key: Option<(&Key, Integrity)>, fingerprint: bool) -> Vec<u8> {
         match key {
             Some((key, Integrity::Sha1)) => {
@@ -92,20 +96,26 @@ impl Builder {
         self.bytes
     }
 
+    #[inline]
     fn push(
         mut self,
         kind: Kind,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
     ) -> Result<Self, UsageError> {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&kind.0.to_be_bytes());
-        self.bytes.extend_from_slice(&[0, 0]);
+        let [k0, k1] = kind.0.to_be_bytes();
+        self.bytes.extend_from_slice(&[k0, k1, 0, 0]);
         write(&mut self.bytes)?;
         let length = u16::try_from(self.bytes.len() - start - 4).map_err(|_| UsageError::MessageTooLong)?;
-        if let Some(field) = self.bytes.get_mut(start + 2..start + 4) {
-            field.copy_from_slice(&length.to_be_bytes());
+        if let Some([_, _, l0, l1]) = self.bytes.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+            [*l0, *l1] = length.to_be_bytes();
         }
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        match length % 4 {
+            1 => self.bytes.extend_from_slice(&[0; 3]),
+            2 => self.bytes.extend_from_slice(&[0; 2]),
+            3 => self.bytes.push(0),
+            _ => {}
+        }
         if self.bytes.len() - HEADER + TAIL > usize::from(u16::MAX) {
             return Err(UsageError::MessageTooLong);
         }
@@ -113,17 +123,21 @@ impl Builder {
     }
 
     /// An attribute whose value needs no padding.
-    fn append(&mut self, kind: Kind, value: &[u8]) {
-        self.bytes.extend_from_slice(&kind.0.to_be_bytes());
-        let length = u16::try_from(value.len()).expect("the attributes appended here are short");
-        self.bytes.extend_from_slice(&length.to_be_bytes());
+    #[inline]
+    fn append<const N: usize>(&mut self, kind: Kind, value: &[u8; N]) {
+        const { assert!(N.is_multiple_of(4) && N <= 32) };
+        let [k0, k1] = kind.0.to_be_bytes();
+        let length = u8::try_from(N).expect("the attributes appended here are short");
+        self.bytes.extend_from_slice(&[k0, k1, 0, length]);
         self.bytes.extend_from_slice(value);
     }
 
+    #[inline]
     fn length_with(&self, more: usize) -> u16 {
         u16::try_from(self.bytes.len() - HEADER + more).expect("push keeps room for the tail")
     }
 
+    #[inline]
     fn set_length(&mut self, length: u16) {
         if let Some(field) = self.bytes.get_mut(2..4) {
             field.copy_from_slice(&length.to_be_bytes());

@@ -49,34 +49,21 @@ impl Key {
         Self { sha1: HmacSha1::new(bytes), sha256: HmacSha256::new(bytes) }
     }
 
-    /// The tag over `message`, its length field saying that the message ends after the tag.
+    /// The tag over `message`, its length field saying that the message ends after the tag (RFC 8489 §14.5).
     #[inline]
     pub(super) fn sign_sha1(&self, message: &[u8], length: u16) -> [u8; 20] {
-        let (head, rest) = split(message, length);
-        crypto::bytes(self.sha1.tag(head, rest))
+        crypto::bytes(self.sha1.tag(message, length.to_be_bytes()))
     }
 
     #[inline]
     pub(super) fn sign_sha256(&self, message: &[u8], length: u16) -> [u8; 32] {
-        let (head, rest) = split(message, length);
-        crypto::bytes(self.sha256.tag(head, rest))
+        crypto::bytes(self.sha256.tag(message, length.to_be_bytes()))
     }
 }
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(…)")
-    }
-}
-
-/// What an HMAC covers: the message up to its integrity attribute, its length field saying that
-/// the message ends after that (RFC 8489 §14.5).
-#[inline]
-fn split(message: &[u8], length: u16) -> ([u8; 4], &[u8]) {
-    let [l0, l1] = length.to_be_bytes();
-    match message.split_first_chunk::<4>() {
-        Some(([t0, t1, _, _], rest)) => ([*t0, *t1, l0, l1], rest),
-        None => ([0, 0, l0, l1], &[]),
     }
 }
 

@@ -132,6 +132,7 @@ impl<'a> RawAttribute<'a> {
 
 impl<'a> Message<'a> {
     /// Checks the framing of a message that fills `bytes`.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let Some((header, attributes)) = bytes.split_first_chunk::<HEADER>() else {
             return Err(ParseError::new(bytes.len(), ErrorKind::Truncated, "a header of 20 bytes"));
@@ -233,6 +234,7 @@ impl<'a> Message<'a> {
 
     /// Whether it has an integrity attribute and `key` made it. Where there are both, the one with
     /// SHA-256 decides (RFC 8489 §9.1.3).
+    #[inline]
     pub fn verify(&self, key: &Key) -> bool {
         if let Some((at, value)) = self.value_at(self.sha256) {
             return integrity::check_sha256(self.bytes, at, value, key);
@@ -246,6 +248,7 @@ impl<'a> Message<'a> {
     }
 
     /// `None` without a FINGERPRINT; else whether it is right and the last attribute.
+    #[inline]
     pub fn fingerprint(&self) -> Option<bool> {
         let (at, value) = self.value_at(self.fingerprint)?;
         let is_last = at + 8 == self.bytes.len();
@@ -253,6 +256,7 @@ impl<'a> Message<'a> {
     }
 
     /// The value of the attribute at an offset that `parse` noted.
+    #[inline]
     fn value_at(&self, at: u32) -> Option<(usize, &'a [u8])> {
         if at == 0 {
             return None;
@@ -284,6 +288,7 @@ pub struct Attributes<'a> {
 impl<'a> Iterator for Attributes<'a> {
     type Item = RawAttribute<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<RawAttribute<'a>> {
         loop {
             // Message::parse has checked the lengths.
