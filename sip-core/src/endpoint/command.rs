@@ -134,6 +134,21 @@ pub enum OutgoingContact {
     None,
     /// The address that the request leaves from, with this user part.
     Derived(Option<String>),
+    /// The same, with parameters.
+    Marked(ContactMarks),
+}
+
+/// A Contact at the address that the request leaves from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContactMarks {
+    /// Its user part.
+    pub user: Option<String>,
+    /// Parameters of its URI, such as those of push notifications (RFC 8599 §4.1).
+    pub uri_params: Vec<(String, String)>,
+    /// The URN of the user agent (RFC 5626 §4.1).
+    pub instance: Option<String>,
+    /// The number of the flow (RFC 5626 §4.2).
+    pub reg_id: Option<u32>,
 }
 
 /// Headers that the endpoint writes itself.

@@ -1,6 +1,7 @@
 //! What an endpoint tells its user.
 
-use crate::{Request, Response, StatusCode};
+use super::FlowPath;
+use crate::{Request, Response, StatusCode, Uri};
 use std::time::Duration;
 
 /// A call: an INVITE and what comes of it.
@@ -209,6 +210,22 @@ pub enum Event {
         /// Why.
         cause: Cause,
         /// The local reason.
+        reason: String,
+    },
+    /// A REGISTER of ours left. It may leave again another way, and be answered only then.
+    RegisterSent {
+        /// Which request.
+        id: RequestId,
+        /// The way it took.
+        path: FlowPath,
+        /// Its Contact.
+        contact: Option<Uri>,
+    },
+    /// A flow that was to be kept alive is dead.
+    FlowFailed {
+        /// Which.
+        path: FlowPath,
+        /// Why.
         reason: String,
     },
     /// An established call is over. Final.

@@ -209,8 +209,24 @@ impl Endpoint {
             let target = Target { addr: flow.remote, transport: flow.transport };
             self.locator.cache.died(now, target, now + self.config.avoid_dead);
         }
+        self.kept_lost(id, reason);
         for key in flow.clients {
             self.client_lost_path(now, key, id, reason);
+        }
+    }
+
+    /// An address of ours is gone: connections from it are dead, though nobody says so.
+    pub(crate) fn address_lost(&mut self, now: Instant, local: SocketAddr) {
+        if self.bound.iter().any(|(_, other)| other.ip() == local.ip()) {
+            return;
+        }
+        let from = |flow: &Flow| flow.local().is_some_and(|l| l.ip() == local.ip());
+        let mut gone: Vec<FlowId> =
+            self.flows.all.iter().filter(|(_, flow)| from(flow)).map(|(id, _)| *id).collect();
+        gone.sort_unstable();
+        for id in gone {
+            self.outputs.push_back(Output::Disconnect { flow: id });
+            self.flow_lost(now, id, "our address is gone");
         }
     }
 
@@ -273,7 +289,7 @@ impl Endpoint {
                 StreamItem::Ping => {
                     self.write(now, id, Bytes::from_static(b"\r\n"));
                 }
-                StreamItem::Pong => {}
+                StreamItem::Pong => self.pong(id),
                 StreamItem::Error(error) => {
                     if let Some(Message::Request(mut request)) = error.message {
                         request.stamp_via(source.remote);
@@ -300,8 +316,9 @@ impl Endpoint {
         let (remote, transport, len) = (flow.remote, flow.transport, data.len());
         if data.iter().all(|b| matches!(b, b'\r' | b'\n')) {
             // RFC 5626 §4.4.1, as on other streams.
-            if data.len() >= 4 {
-                self.write(now, id, Bytes::from_static(b"\r\n"));
+            match data.len() {
+                0..4 => self.pong(id),
+                _ => drop(self.write(now, id, Bytes::from_static(b"\r\n"))),
             }
             return;
         }

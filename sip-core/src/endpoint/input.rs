@@ -99,6 +99,17 @@ pub struct Target {
     pub transport: Transport,
 }
 
+/// A flow (RFC 5626 §3.1): a connection, or two addresses between which datagrams go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowPath {
+    /// The far end.
+    pub target: Target,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The connection; `None` for datagrams.
+    pub flow: Option<FlowId>,
+}
+
 /// What happened.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -147,6 +147,8 @@ impl Endpoint {
         match result {
             Ok(hops) => {
                 let mut hops = hops.to_vec();
+                // RFC 5626 §4.3: over the flow that is there already.
+                hops.sort_by_key(|hop| !self.is_kept(hop.target));
                 self.locator.cache.sort(now, &mut hops);
                 self.locator.forget(key);
                 self.located(now, key, &hops);

@@ -31,6 +31,7 @@ mod event;
 mod flow;
 mod in_call;
 mod input;
+mod keep;
 mod locate;
 mod out_of_call;
 mod output;
@@ -43,10 +44,11 @@ mod session;
 mod timers;
 
 pub use crate::usage::{RefreshBy, Reliable, SessionTimers, TimerMode};
-pub use command::{Body, OutgoingCall, OutgoingContact, OutgoingRequest};
+pub use command::{Body, ContactMarks, OutgoingCall, OutgoingContact, OutgoingRequest};
 pub use config::{Config, Stats};
 pub use event::{Call, Cause, Event, PrackId, RequestId, ServerRequest};
-pub use input::{FlowId, Input, QueryId, Target, Transport};
+pub use input::{FlowId, FlowPath, Input, QueryId, Target, Transport};
+pub use keep::KeepAlive;
 pub use output::Output;
 pub use replaces::DialogId;
 
@@ -62,12 +64,13 @@ use crate::{
 };
 use client::Client;
 use flow::Flows;
+use keep::Kept;
 use locate::Locator;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use server::Server;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     hash::Hash,
     net::SocketAddr,
     time::Instant,
@@ -92,6 +95,8 @@ pub struct Endpoint {
     tags: HashMap<u64, Call>,
     /// Requests out of calls, and what answers challenges to them.
     requests: HashMap<RequestId, Option<Authenticator>>,
+    /// Flows that are kept alive, by their number.
+    kept: BTreeMap<u64, Kept>,
     locator: Locator,
     /// Our tags of calls that are over, the latest last: of those Replaces says 603.
     ended: VecDeque<u64>,
@@ -111,6 +116,7 @@ enum Owner {
     Server(ServerRequest),
     Call(Call),
     Flow(FlowId),
+    Kept(u64),
 }
 
 impl Endpoint {
@@ -146,6 +152,7 @@ impl Endpoint {
             calls: HashMap::new(),
             tags: HashMap::new(),
             requests: HashMap::new(),
+            kept: BTreeMap::new(),
             locator,
             ended: VecDeque::new(),
             supported,
@@ -167,6 +174,7 @@ impl Endpoint {
             }
             Input::Unbound { transport, local } => {
                 self.bound.retain(|b| *b != (transport, local));
+                self.address_lost(now, local);
                 // Another network may have other names, and reach what this one did not.
                 self.locator.cache.clear();
             }
@@ -190,6 +198,7 @@ impl Endpoint {
                 Owner::Server(id) => self.server_timeout(now, id),
                 Owner::Call(call) => self.call_timeout(now, call),
                 Owner::Flow(flow) => self.flow_timeout(now, flow),
+                Owner::Kept(id) => self.kept_timeout(now, id),
             }
         }
     }

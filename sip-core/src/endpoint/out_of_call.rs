@@ -62,6 +62,7 @@ impl Endpoint {
         let contact = match contact {
             OutgoingContact::None => OwnContact::Given,
             OutgoingContact::Derived(user) => OwnContact::Derived(user.map(Into::into)),
+            OutgoingContact::Marked(marks) => OwnContact::Marked(Box::new(marks)),
         };
         let template = Template { request, next_hop, transport, flow: None, contact };
         self.next_id += 1;

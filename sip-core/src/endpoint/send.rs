@@ -2,11 +2,11 @@
 //! RFC 3263 §4.3).
 
 use super::{
-    Cause, Endpoint, FlowId, Output, Owner, Target, Transport,
+    Cause, ContactMarks, Endpoint, FlowId, Output, Owner, Target, Transport,
     client::{Client, ClientKey, ClientMachine, Path, User, Waiting},
 };
 use crate::{
-    Host, Method, Request, Scheme, Uri,
+    Host, Method, NameAddr, Request, Scheme, Uri,
     header::{Contact, Via},
     resolve::Hop,
     transaction::{InviteClient, NonInviteClient},
@@ -37,6 +37,8 @@ pub(crate) enum OwnContact {
     Given,
     /// Our address, with this user part.
     Derived(Option<Box<str>>),
+    /// Our address, with parameters.
+    Marked(Box<ContactMarks>),
 }
 
 impl Endpoint {
@@ -80,7 +82,7 @@ impl Endpoint {
                 reason = "no UDP socket of that address family";
                 continue;
             };
-            let Some(data) = self.render(key, Transport::Udp, local) else { return };
+            let Some(data) = self.render(key, target, local) else { return };
             // RFC 3261 §18.1.1: too long for UDP goes over TCP, and over UDP if there is none.
             if data.len() > self.config.mtu && !fell_back && !forced {
                 if let Some(client) = self.clients.get_mut(&key) {
@@ -149,14 +151,15 @@ impl Endpoint {
 
     /// Writes a request on a connection that is open.
     pub(crate) fn send_on_flow(&mut self, now: Instant, key: ClientKey, id: FlowId) {
-        let Some((transport, local)) = self.flows.get(id).and_then(|f| Some((f.transport, f.local()?)))
+        let Some(flow) = self.flows.get(id) else { return };
+        let (target, Some(local)) = (Target { addr: flow.remote, transport: flow.transport }, flow.local())
         else {
             return;
         };
         if !self.clients.get(&key).is_some_and(|c| matches!(c.machine, ClientMachine::Waiting(_))) {
             return;
         }
-        let Some(data) = self.render(key, transport, local) else { return };
+        let Some(data) = self.render(key, target, local) else { return };
         self.write(now, id, data.clone());
         if let Some(flow) = self.flows.get_mut(id) {
             flow.clients.insert(key);
@@ -183,7 +186,15 @@ impl Endpoint {
         if client.method == Method::Ack {
             client.template = None;
         }
+        let registers = match (client.user, &client.method) {
+            (User::Request(id), Method::Register) => Some(id),
+            _ => None,
+        };
         self.arm_client(key);
+        if let Some(id) = registers {
+            let request = self.sent_request(key);
+            self.registered_over(id, path, request.as_ref());
+        }
         // Connections that took longer are given up.
         if let ClientMachine::Waiting(waiting) = before {
             for id in waiting.flows {
@@ -194,27 +205,42 @@ impl Endpoint {
         }
     }
 
-    /// The bytes of a request on its way from `local`.
-    fn render(&mut self, key: ClientKey, transport: Transport, local: SocketAddr) -> Option<Bytes> {
+    /// The bytes of a request on its way from `local` to `target`.
+    fn render(&mut self, key: ClientKey, target: Target, local: SocketAddr) -> Option<Bytes> {
         let client = self.clients.get(&key)?;
         let template = client.template.as_ref()?;
+        let transport = target.transport;
         let mut request = template.request.clone();
         let listening = self.listening(transport, local);
-        if let OwnContact::Derived(user) = &template.contact {
-            // What only size put on TCP keeps the Contact of UDP.
-            let (transport, address) = match client.fallback {
-                Some(hop) => {
-                    (Transport::Udp, self.local_for(Transport::Udp, hop.target.addr).unwrap_or(listening))
+        // What only size put on TCP keeps the Contact of UDP.
+        let (contact_transport, address) = match client.fallback {
+            Some(hop) => {
+                (Transport::Udp, self.local_for(Transport::Udp, hop.target.addr).unwrap_or(listening))
+            }
+            None => (transport, listening),
+        };
+        let own = |user: Option<&str>| own_contact(user, contact_transport, address, template.is_sips());
+        let contact = match &template.contact {
+            OwnContact::Given => None,
+            // RFC 5626 §4.3: requests in the dialog shall come back on this flow.
+            OwnContact::Derived(user) if client.method == Method::Invite && self.is_outbound(target) => {
+                Some(NameAddr::new(own(user.as_deref())?.with_param("ob", None).ok()?))
+            }
+            OwnContact::Derived(user) => Some(NameAddr::new(own(user.as_deref())?)),
+            OwnContact::Marked(marks) => {
+                let mut uri = own(marks.user.as_deref())?;
+                for (name, value) in &marks.uri_params {
+                    uri = uri.with_param(name, Some(value)).ok()?;
                 }
-                None => (transport, listening),
-            };
-            let sips = template.is_sips();
-            request.headers_mut().replace(Contact::from(own_contact(
-                user.as_deref(),
-                transport,
-                address,
-                sips,
-            )?));
+                let contact = NameAddr::new(uri);
+                Some(match &marks.instance {
+                    Some(urn) => contact.with_instance(urn, marks.reg_id).ok()?,
+                    None => contact,
+                })
+            }
+        };
+        if let Some(contact) = contact {
+            request.headers_mut().replace(Contact::from(contact));
         }
         let mut via = Via::new(
             transport.via_name(),

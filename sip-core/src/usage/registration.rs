@@ -1,10 +1,14 @@
-//! A registration, kept up (RFC 3261 §10.2, RFC 5626 §4.5 for the times between tries).
+//! A registration, kept up (RFC 3261 §10.2) over a flow that is kept alive (RFC 5626), with what
+//! the registrar gives back: Service-Route (RFC 3608) and GRUUs (RFC 5627).
+//!
+//! Several registrars, or several flows to one (RFC 5626 §4.2), are several registrations side by
+//! side, with the same instance and another number each.
 
 use crate::{
     Method, NameAddr, Response, StatusCode, Uri,
     auth::Credentials,
-    endpoint::{Cause, OutgoingContact, OutgoingRequest, Transport},
-    header::{Contact, Expires, MinExpires},
+    endpoint::{Cause, ContactMarks, FlowPath, KeepAlive, OutgoingContact, OutgoingRequest, Transport},
+    header::{Contact, Expires, FlowTimer, MinExpires, ServiceRoute},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -30,14 +34,28 @@ pub struct RegistrationConfig {
     pub credentials: Option<Credentials>,
     /// What to go over.
     pub transport: Option<Transport>,
+    /// The URN of this user agent, the same for ever (RFC 5626 §4.1): asks for GRUUs.
+    pub instance: Option<String>,
+    /// The number of the flow, from 1 (RFC 5626 §4.2): asks for outbound; needs `instance`.
+    pub reg_id: Option<u32>,
+    /// The parameters of push notifications for our Contact (RFC 8599 §4.1): `pn-provider`,
+    /// `pn-prid`, `pn-param`.
+    pub push: Vec<(String, String)>,
+    /// How long a connection may be silent, unless the registrar says (Flow-Timer).
+    pub keep_stream: Duration,
+    /// How long a flow of datagrams may be silent: NATs forget it soon.
+    pub keep_datagrams: Duration,
     /// The wait after a first failure; it doubles with each, up to `max_retry`.
     pub retry: Duration,
+    /// The longest wait as long as it has not failed for two minutes: what was restarted is back
+    /// soon.
+    pub max_early_retry: Duration,
     /// The longest wait after a failure.
     pub max_retry: Duration,
 }
 
 impl RegistrationConfig {
-    /// The usual: an hour, and tries after 5 s up to 5 minutes.
+    /// The usual: an hour, and tries after 2 s up to 5 minutes.
     pub fn new(registrar: Uri, address: NameAddr) -> Self {
         Self {
             registrar,
@@ -47,7 +65,13 @@ impl RegistrationConfig {
             route: Vec::new(),
             credentials: None,
             transport: None,
-            retry: Duration::from_secs(5),
+            instance: None,
+            reg_id: None,
+            push: Vec::new(),
+            keep_stream: Duration::from_secs(120),
+            keep_datagrams: Duration::from_secs(29),
+            retry: Duration::from_secs(2),
+            max_early_retry: Duration::from_secs(8),
             max_retry: Duration::from_secs(300),
         }
     }
@@ -68,7 +92,16 @@ pub enum RegistrationOutput {
         expires: u32,
         /// All contacts that the registrar has for the address.
         contacts: Vec<NameAddr>,
+        /// The one of them that is ours.
+        contact: Option<NameAddr>,
+        /// The way to the registrar.
+        path: Option<FlowPath>,
     },
+    /// This flow is to be kept alive, by [`Endpoint::keep_alive`](crate::Endpoint::keep_alive); its end
+    /// comes back by [`Registration::flow_failed`].
+    Keep(FlowPath, KeepAlive),
+    /// This one no more: [`Endpoint::release`](crate::Endpoint::release).
+    Release(FlowPath),
     /// The registrar does not know us any more, as it was asked.
     Unregistered,
     /// It failed; another try follows unless it was the last request.
@@ -81,6 +114,8 @@ pub enum RegistrationOutput {
         reason: String,
         /// When it is tried again.
         retry: Option<Duration>,
+        /// The way that was tried last, if there was one.
+        path: Option<FlowPath>,
     },
     /// Nothing more until this time or the next input.
     Idle(Option<Instant>),
@@ -121,7 +156,17 @@ pub struct Registration {
     tag: String,
     expires: u32,
     failures: u32,
+    /// When the first of them was.
+    failing_since: Option<Instant>,
     bound: bool,
+    /// The way of the last request, and its Contact.
+    path: Option<FlowPath>,
+    contact: Option<Uri>,
+    /// The flow that is kept alive.
+    kept: Option<FlowPath>,
+    service_route: Vec<NameAddr>,
+    gruu: Option<Uri>,
+    temporary_gruu: Option<Uri>,
     /// `stop` came while a request was in flight.
     stopping: bool,
     random: ChaCha20Rng,
@@ -142,7 +187,14 @@ impl Registration {
             cseq: 0,
             tag,
             failures: 0,
+            failing_since: None,
             bound: false,
+            path: None,
+            contact: None,
+            kept: None,
+            service_route: Vec::new(),
+            gruu: None,
+            temporary_gruu: None,
             stopping: false,
             random,
             outputs: VecDeque::new(),
@@ -154,7 +206,7 @@ impl Registration {
     pub fn start(&mut self, _now: Instant) {
         self.stopping = false;
         if !matches!(self.state, State::Registering | State::Removing) {
-            self.failures = 0;
+            (self.failures, self.failing_since) = (0, None);
             self.send(self.expires, State::Registering);
         }
     }
@@ -166,6 +218,38 @@ impl Registration {
             State::Registering => self.stopping = true,
             State::Registered { .. } | State::Waiting { .. } => self.remove(),
         }
+    }
+
+    /// The last request left, on this way and with this Contact; it may leave again on another.
+    pub fn sent(&mut self, path: FlowPath, contact: Option<Uri>) {
+        (self.path, self.contact) = (Some(path), contact);
+    }
+
+    /// A flow that was to be kept is dead: registers again, at once and then with growing waits
+    /// (RFC 5626 §4.5).
+    pub fn flow_failed(&mut self, _now: Instant, path: FlowPath) {
+        if self.kept != Some(path) {
+            return;
+        }
+        self.kept = None;
+        if let State::Registered { .. } = self.state {
+            self.send(self.expires, State::Registering);
+        }
+    }
+
+    /// The proxies that requests of this address go through, the nearest first (RFC 3608 §5).
+    pub fn service_route(&self) -> &[NameAddr] {
+        &self.service_route
+    }
+
+    /// The address by which this very user agent is reached from everywhere (RFC 5627 §3.1).
+    pub fn gruu(&self) -> Option<&Uri> {
+        self.gruu.as_ref()
+    }
+
+    /// The same, but without telling whose it is; another one after each registration.
+    pub fn temporary_gruu(&self) -> Option<&Uri> {
+        self.temporary_gruu.as_ref()
     }
 
     /// The final response to the last request came.
@@ -221,23 +305,80 @@ impl Registration {
                 Contact::Star => None,
             })
             .collect();
-        let expires = self.granted(&response, &contacts);
-        (self.failures, self.bound) = (0, true);
+        let contact = self.ours(&contacts).cloned();
+        let expires = self.granted(&response, contact.as_ref(), &contacts);
+        (self.failures, self.failing_since, self.bound) = (0, None, true);
         self.state = State::Registered { refresh: now + self.refresh_after(expires) };
-        self.outputs.push_back(RegistrationOutput::Registered { response, expires, contacts });
+        // RFC 3608 §5: each answer replaces what the ones before said.
+        self.service_route = response
+            .headers()
+            .all::<ServiceRoute>()
+            .filter_map(|r| Some(r.ok()?.0))
+            .take(MAX_ROUTES)
+            .collect();
+        let ours = contact.clone().map(Contact::from);
+        self.gruu = ours.as_ref().and_then(Contact::pub_gruu);
+        self.temporary_gruu = ours.as_ref().and_then(Contact::temp_gruu);
+        self.keep(&response);
+        let path = self.path;
+        self.outputs.push_back(RegistrationOutput::Registered { response, expires, contacts, contact, path });
         if self.stopping {
             self.remove();
         }
     }
 
+    /// Has the flow kept that the registrar answered on.
+    fn keep(&mut self, response: &Response) {
+        if self.kept == self.path {
+            return;
+        }
+        self.release();
+        let Some(path) = self.path else { return };
+        let timer = response.header::<FlowTimer>().map(|timer| Duration::from_secs(timer.0.into()));
+        let outbound = self.config.reg_id.is_some()
+            && response
+                .headers()
+                .texts("Require")
+                .any(|line| line.split(',').any(|tag| tag.trim().eq_ignore_ascii_case("outbound")));
+        let usual = match path.flow {
+            Some(_) => self.config.keep_stream,
+            None => self.config.keep_datagrams,
+        };
+        // RFC 5626 §4.4: who knows outbound, or says how often, answers.
+        let answers = outbound || timer.is_some();
+        let every = timer.filter(|timer| !timer.is_zero()).unwrap_or(usual);
+        self.kept = Some(path);
+        self.outputs.push_back(RegistrationOutput::Keep(path, KeepAlive { every, answers, outbound }));
+    }
+
+    fn release(&mut self) {
+        if let Some(path) = self.kept.take() {
+            self.outputs.push_back(RegistrationOutput::Release(path));
+        }
+    }
+
+    /// The contact of an answer that is ours: by its instance and flow, or by its address.
+    fn ours<'a>(&self, contacts: &'a [NameAddr]) -> Option<&'a NameAddr> {
+        let instance = self.config.instance.as_deref();
+        let by_instance = |c: &&NameAddr| {
+            let contact = Contact::Addr((*c).clone());
+            instance.is_some()
+                && contact.instance().as_deref() == instance
+                && (self.config.reg_id.is_none() || contact.reg_id() == self.config.reg_id)
+        };
+        let same = |a: &Uri, b: &Uri| a.user() == b.user() && a.host() == b.host() && a.port() == b.port();
+        let by_address = |c: &&NameAddr| self.contact.as_ref().is_some_and(|contact| same(contact, &c.uri));
+        contacts.iter().find(by_instance).or_else(|| contacts.iter().find(by_address))
+    }
+
     /// The lifetime of our binding: its parameter, or Expires, or what was asked for
     /// (RFC 3261 §10.2.4).
-    fn granted(&self, response: &Response, contacts: &[NameAddr]) -> u32 {
-        let user = self.config.user.as_deref();
-        let ours = contacts.iter().filter(|c| c.uri.user() == user);
+    fn granted(&self, response: &Response, ours: Option<&NameAddr>, contacts: &[NameAddr]) -> u32 {
         let lifetime = |c: &NameAddr| c.params.get("expires")?.parse().ok();
-        ours.filter_map(lifetime)
-            .max()
+        let user = self.config.user.as_deref();
+        let of_user = || contacts.iter().filter(|c| c.uri.user() == user).filter_map(lifetime).max();
+        ours.and_then(lifetime)
+            .or_else(of_user)
             .or_else(|| response.header::<Expires>().map(|e| e.0))
             .unwrap_or(self.expires)
     }
@@ -275,20 +416,27 @@ impl Registration {
         wait: Option<Duration>,
     ) {
         self.bound = false;
+        self.release();
+        let path = self.path;
         if self.stopping {
             self.state = State::Idle;
-            self.outputs.push_back(RegistrationOutput::Failed { cause, response, reason, retry: None });
+            let failed = RegistrationOutput::Failed { cause, response, reason, retry: None, path };
+            self.outputs.push_back(failed);
             self.outputs.push_back(RegistrationOutput::Unregistered);
             return;
         }
         // RFC 5626 §4.5: doubled with each failure, and between half and all of it at random.
-        let most = self.config.retry.saturating_mul(1 << self.failures.min(16)).min(self.config.max_retry);
+        let since = *self.failing_since.get_or_insert(now);
+        let early = now.saturating_duration_since(since) < EARLY;
+        let longest = if early { self.config.max_early_retry } else { self.config.max_retry };
+        let most = self.config.retry.saturating_mul(1 << self.failures.min(16)).min(longest);
         let jitter = Duration::from_millis(self.random.next_u64() % 1_000);
         let wait =
             wait.map_or(most / 2 + most.mul_f64(jitter.as_secs_f64()) / 2, |w| w.min(MOST).max(most / 2));
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { until: now + wait };
-        self.outputs.push_back(RegistrationOutput::Failed { cause, response, reason, retry: Some(wait) });
+        let retry = Some(wait);
+        self.outputs.push_back(RegistrationOutput::Failed { cause, response, reason, retry, path });
     }
 
     fn remove(&mut self) {
@@ -301,7 +449,17 @@ impl Registration {
 
     fn removed(&mut self) {
         (self.state, self.bound, self.stopping) = (State::Idle, false, false);
+        self.release();
         self.outputs.push_back(RegistrationOutput::Unregistered);
+    }
+
+    /// RFC 3327 §5.1, RFC 5626 §4.2.1, RFC 5627 §4.1.
+    fn supported(&self) -> &'static str {
+        match (&self.config.instance, self.config.reg_id) {
+            (Some(_), Some(_)) => "path, outbound, gruu",
+            (Some(_), None) => "path, gruu",
+            (None, _) => "path",
+        }
     }
 
     fn send(&mut self, expires: u32, state: State) {
@@ -314,9 +472,17 @@ impl Registration {
         self.outputs.push_back(RegistrationOutput::Send(Box::new(OutgoingRequest {
             to: self.config.address.clone(),
             sequence: Some((self.call_id.clone(), self.cseq)),
-            contact: OutgoingContact::Derived(self.config.user.clone()),
+            contact: OutgoingContact::Marked(ContactMarks {
+                user: self.config.user.clone(),
+                uri_params: self.config.push.clone(),
+                instance: self.config.instance.clone(),
+                reg_id: self.config.reg_id,
+            }),
             route: self.config.route.clone(),
-            headers: vec![("Expires".to_owned(), expires.to_string())],
+            headers: vec![
+                ("Expires".to_owned(), expires.to_string()),
+                ("Supported".to_owned(), self.supported().to_owned()),
+            ],
             credentials: self.config.credentials.clone(),
             transport: self.config.transport,
             ..OutgoingRequest::new(Method::Register, self.config.registrar.clone(), from)
@@ -324,6 +490,10 @@ impl Registration {
     }
 }
 
+/// How long failures are taken for a restart.
+const EARLY: Duration = Duration::from_secs(120);
+/// Proxies of one Service-Route.
+const MAX_ROUTES: usize = 16;
 /// The longest Retry-After that is obeyed.
 const MOST: Duration = Duration::from_secs(3_600);
 
@@ -401,13 +571,15 @@ mod tests {
         let (now, mut registration) = (start(), registration());
         registration.start(now);
         sent(&mut registration);
-        let mut now = now;
-        for n in 0..10 {
+        let (first, mut now) = (now, now);
+        for n in 0..60 {
             registration.failed(now, Cause::Timeout, "nobody answered".to_owned());
             let RegistrationOutput::Failed { retry: Some(wait), .. } = registration.poll_output() else {
                 panic!()
             };
-            let most = Duration::from_secs(5 << n).min(Duration::from_secs(300));
+            // What was restarted is found again within 10 s; what is gone is left in peace.
+            let longest = if now - first < EARLY { 8 } else { 300 };
+            let most = Duration::from_secs(2 << n.min(16)).min(Duration::from_secs(longest));
             assert!(wait >= most / 2 && wait <= most, "{n}: {wait:?}");
             now = idle(&mut registration).unwrap();
             registration.handle_timeout(now);
@@ -430,6 +602,77 @@ mod tests {
         assert_eq!(sent(&mut registration).1, "7200");
         registration.answered(now, response(StatusCode::INTERVAL_TOO_BRIEF, &[("Min-Expires", "7200")]));
         assert!(matches!(registration.poll_output(), RegistrationOutput::Failed { .. }), "once is enough");
+    }
+
+    fn path(flow: Option<u64>) -> FlowPath {
+        let transport = if flow.is_some() { Transport::Tcp } else { Transport::Udp };
+        FlowPath {
+            target: crate::endpoint::Target { addr: ([192, 0, 2, 9], 5060).into(), transport },
+            local: ([192, 0, 2, 1], 40_000).into(),
+            flow: flow.map(crate::endpoint::FlowId::accepted),
+        }
+    }
+
+    #[test]
+    fn outbound_flows_are_kept_and_replaced() {
+        let (now, urn) = (start(), "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6");
+        let mut outbound = Registration::new(
+            RegistrationConfig {
+                instance: Some(urn.to_owned()),
+                reg_id: Some(1),
+                push: vec![("pn-provider".to_owned(), "acme".to_owned())],
+                ..registration().config
+            },
+            [5; 32],
+        );
+        outbound.start(now);
+        let RegistrationOutput::Send(request) = outbound.poll_output() else { panic!("REGISTER") };
+        let OutgoingContact::Marked(marks) = &request.contact else { panic!("a Contact") };
+        assert_eq!((marks.instance.as_deref(), marks.reg_id), (Some(urn), Some(1)));
+        assert_eq!(marks.uri_params.len(), 1);
+        assert_eq!(request.headers[1].1, "path, outbound, gruu");
+        outbound.sent(path(Some(1)), None);
+        let contact = format!(
+            "<sip:alice@192.0.2.1>;+sip.instance=\"<{urn}>\";reg-id=2;expires=60, \
+             <sip:alice@192.0.2.1:40000;transport=tcp>;+sip.instance=\"<{urn}>\";reg-id=1;expires=600\
+             ;pub-gruu=\"sip:alice@example.com;gr=x\""
+        );
+        let headers = [
+            ("Contact", contact.as_str()),
+            ("Require", "outbound"),
+            ("Flow-Timer", "25"),
+            ("Service-Route", "<sip:p1.example.com;lr>, <sip:p2.example.com;lr>"),
+        ];
+        outbound.answered(now, response(StatusCode::OK, &headers));
+        let RegistrationOutput::Keep(kept, keep) = outbound.poll_output() else { panic!("kept") };
+        assert_eq!(kept, path(Some(1)));
+        let every = Duration::from_secs(25);
+        assert_eq!(keep, KeepAlive { every, answers: true, outbound: true }, "RFC 5626 §4.4.1");
+        let RegistrationOutput::Registered { expires: 600, contact: Some(ours), .. } = outbound.poll_output()
+        else {
+            panic!("of reg-id 1")
+        };
+        assert_eq!(ours.params.get("reg-id"), Some("1"));
+        assert_eq!(outbound.service_route().len(), 2, "RFC 3608 §5");
+        assert_eq!(outbound.gruu().map(Uri::as_str), Some("sip:alice@example.com;gr=x"), "RFC 5627 §4.1");
+        idle(&mut outbound);
+        // Another flow's end is none of our business.
+        outbound.flow_failed(now, path(Some(2)));
+        idle(&mut outbound);
+        outbound.flow_failed(now, path(Some(1)));
+        sent(&mut outbound);
+        outbound.sent(path(Some(3)), None);
+        outbound.answered(now, response(StatusCode::OK, &[("Expires", "600")]));
+        assert!(
+            matches!(outbound.poll_output(), RegistrationOutput::Keep(kept, KeepAlive { answers: false, .. }) if kept == path(Some(3)))
+        );
+        assert!(matches!(outbound.poll_output(), RegistrationOutput::Registered { .. }));
+        assert!(outbound.service_route().is_empty(), "each answer replaces what was");
+        outbound.stop(now);
+        sent(&mut outbound);
+        outbound.answered(now, response(StatusCode::OK, &[]));
+        assert!(matches!(outbound.poll_output(), RegistrationOutput::Release(kept) if kept == path(Some(3))));
+        assert!(matches!(outbound.poll_output(), RegistrationOutput::Unregistered));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod auth;
 mod calls;
 mod conformance;
 mod faults;
+mod flows;
 mod pair;
 mod reliable;
 mod replaces;

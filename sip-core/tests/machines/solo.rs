@@ -25,6 +25,8 @@ pub(crate) struct Solo {
     pub(crate) clock: Clock,
     pub(crate) sent: VecDeque<(SocketAddr, Message)>,
     pub(crate) events: VecDeque<Event>,
+    /// Each REGISTER that left.
+    pub(crate) registers: VecDeque<Event>,
     /// Other outputs: connects, writes, resolutions.
     pub(crate) others: VecDeque<Output>,
     pub(crate) idle: Option<Instant>,
@@ -41,6 +43,7 @@ impl Solo {
             clock: Clock::new(),
             sent: VecDeque::new(),
             events: VecDeque::new(),
+            registers: VecDeque::new(),
             others: VecDeque::new(),
             idle: None,
         };
@@ -73,6 +76,7 @@ impl Solo {
         loop {
             match self.endpoint.poll_output() {
                 Output::Transmit { remote, data, .. } => self.sent.push_back((remote, read(&data))),
+                Output::Event(event @ Event::RegisterSent { .. }) => self.registers.push_back(event),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Idle(at) => {
                     self.idle = at;
