@@ -187,6 +187,15 @@ pub(crate) fn crc32(data: &[u8]) -> u32 {
     crc32fast::hash(data)
 }
 
+/// Compares two tags in constant time, word by word; only the sum of all differences is looked at.
+#[inline]
+pub(crate) fn is_same(one: &[u8; 20], two: &[u8; 20]) -> bool {
+    let words = one.as_chunks::<4>().0.iter().zip(two.as_chunks::<4>().0);
+    let difference =
+        words.fold(0, |sum, (one, two)| sum | (u32::from_ne_bytes(*one) ^ u32::from_ne_bytes(*two)));
+    subtle::ConstantTimeEq::ct_eq(&difference, &0).into()
+}
+
 /// Compares in constant time.
 pub(crate) fn equal(one: &[u8], two: &[u8]) -> bool {
     subtle::ConstantTimeEq::ct_eq(one, two).into()
@@ -225,6 +234,17 @@ mod tests {
                 let tag: [u8; 32] = bytes(two.tag(&unpatched, length));
                 assert_eq!(tag[..], expected.finalize().into_bytes()[..], "{key_len} {len}");
             }
+        }
+    }
+
+    #[test]
+    fn tags_are_the_same_or_not() {
+        let tag: [u8; 20] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        assert!(is_same(&tag, &tag));
+        for bit in 0..160 {
+            let mut other = tag;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_same(&tag, &other), "{bit}");
         }
     }
 

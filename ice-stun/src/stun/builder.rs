@@ -46,17 +46,19 @@ impl Builder {
 
     /// Adds an attribute.
     #[inline]
-    pub fn attribute<'a>(self, attribute: &impl Attribute<'a>) -> Result<Self, UsageError> {
+    pub fn attribute<'a, A: Attribute<'a>>(mut self, attribute: &A) -> Result<Self, UsageError> {
         let transaction_id = self.transaction_id;
-        self.push(kind_of(attribute), |out| attribute.write(out, &transaction_id))
+        self.push(A::KIND, |out| attribute.write(out, &transaction_id))?;
+        Ok(self)
     }
 
     /// Adds an attribute as it stands.
-    pub fn raw(self, kind: Kind, value: &[u8]) -> Result<Self, UsageError> {
+    pub fn raw(mut self, kind: Kind, value: &[u8]) -> Result<Self, UsageError> {
         self.push(kind, |out| {
             out.extend_from_slice(value);
             Ok(())
-        })
+        })?;
+        Ok(self)
     }
 
     /// The message.
@@ -98,10 +100,10 @@ impl Builder {
 
     #[inline]
     fn push(
-        mut self,
+        &mut self,
         kind: Kind,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
-    ) -> Result<Self, UsageError> {
+    ) -> Result<(), UsageError> {
         let start = self.bytes.len();
         let [k0, k1] = kind.0.to_be_bytes();
         self.bytes.extend_from_slice(&[k0, k1, 0, 0]);
@@ -119,7 +121,7 @@ impl Builder {
         if self.bytes.len() - HEADER + TAIL > usize::from(u16::MAX) {
             return Err(UsageError::MessageTooLong);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// An attribute whose value needs no padding.
@@ -143,8 +145,4 @@ impl Builder {
             field.copy_from_slice(&length.to_be_bytes());
         }
     }
-}
-
-fn kind_of<'a, T: Attribute<'a>>(_: &T) -> Kind {
-    T::KIND
 }

@@ -70,7 +70,7 @@ impl std::fmt::Debug for Key {
 pub(super) fn check_sha1(message: &[u8], at: usize, value: &[u8], key: &Key) -> bool {
     let Some(length) = length_up_to(at, 24) else { return false };
     let signed = message.get(..at).unwrap_or_default();
-    value.len() == 20 && bool::from(key.sign_sha1(signed, length).ct_eq(value))
+    <&[u8; 20]>::try_from(value).is_ok_and(|value| crypto::is_same(&key.sign_sha1(signed, length), value))
 }
 
 /// RFC 8489 §14.6: 16 to 32 bytes, in steps of four.

@@ -203,8 +203,7 @@ impl<'a> Message<'a> {
 
     /// The first attribute of that type. `Some(Err(_))`: it is there, but malformed.
     pub fn get<T: Attribute<'a>>(&self) -> Option<Result<T, ParseError>> {
-        let raw = self.attributes().find(|raw| raw.kind == T::KIND)?;
-        Some(raw.read(self))
+        self.find(T::KIND).map(|raw| raw.read(self))
     }
 
     /// Types that must be understood and are not among `known` (RFC 8489 §6.3): a request with
@@ -253,6 +252,38 @@ impl<'a> Message<'a> {
         let (at, value) = self.value_at(self.fingerprint)?;
         let is_last = at + 8 == self.bytes.len();
         Some(is_last && integrity::check_fingerprint(self.bytes, at, value))
+    }
+
+    /// The first attribute of that type that counts: it stands before the first integrity attribute, or is
+    /// one of those that may follow.
+    #[inline]
+    fn find(&self, kind: Kind) -> Option<RawAttribute<'a>> {
+        let noted = match kind {
+            Kind::MESSAGE_INTEGRITY => Some(self.sha1),
+            Kind::MESSAGE_INTEGRITY_SHA256 => Some(self.sha256),
+            Kind::FINGERPRINT => Some(self.fingerprint),
+            _ => None,
+        };
+        if let Some(at) = noted {
+            return self.value_at(at).map(|(at, value)| RawAttribute { kind, value, at });
+        }
+        let end = match (self.sha1, self.sha256) {
+            (0, 0) => self.bytes.len(),
+            (0, at) | (at, 0) => at as usize,
+            (one, two) => one.min(two) as usize,
+        };
+        let mut at = HEADER;
+        let mut rest = self.bytes.get(HEADER..end)?;
+        while let Some(([k0, k1, l0, l1], value)) = rest.split_first_chunk::<4>() {
+            let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+            if Kind(u16::from_be_bytes([*k0, *k1])) == kind {
+                return Some(RawAttribute { kind, value: value.get(..length)?, at });
+            }
+            let whole = length.next_multiple_of(4);
+            rest = value.get(whole..)?;
+            at += 4 + whole;
+        }
+        None
     }
 
     /// The value of the attribute at an offset that `parse` noted.
