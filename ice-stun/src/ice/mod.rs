@@ -3,6 +3,7 @@
 //! - **Wire**: [`Candidate`] and [`Credentials`] as SDP writes them (RFC 8839), [`PacketKind`] to tell
 //!   STUN from media on one socket (RFC 7983).
 //! - **Machine**: [`Agent`], full or lite, in both roles, for the one or two components of a stream.
+//!   [`gather::Gatherer`] finds our candidates and carries what goes through relays.
 //!   A session with several streams holds one agent for each; they share nothing.
 //!
 //! ```text
@@ -18,6 +19,7 @@ mod config;
 mod consent;
 mod credentials;
 mod demux;
+pub mod gather;
 mod incoming;
 mod nominate;
 mod outgoing;
