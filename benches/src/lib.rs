@@ -1,1 +1,4 @@
 //! Benchmarks only; see `benches/README.md`.
+
+pub mod sdp;
+pub mod sip;
