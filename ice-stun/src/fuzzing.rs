@@ -1,15 +1,27 @@
 //! Bodies of the fuzz targets, replayed on stable by the tests.
 
+mod machines;
+
 use crate::stun::{
-    Builder, ErrorCode, IceControlled, Key, MappedAddress, Message, Nonce, Priority, Realm, Software,
-    UnknownAttributes, Username, XorMappedAddress,
+    AddressErrorCode, AlternateDomain, AlternateServer, Builder, ChangeRequest, ChannelData, ChannelNumber,
+    Data, ErrorCode, EvenPort, Frame, IceControlled, Icmp, Key, Lifetime, MappedAddress, Message, Nonce,
+    OtherAddress, PasswordAlgorithm, PasswordAlgorithms, Priority, Realm, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, ServerUri, Software, StreamDecoder, UnknownAttributes, Userhash,
+    Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 
 /// A body: takes any bytes, and panics where something is wrong with us.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Target)] = &[("stun_message", stun_message), ("stun_built", stun_built)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("stun_message", stun_message),
+    ("stun_built", stun_built),
+    ("stun_stream", stun_stream),
+    ("stun_uri", stun_uri),
+    ("stun_server", machines::stun_server),
+    ("turn_world", machines::turn_world),
+];
 
 /// Whatever comes is refused with a place inside it, or every attribute can be asked for; and it
 /// survives being written again.
@@ -31,6 +43,29 @@ pub fn stun_message(data: &[u8]) {
     let _ = message.get::<UnknownAttributes>();
     let _ = message.get::<Priority>();
     let _ = message.get::<IceControlled>();
+    let _ = message.get::<Userhash>();
+    let _ = message.get::<PasswordAlgorithm>();
+    let _ = message.get::<PasswordAlgorithms<'_>>().map(|list| list.map(|list| list.iter().count()));
+    let _ = message.get::<AlternateServer>();
+    let _ = message.get::<AlternateDomain<'_>>();
+    let _ = message.get::<AddressErrorCode<'_>>();
+    let _ = message.get::<ChannelNumber>();
+    let _ = message.get::<Lifetime>();
+    let _ = message.get::<XorPeerAddress>();
+    let _ = message.get::<XorRelayedAddress>();
+    let _ = message.get::<Data<'_>>();
+    let _ = message.get::<EvenPort>();
+    let _ = message.get::<RequestedTransport>();
+    let _ = message.get::<RequestedAddressFamily>();
+    let _ = message.get::<ReservationToken>();
+    let _ = message.get::<Icmp>();
+    let _ = message.get::<ChangeRequest>();
+    let _ = message.get::<OtherAddress>();
+    // Asked for one by one or walked through: the first that counts is the same.
+    for raw in message.attributes() {
+        let first = message.attributes().find(|other| other.kind == raw.kind);
+        assert_eq!(first, message.first(raw.kind));
+    }
     let _ = message.fingerprint();
     assert!(
         !message.verify(&Key::short_term("the fuzzer does not know it")) || message.integrity().is_some()
@@ -71,4 +106,49 @@ pub fn stun_built(data: &[u8]) {
     assert_eq!(message.get::<Username<'_>>(), Some(Ok(Username(&text))));
     assert!(message.verify(&key) && message.has_valid_fingerprint());
     assert!(!message.verify(&Key::short_term(&format!("{text}x"))));
+}
+
+/// Frames do not depend on how the stream was cut, and what was a frame is one alone.
+pub fn stun_stream(data: &[u8]) {
+    let Some((size, data)) = data.split_first() else { return };
+    let whole = frames(data, data.len());
+    assert_eq!(whole, frames(data, usize::from(*size)));
+    for frame in &whole.0 {
+        assert_eq!(frames(frame, frame.len()).0, std::slice::from_ref(frame));
+    }
+}
+
+/// The frames of a stream that comes in pieces of that size, padded as on a stream, and its fault.
+fn frames(data: &[u8], size: usize) -> (Vec<Vec<u8>>, Option<crate::ParseError>) {
+    let mut decoder = StreamDecoder::new();
+    let mut frames = Vec::new();
+    for piece in data.chunks(size.max(1)) {
+        decoder.push(piece);
+        loop {
+            match decoder.next_frame() {
+                Ok(Some(Frame::Stun(bytes))) => frames.push(bytes.to_vec()),
+                Ok(Some(Frame::ChannelData(frame))) => {
+                    let mut out = Vec::new();
+                    frame.write(true, &mut out).expect("it was read");
+                    assert_eq!(ChannelData::parse(&out), Ok(frame));
+                    frames.push(out);
+                }
+                Ok(None) => break,
+                Err(fault) => return (frames, Some(fault)),
+            }
+        }
+    }
+    (frames, None)
+}
+
+/// What is a URI prints as one that means the same; what is none says where.
+pub fn stun_uri(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match text.parse::<ServerUri>() {
+        Ok(uri) => {
+            assert_eq!(uri.to_string().parse(), Ok(uri.clone()));
+            assert!(uri.lookups().len() <= 2);
+        }
+        Err(error) => assert!(error.at <= text.len()),
+    }
 }

@@ -203,7 +203,7 @@ impl<'a> Message<'a> {
 
     /// The first attribute of that type. `Some(Err(_))`: it is there, but malformed.
     pub fn get<T: Attribute<'a>>(&self) -> Option<Result<T, ParseError>> {
-        self.find(T::KIND).map(|raw| raw.read(self))
+        self.first(T::KIND).map(|raw| raw.read(self))
     }
 
     /// Types that must be understood and are not among `known` (RFC 8489 §6.3): a request with
@@ -257,7 +257,7 @@ impl<'a> Message<'a> {
     /// The first attribute of that type that counts: it stands before the first integrity attribute, or is
     /// one of those that may follow.
     #[inline]
-    fn find(&self, kind: Kind) -> Option<RawAttribute<'a>> {
+    pub fn first(&self, kind: Kind) -> Option<RawAttribute<'a>> {
         let noted = match kind {
             Kind::MESSAGE_INTEGRITY => Some(self.sha1),
             Kind::MESSAGE_INTEGRITY_SHA256 => Some(self.sha256),
