@@ -21,6 +21,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("stun_uri", stun_uri),
     ("stun_server", machines::stun_server),
     ("turn_world", machines::turn_world),
+    ("ice_candidate", crate::ice::fuzzing::ice_candidate),
+    ("ice_agent", crate::ice::fuzzing::ice_agent),
 ];
 
 /// Whatever comes is refused with a place inside it, or every attribute can be asked for; and it

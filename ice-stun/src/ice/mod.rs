@@ -19,6 +19,8 @@ mod config;
 mod consent;
 mod credentials;
 mod demux;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gather;
 mod incoming;
 mod nominate;
