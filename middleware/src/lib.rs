@@ -4,6 +4,7 @@
 //! mixes, records and delivers, and tells everything through notifications. It is the client
 //! middleware API that SIP SIMPLE drew up in 2009, in Rust.
 
+mod account;
 mod application;
 pub mod configuration;
 mod credentials;
@@ -18,8 +19,10 @@ pub mod notification;
 pub mod presence;
 mod registration;
 pub mod session;
+pub mod settings;
 pub mod trace;
 
+pub use account::Account;
 pub use application::{Application, Builder};
 pub use credentials::Credentials;
 pub use driver::{AudioStatistics, Reply};

@@ -130,6 +130,23 @@ fn rich_presence_of_person_and_device() {
 }
 
 #[test]
+fn what_is_published_reads_as_it_was_meant() {
+    let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let notes = [Note::new("lunch <now>")];
+    let activities = [Activity::Meal, Activity::from_name("juggling")];
+    let contact = "sip:alice@192.0.2.1";
+    let presence = Presence::to_publish("sip:alice@example.com", contact, Basic::Open, notes, activities, at);
+    let text = presence.to_xml();
+    let read = Presence::parse(text.as_bytes()).expect(&text);
+    assert_eq!(read, presence);
+    assert_eq!((read.basic(), read.all_notes().count()), (Some(Basic::Open), 1));
+    assert_eq!(read.activities().map(Activity::name).collect::<Vec<_>>(), ["meal", "other"]);
+    assert_eq!(read.tuples[0].timestamp.as_ref().map(Timestamp::as_str), Some("2001-09-09T01:46:40Z"));
+    // RFC 3863 §4.1: tuples, notes, and after them what is of other namespaces.
+    assert!(text.find("<tuple") < text.find("<dm:person"), "{text}");
+}
+
+#[test]
 fn watchers_and_their_states() {
     let info = WatcherInfo::parse(&document("rfc3857_01.xml")).expect("reads");
     let watcher = &info.lists[0].watchers[0];

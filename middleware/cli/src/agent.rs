@@ -16,6 +16,7 @@ use sipsimple::{Application, Builder, Session, StreamSet};
 use crate::Failure;
 use crate::arguments::{Common, Media, Srtp, TransportArgument, YesNo};
 use crate::output::Output;
+use crate::settings;
 
 /// Notifications that may wait for a command's own logic.
 const WAITING: usize = 65_536;
@@ -36,14 +37,15 @@ impl Agent {
         max_calls: Option<usize>,
         output: &Arc<Output>,
     ) -> Result<Self, Failure> {
+        let settings = settings::load(common)?.settings();
         let (builder, notifications, printing) = Self::builder(common, output)?;
         let mut builder = builder
             .accepts(accepts)
             .accept_messages(true)
-            .rtp_config(rtp_config(media)?)
+            .rtp_config(rtp_config(media, settings.rtp_config())?)
             .msrp_config(MsrpConfiguration {
                 local_use_tls: media.msrp_tls == YesNo::Yes,
-                ..MsrpConfiguration::default()
+                ..settings.msrp_config()
             })
             .audio(audio_config(media)?);
         if let Some(max) = max_calls {
@@ -81,9 +83,12 @@ impl Agent {
         let printer = output.clone();
         let printing = center.observe(Filter::any(), move |notification| printer.notification(notification));
         let notifications = center.stream(Filter::any(), WAITING);
-        let mut builder = Application::builder()
+        let settings = settings::load(common)?.settings();
+        let mut builder = settings
+            .builder()
+            .audio(AudioConfiguration::default())
             .port(common.port)
-            .tls_config(tls_config(common))
+            .tls_config(tls_config(common, settings.tls_config()))
             .dns_servers(&common.dns)
             .notification_center(center);
         if let Some(address) = common.bind {
@@ -107,13 +112,13 @@ impl Agent {
     }
 }
 
-fn tls_config(common: &Common) -> TlsConfiguration {
+fn tls_config(common: &Common, settings: TlsConfiguration) -> TlsConfiguration {
     TlsConfiguration {
         certificate: common.tls_cert.clone(),
         key: common.tls_key.clone(),
         authorities: common.tls_ca.clone(),
         verify: common.tls_verify == YesNo::Yes,
-        ..TlsConfiguration::default()
+        ..settings
     }
 }
 
@@ -127,7 +132,7 @@ fn tracer(path: &Path, secrets: bool) -> Result<Tracer, Failure> {
     Ok(if secrets { tracer.with_secrets() } else { tracer })
 }
 
-fn rtp_config(media: &Media) -> Result<RtpConfiguration, Failure> {
+fn rtp_config(media: &Media, settings: RtpConfiguration) -> Result<RtpConfiguration, Failure> {
     let known = ["opus", "G722", "PCMU", "PCMA"];
     let mut codecs = Vec::new();
     for name in &media.codecs {
@@ -143,7 +148,7 @@ fn rtp_config(media: &Media) -> Result<RtpConfiguration, Failure> {
         use_srtp: media.srtp != Srtp::Off,
         srtp_forced: media.srtp == Srtp::Mandatory,
         codecs,
-        ..RtpConfiguration::default()
+        ..settings
     })
 }
 

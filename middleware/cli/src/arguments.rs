@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::settings::SettingsCommand;
+
 /// Sessions with audio and chat over SIP.
 #[derive(Debug, Parser)]
 #[command(name = "sipsimple", version, about, after_help = EXAMPLES, propagate_version = true)]
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Message(Message),
     /// Register an address and keep it registered
     Register(Register),
+    /// Show and change what other commands begin with: the settings file and its accounts
+    Settings(SettingsCommand),
     /// Decode and judge files: one JSON object each; exit 1 if any is malformed
     Inspect(Inspect),
 }
@@ -46,6 +50,12 @@ pub(crate) struct Common {
     /// One JSON object a line on stdout for each notification
     #[arg(long)]
     pub(crate) json: bool,
+    /// Settings to begin with; options prevail over them [default: `sipsimple settings path`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The account to use, such as alice@example.com [default: the default one of the settings]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
     /// Write SIP and MSRP as sent and received to a file (`-`: stderr); a name that ends in
     /// .pcap or .pcapng becomes a capture
     #[arg(long, value_name = "FILE")]

@@ -2,8 +2,8 @@
 
 use sipsimple::{Application, Credentials, Uri};
 
-use crate::Failure;
 use crate::arguments::Common;
+use crate::{Failure, settings};
 
 /// The credentials that `--from` and the password options make.
 pub(crate) fn credentials(
@@ -15,7 +15,12 @@ pub(crate) fn credentials(
         Some(from) => address("--from", from)?,
         None => default_identity(application),
     };
-    let credentials = Credentials::new(from);
+    // What the account knows goes with its own address only.
+    let account = settings::account(common)?.map(|account| account.credentials());
+    let credentials = match account {
+        Some(known) if known.uri == from => known,
+        _ => Credentials::new(from),
+    };
     Ok(match password(common)? {
         Some(password) => credentials.with_password(password),
         None => credentials,

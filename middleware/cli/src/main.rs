@@ -10,6 +10,7 @@ mod listen;
 mod message;
 mod output;
 mod register;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -32,8 +33,20 @@ impl From<sipsimple::Error> for Failure {
     }
 }
 
+impl From<sipsimple::settings::SettingsError> for Failure {
+    fn from(error: sipsimple::settings::SettingsError) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match settings::command_line(std::env::args_os().collect()) {
+        Ok(arguments) => Arguments::parse_from(arguments),
+        Err(error) => {
+            eprintln!("sipsimple: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
@@ -44,6 +57,7 @@ fn main() -> ExitCode {
         Command::Call(call) => call.common.json,
         Command::Message(message) => message.common.json,
         Command::Register(register) => register.common.json,
+        Command::Settings(settings) => settings.json,
         Command::Inspect(inspect) => return inspect::run(inspect),
     };
     let output = std::sync::Arc::new(output::Output::new(json));
@@ -61,6 +75,7 @@ fn main() -> ExitCode {
             Command::Call(call) => call::run(call, &output).await,
             Command::Message(message) => message::run(message, &output).await,
             Command::Register(register) => register::run(register, &output).await,
+            Command::Settings(settings) => settings::run(settings, &output),
             Command::Inspect(_) => Ok(()),
         }
     });

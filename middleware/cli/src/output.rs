@@ -60,6 +60,11 @@ impl Output {
         }
     }
 
+    /// Prints what is no notification: an object for programs, or a text for people.
+    pub(crate) fn answer(&self, object: &serde_json::Value, text: &str) {
+        if self.json { self.line(&object.to_string()) } else { self.line(text) }
+    }
+
     /// The last line.
     pub(crate) fn exit(&self, code: u8) {
         if self.json {
@@ -74,7 +79,7 @@ impl Output {
     }
 }
 
-fn to_json(value: &Value) -> serde_json::Value {
+pub(crate) fn to_json(value: &Value) -> serde_json::Value {
     match value {
         Value::Bool(value) => json!(value),
         Value::Number(value) => json!(value),
@@ -86,7 +91,7 @@ fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
-fn to_text(value: &Value) -> String {
+pub(crate) fn to_text(value: &Value) -> String {
     match value {
         Value::Bool(value) => value.to_string(),
         Value::Number(value) => value.to_string(),

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::services::{MessageEvent, RegistrationEvent};
+use super::settings::SettingsEvent;
 use crate::session::{State, StreamSet};
 
 /// Who caused something.
@@ -37,6 +38,8 @@ pub enum Event {
     Registration(RegistrationEvent),
     /// Of messages outside of sessions.
     Message(MessageEvent),
+    /// Of settings and accounts.
+    Settings(SettingsEvent),
 }
 
 impl Event {
@@ -47,6 +50,7 @@ impl Event {
             Event::MsrpChat(event) => event.name(),
             Event::Registration(event) => event.name(),
             Event::Message(event) => event.name(),
+            Event::Settings(event) => event.name(),
         }
     }
 
@@ -57,6 +61,7 @@ impl Event {
             Event::MsrpChat(event) => event.data(),
             Event::Registration(event) => event.data(),
             Event::Message(event) => event.data(),
+            Event::Settings(event) => event.data(),
         }
     }
 }
@@ -76,6 +81,12 @@ impl From<RegistrationEvent> for Event {
 impl From<MessageEvent> for Event {
     fn from(event: MessageEvent) -> Self {
         Event::Message(event)
+    }
+}
+
+impl From<SettingsEvent> for Event {
+    fn from(event: SettingsEvent) -> Self {
+        Event::Settings(event)
     }
 }
 

@@ -18,12 +18,14 @@ mod center;
 mod event;
 mod filter;
 mod services;
+mod settings;
 mod stream;
 
 pub use center::{NotificationCenter, Subscription};
 pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
 pub use filter::Filter;
 pub use services::{MessageEvent, RegistrationEvent};
+pub use settings::{SettingChange, SettingsEvent};
 pub use stream::NotificationStream;
 
 use std::fmt;
@@ -98,6 +100,10 @@ pub enum Sender {
     Session(Session),
     /// A registration.
     Registration(Registration),
+    /// The settings of the agent.
+    Settings,
+    /// An account, by its address without `sip:`.
+    Account(String),
 }
 
 impl Sender {
@@ -107,6 +113,8 @@ impl Sender {
             (Sender::Application, Sender::Application) => true,
             (Sender::Session(a), Sender::Session(b)) => a.id() == b.id(),
             (Sender::Registration(a), Sender::Registration(b)) => a.id() == b.id(),
+            (Sender::Settings, Sender::Settings) => true,
+            (Sender::Account(a), Sender::Account(b)) => a == b,
             _ => false,
         }
     }
@@ -124,13 +132,15 @@ impl From<&Registration> for Sender {
     }
 }
 
-/// `application`, `session-7`, `registration-1`.
+/// `application`, `session-7`, `registration-1`, `settings`, `account alice@example.com`.
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Sender::Application => f.write_str("application"),
             Sender::Session(session) => write!(f, "{}", session.id()),
             Sender::Registration(registration) => write!(f, "{}", registration.id()),
+            Sender::Settings => f.write_str("settings"),
+            Sender::Account(id) => write!(f, "account {id}"),
         }
     }
 }

@@ -43,6 +43,7 @@ mod error;
 mod message_summary;
 pub mod multipart;
 mod namespace;
+mod partial;
 mod pidf;
 mod reg_info;
 mod resource_lists;
@@ -64,6 +65,7 @@ pub use dialog_info::{
 };
 pub use error::{ParseError, ParseErrorKind};
 pub use message_summary::{MessageClass, MessageCounts, MessageSummary};
+pub use partial::Update;
 pub use pidf::{Basic, Contact, Device, Person, Presence, Status, Tuple};
 pub use reg_info::{
     ContactEvent, ContactState, RegInfo, RegisteredAddress, RegisteredContact, RegistrationState,

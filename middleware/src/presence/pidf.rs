@@ -1,7 +1,9 @@
 //! Presence: PIDF (RFC 3863) with the data model (RFC 4479) and the rich extensions (RFC 4480).
 
+use std::time::SystemTime;
+
 use super::namespace::{DATA_MODEL, PIDF};
-use super::rpid::{Activity, Mood, Rpid};
+use super::rpid::{Activities, Activity, Mood, Rpid};
 use super::schema::{Group, Node, Value};
 use super::value::{Note, Priority, Timestamp};
 use super::xml::{Attribute, Element, Namespaces};
@@ -121,6 +123,33 @@ impl Presence {
     #[must_use]
     pub fn new(entity: impl Into<String>) -> Self {
         Self { entity: entity.into(), ..Self::default() }
+    }
+
+    /// What somebody publishes of a service at `contact` and of itself: whether it can be reached,
+    /// words for people, and what it does.
+    #[must_use]
+    pub fn to_publish(
+        entity: impl Into<String>,
+        contact: impl Into<String>,
+        basic: Basic,
+        notes: impl IntoIterator<Item = Note>,
+        activities: impl IntoIterator<Item = Activity>,
+        at: SystemTime,
+    ) -> Self {
+        let mut presence = Self::new(entity);
+        let timestamp = Some(Timestamp::from(at));
+        let notes = notes.into_iter().collect();
+        presence.tuples.push(Tuple {
+            notes,
+            timestamp: timestamp.clone(),
+            ..Tuple::new("service", basic, contact)
+        });
+        let values: Vec<Activity> = activities.into_iter().collect();
+        if !values.is_empty() {
+            let rpid = vec![Rpid::Activities(Activities { values, ..Activities::default() })];
+            presence.persons.push(Person { id: "person".to_owned(), rpid, timestamp, ..Person::default() });
+        }
+        presence
     }
 
     /// Open if any service is, closed if one says so and none is open.

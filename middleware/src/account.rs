@@ -1,0 +1,135 @@
+//! Accounts: addresses of ours, and what goes with them.
+
+use sip_core::Uri;
+use zeroize::Zeroizing;
+
+use crate::credentials::Credentials;
+use crate::error::Error;
+use crate::registration::RegistrationOptions;
+use crate::settings::AccountSettings;
+
+/// An address of ours with its settings.
+///
+/// A copy of what held when it was asked for: changes are made through
+/// [`SettingsManager`](crate::settings::SettingsManager).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    id: String,
+    settings: AccountSettings,
+}
+
+impl Account {
+    pub(crate) fn new(id: String, settings: AccountSettings) -> Self {
+        Self { id, settings }
+    }
+
+    /// An account of this address: `sip:alice@example.com`, or without `sip:`.
+    ///
+    /// # Errors
+    /// If it is not user@domain.
+    pub fn with_settings(id: &str, settings: AccountSettings) -> Result<Self, Error> {
+        let normal = normal_id(id).ok_or_else(|| Error::BadValue {
+            what: "the address of an account",
+            value: id.to_owned(),
+            expected: "user@domain",
+        })?;
+        Ok(Self::new(normal, settings))
+    }
+
+    /// The address without `sip:`, its domain in lower case.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn uri(&self) -> Uri {
+        format!("sip:{}", self.id).parse().expect("the address of an account is a SIP URI")
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &AccountSettings {
+        &self.settings
+    }
+
+    /// As whom requests are made.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        Credentials {
+            uri: self.uri(),
+            display_name: self.settings.display_name.clone(),
+            username: self.settings.auth_username.clone(),
+            password: self
+                .settings
+                .password
+                .as_ref()
+                .map(|secret| Zeroizing::new(secret.expose().to_owned())),
+        }
+    }
+
+    /// How to register.
+    #[must_use]
+    pub fn registration(&self) -> RegistrationOptions {
+        RegistrationOptions {
+            registrar: self.settings.registrar.clone(),
+            route: self.settings.proxy.clone(),
+            expires: self.settings.expires,
+            transport: self.settings.transport,
+            ..RegistrationOptions::new(self.credentials())
+        }
+    }
+}
+
+/// `alice@example.com` of `sip:alice@EXAMPLE.com`; `None` of what is no address.
+pub(crate) fn normal_id(text: &str) -> Option<String> {
+    let text = text.strip_prefix("sip:").unwrap_or(text);
+    let uri: Uri = format!("sip:{text}").parse().ok()?;
+    let (user, domain) = text.split_once('@')?;
+    let normal = format!("{user}@{}", domain.to_ascii_lowercase());
+    // Nothing but user and domain: no password, port, parameter or header.
+    let plain = uri.user() == Some(user) && uri.host().to_string().eq_ignore_ascii_case(domain);
+    (plain && !user.is_empty()).then_some(normal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Secret;
+
+    #[test]
+    fn an_address_is_user_and_domain() {
+        assert_eq!(normal_id("sip:alice@EXAMPLE.com").as_deref(), Some("alice@example.com"));
+        assert_eq!(normal_id("alice@[2001:db8::1]").as_deref(), Some("alice@[2001:db8::1]"));
+        for wrong in [
+            "alice",
+            "@example.com",
+            "alice@",
+            "a b@example.com",
+            "alice@example.com:5060",
+            "alice@e;x=y",
+            "tel:1@e",
+        ] {
+            assert_eq!(normal_id(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_account_has_what_requests_need() {
+        let settings = AccountSettings {
+            display_name: Some("Alice".to_owned()),
+            password: Some(Secret::new("hunter2")),
+            registrar: "sip:registrar.example.com".parse().ok(),
+            expires: 600,
+            ..AccountSettings::default()
+        };
+        let account = Account::with_settings("sip:alice@example.com", settings).expect("an account");
+        let credentials = account.credentials();
+        assert_eq!(credentials.uri.to_string(), "sip:alice@example.com");
+        assert_eq!(credentials.password.as_ref().map(|password| password.as_str()), Some("hunter2"));
+        let options = account.registration();
+        assert_eq!((options.expires, options.registrar.is_some()), (600, true));
+        assert!(!format!("{account:?}").contains("hunter2"));
+    }
+}

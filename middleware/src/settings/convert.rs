@@ -1,0 +1,159 @@
+//! From settings to what the application is built with.
+
+use crate::application::{Application, Builder};
+use crate::configuration::{
+    AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RingtoneConfiguration, RtpConfiguration,
+    SessionTimers, TlsConfiguration,
+};
+use crate::session::StreamSet;
+
+use super::sections::Settings;
+use super::value::Stream;
+
+#[allow(clippy::needless_update, reason = "what a configuration has beyond its settings stays as it is")]
+impl Settings {
+    /// An application as these settings have it. What traces it is set by the program, which
+    /// opens the file: see [`TraceSettings`](super::TraceSettings).
+    #[must_use]
+    pub fn builder(&self) -> Builder {
+        let mut builder = Application::builder()
+            .user_agent(&self.agent.user_agent)
+            .accepts(self.accepts())
+            .accept_messages(self.agent.accept_messages)
+            .port(self.sip.port)
+            .transports(&self.sip.transports)
+            .tls_config(self.tls_config())
+            .rtp_config(self.rtp_config())
+            .msrp_config(self.msrp_config())
+            .audio(self.audio_config())
+            .timers(self.session_timers());
+        if let Some(address) = self.sip.bind {
+            builder = builder.bind(address);
+        }
+        if let Some(sessions) = self.agent.max_sessions.and_then(|sessions| usize::try_from(sessions).ok()) {
+            builder = builder.max_sessions(sessions);
+        }
+        builder
+    }
+
+    /// The streams that are taken.
+    #[must_use]
+    pub fn accepts(&self) -> StreamSet {
+        let has = |stream| self.agent.accept.contains(&stream);
+        StreamSet { audio: has(Stream::Audio), chat: has(Stream::Chat) }
+    }
+
+    /// What sessions copy for audio.
+    #[must_use]
+    pub fn rtp_config(&self) -> RtpConfiguration {
+        let rtp = &self.rtp;
+        RtpConfiguration {
+            local_rtp_address: rtp.local_rtp_address,
+            use_srtp: rtp.use_srtp,
+            srtp_forced: rtp.srtp_forced,
+            port_range: rtp.port_range.clone(),
+            codecs: rtp.codecs.clone(),
+            ..RtpConfiguration::default()
+        }
+    }
+
+    /// What sessions copy for chat.
+    #[must_use]
+    pub fn msrp_config(&self) -> MsrpConfiguration {
+        let msrp = &self.msrp;
+        MsrpConfiguration {
+            local_ip: msrp.local_ip,
+            local_port: msrp.local_port,
+            local_use_tls: msrp.local_use_tls,
+            accept_types: msrp.accept_types.clone(),
+            accept_wrapped_types: msrp.accept_wrapped_types.clone(),
+            max_message_size: msrp.max_message_size,
+            ..MsrpConfiguration::default()
+        }
+    }
+
+    /// TLS under SIP.
+    #[must_use]
+    pub fn tls_config(&self) -> TlsConfiguration {
+        let tls = &self.tls;
+        TlsConfiguration {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+            authorities: tls.authorities.clone(),
+            verify: tls.verify,
+            wildcards: tls.wildcards,
+            verify_clients: tls.verify_clients,
+            handshake_timeout: tls.handshake_timeout,
+            ..TlsConfiguration::default()
+        }
+    }
+
+    /// The sound devices.
+    #[must_use]
+    pub fn audio_config(&self) -> AudioConfiguration {
+        let name = |device: &str| (device != "default").then(|| device.to_owned());
+        let input = match self.audio.input_device.as_str() {
+            "null" => AudioInput::Null,
+            device => AudioInput::Device(name(device)),
+        };
+        let output = match self.audio.output_device.as_str() {
+            "null" => AudioOutput::Null,
+            device => AudioOutput::Device(name(device)),
+        };
+        AudioConfiguration { input, output, echo: self.audio.echo, ..AudioConfiguration::default() }
+    }
+
+    /// The ringtones.
+    #[must_use]
+    pub fn ringtone_config(&self) -> RingtoneConfiguration {
+        let mut config = RingtoneConfiguration::default();
+        config.default_inbound_ringtone.clone_from(&self.ringtones.inbound);
+        config.outbound_ringtone.clone_from(&self.ringtones.outbound);
+        for (uri, path) in &self.ringtones.callers {
+            if let Ok(uri) = uri.parse() {
+                config.add_ringtone_for_sipuri(&uri, path);
+            }
+        }
+        config
+    }
+
+    /// How long sessions wait for what.
+    #[must_use]
+    pub fn session_timers(&self) -> SessionTimers {
+        let timers = &self.timers;
+        SessionTimers {
+            no_answer: timers.no_answer,
+            no_audio: timers.no_audio,
+            stream_start: timers.stream_start,
+            rtp_silence: timers.rtp_silence,
+            wind_down: timers.wind_down,
+            ..SessionTimers::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_configurations() {
+        let settings = Settings::default();
+        assert_eq!(settings.rtp_config(), RtpConfiguration::default());
+        assert_eq!(settings.msrp_config(), MsrpConfiguration::default());
+        assert_eq!(settings.tls_config(), TlsConfiguration::default());
+        assert_eq!(settings.session_timers(), SessionTimers::default());
+        assert_eq!(settings.ringtone_config(), RingtoneConfiguration::default());
+        let (ours, plain) = (settings.builder(), Application::builder());
+        assert_eq!(
+            (ours.port, &ours.transports, &ours.user_agent),
+            (plain.port, &plain.transports, &plain.user_agent)
+        );
+        assert_eq!(
+            (ours.accepts, ours.max_sessions, ours.accept_messages),
+            (plain.accepts, plain.max_sessions, plain.accept_messages)
+        );
+        // The one that is not: a program has a sound card, a library need not.
+        assert_eq!(settings.audio_config().output, AudioOutput::Device(None));
+    }
+}

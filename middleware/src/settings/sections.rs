@@ -1,0 +1,312 @@
+//! What can be set: the sections of the file, their keys, types, defaults and words.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sip_core::Uri;
+use sip_core::endpoint::Transport;
+use toml_edit::{Item, Value};
+
+use super::value::{HostPort, Secret, Setting, Stream};
+
+/// A key of a section.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    pub(crate) name: &'static str,
+    pub(crate) words: &'static str,
+    pub(crate) expected: &'static str,
+    pub(crate) sample: &'static str,
+    pub(crate) secret: bool,
+}
+
+/// A value from outside.
+#[derive(Copy, Clone)]
+pub(crate) enum Input<'a> {
+    Toml(&'a Item),
+    Text(&'a str),
+}
+
+/// A section of the file.
+pub(crate) trait Section: Default {
+    /// What it is about.
+    const WORDS: &'static str;
+
+    fn definitions() -> &'static [Definition];
+
+    /// Sets a key; false if the value is not of its type. Unknown keys are none.
+    fn set(&mut self, name: &str, input: Input<'_>) -> bool;
+
+    /// The value of a key as TOML has it; `None`: it is not set.
+    fn value(&self, name: &str) -> Option<Value>;
+}
+
+fn read<T: Setting>(slot: &mut T, input: Input<'_>) -> bool {
+    let value = match input {
+        Input::Toml(item) => T::from_item(item),
+        Input::Text(text) => T::from_text(text),
+    };
+    value.map(|value| *slot = value).is_some()
+}
+
+macro_rules! sections {
+    ($(
+        $(#[doc = $section_words:literal])*
+        pub struct $section:ident {
+            $(
+                $(#[doc = $words:literal])*
+                $name:ident: $type:ty = $default:expr;
+            )*
+        }
+    )+) => {$(
+        $(#[doc = $section_words])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $section {
+            $( $(#[doc = $words])* pub $name: $type, )*
+        }
+
+        impl Default for $section {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Section for $section {
+            const WORDS: &'static str = concat!($($section_words, "\n"),*);
+
+            fn definitions() -> &'static [Definition] {
+                const DEFINITIONS: &[Definition] = &[$(Definition {
+                    name: stringify!($name),
+                    words: concat!($($words, "\n"),*),
+                    expected: <$type as Setting>::EXPECTED,
+                    sample: <$type as Setting>::SAMPLE,
+                    secret: <$type as Setting>::SECRET,
+                }),*];
+                DEFINITIONS
+            }
+
+            fn set(&mut self, name: &str, input: Input<'_>) -> bool {
+                match name {
+                    $(stringify!($name) => read(&mut self.$name, input),)*
+                    _ => false,
+                }
+            }
+
+            fn value(&self, name: &str) -> Option<Value> {
+                match name {
+                    $(stringify!($name) => self.$name.to_value(),)*
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+sections! {
+    /// The agent as a whole.
+    pub struct AgentSettings {
+        /// What it calls itself in User-Agent and Server.
+        user_agent: String = concat!("sipsimple/", env!("CARGO_PKG_VERSION")).to_owned();
+        /// The account that is used where none is named.
+        default_account: Option<String> = None;
+        /// The streams that it takes when it is called.
+        accept: Vec<Stream> = vec![Stream::Audio, Stream::Chat];
+        /// Whether messages outside of sessions are taken.
+        accept_messages: bool = false;
+        /// Sessions at once; more are answered 486. Without it there is no limit.
+        max_sessions: Option<u32> = None;
+    }
+
+    /// Where SIP is spoken.
+    pub struct SipSettings {
+        /// The one local address to use; without it all of them.
+        bind: Option<IpAddr> = None;
+        /// The SIP port; 0 lets the system choose.
+        port: u16 = 5060;
+        /// The transports to listen on.
+        transports: Vec<Transport> = vec![Transport::Udp, Transport::Tcp];
+        /// A proxy that requests go through where their account names none.
+        proxy: Option<Uri> = None;
+    }
+
+    /// TLS under SIP.
+    pub struct TlsSettings {
+        /// Our certificate, with what leads to its authority, as PEM.
+        certificate: Option<PathBuf> = None;
+        /// Its key, as PEM, where it is not in the same file.
+        key: Option<PathBuf> = None;
+        /// The authorities that certificates of peers must lead to, as PEM; without it those of
+        /// the system.
+        authorities: Option<PathBuf> = None;
+        /// Whether a server has to prove that it is the one we want. Without, anybody on the way
+        /// can read and change what is sent.
+        verify: bool = true;
+        /// Whether `*.example.com` proves `sip.example.com`; RFC 5922 §7.2 forbids it.
+        wildcards: bool = false;
+        /// Whether peers that connect have to show a certificate.
+        verify_clients: bool = false;
+        /// How many seconds a handshake of those that connect may take.
+        handshake_timeout: Duration = Duration::from_secs(5);
+    }
+
+    /// Audio streams.
+    pub struct RtpSettings {
+        /// The address for RTP; without it the one that reaches the peer.
+        local_rtp_address: Option<IpAddr> = None;
+        /// Whether to use SRTP.
+        use_srtp: bool = false;
+        /// If SRTP is used, whether it is mandatory.
+        srtp_forced: bool = false;
+        /// The ports to take; without it the system chooses.
+        port_range: Option<RangeInclusive<u16>> = None;
+        /// Codecs by their SDP names, the preferred first.
+        codecs: Vec<String> = texts(&["opus", "G722", "PCMU", "PCMA"]);
+    }
+
+    /// Chat streams.
+    pub struct MsrpSettings {
+        /// The address for MSRP; without it the one that reaches the peer.
+        local_ip: Option<IpAddr> = None;
+        /// The port to listen on; without it the system chooses one for each stream.
+        local_port: Option<u16> = None;
+        /// Whether to use TLS.
+        local_use_tls: bool = true;
+        /// Media types that are taken.
+        accept_types: Vec<String> = texts(&["message/cpim", "text/*"]);
+        /// Media types that are taken inside CPIM.
+        accept_wrapped_types: Vec<String> = texts(&["*"]);
+        /// The largest message that is taken, in bytes.
+        max_message_size: u64 = 1 << 20;
+    }
+
+    /// Sound devices.
+    pub struct AudioSettings {
+        /// The microphone: `default`, `null` for silence, or the name of a device.
+        input_device: String = "default".to_owned();
+        /// The loudspeaker: `default`, `null` for none, or the name of a device.
+        output_device: String = "default".to_owned();
+        /// Whether each peer hears what it says itself.
+        echo: bool = false;
+    }
+
+    /// Ringtones: WAV files.
+    pub struct RingtoneSettings {
+        /// For who calls and has none of its own.
+        inbound: Option<PathBuf> = None;
+        /// While it rings at the other side.
+        outbound: Option<PathBuf> = None;
+        /// By caller.
+        callers: BTreeMap<String, PathBuf> = BTreeMap::new();
+    }
+
+    /// How many seconds sessions wait for what.
+    pub struct TimerSettings {
+        /// For a final response to an INVITE or a proposal of ours.
+        no_answer: Duration = Duration::from_secs(90);
+        /// For audio of the peer, before its absence is told.
+        no_audio: Duration = Duration::from_secs(5);
+        /// For the local media to be ready and for connections to come about.
+        stream_start: Duration = Duration::from_secs(15);
+        /// Without audio where there was some, before the stream is reported lost.
+        rtp_silence: Duration = Duration::from_secs(30);
+        /// For the end of streams, before the session ends all the same.
+        wind_down: Duration = Duration::from_secs(2);
+    }
+
+    /// What is written down of what goes over the wire.
+    pub struct TraceSettings {
+        /// Where; a name that ends in .pcap or .pcapng becomes a capture. Without it nothing is.
+        file: Option<PathBuf> = None;
+        /// Whether digests of passwords and keys are left in it.
+        secrets: bool = false;
+    }
+
+    /// An account: an address of ours and what goes with it.
+    pub struct AccountSettings {
+        /// The name shown beside the address.
+        display_name: Option<String> = None;
+        /// The user name for digest authentication; without it the user part of the address.
+        auth_username: Option<String> = None;
+        /// The password.
+        password: Option<Secret> = None;
+        /// Whether to register.
+        register: bool = false;
+        /// The registrar; without it the domain of the address.
+        registrar: Option<Uri> = None;
+        /// The proxy that requests go through.
+        proxy: Option<Uri> = None;
+        /// The transport to the proxy or registrar; without it what its address says.
+        transport: Option<Transport> = None;
+        /// How many seconds a registration lasts.
+        expires: u32 = 3_600;
+        /// Whether to publish presence.
+        publish: bool = false;
+        /// How many seconds a publication lasts.
+        publish_expires: u32 = 3_600;
+        /// The MSRP relay; without it the one that the domain names.
+        msrp_relay: Option<HostPort> = None;
+        /// A STUN server.
+        stun_server: Option<HostPort> = None;
+        /// A TURN server.
+        turn_server: Option<HostPort> = None;
+        /// The user name at the TURN server.
+        turn_username: Option<String> = None;
+        /// The password at the TURN server.
+        turn_password: Option<Secret> = None;
+    }
+}
+
+/// All settings.
+macro_rules! settings {
+    ($($name:ident: $section:ty),+ $(,)?) => {
+        /// All that can be set, with defaults for everything.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Settings {
+            $(
+                #[doc = concat!("The section `", stringify!($name), "`.")]
+                pub $name: $section,
+            )+
+            /// Accounts by their addresses without `sip:`.
+            pub accounts: BTreeMap<String, AccountSettings>,
+        }
+
+        impl Settings {
+            /// The sections in the order of the file: name, words and keys.
+            pub(crate) fn sections() -> [(&'static str, &'static str, &'static [Definition]); [$(stringify!($name)),+].len()] {
+                [$((stringify!($name), <$section as Section>::WORDS, <$section as Section>::definitions())),+]
+            }
+
+            pub(crate) fn set_in(&mut self, section: &str, name: &str, input: Input<'_>) -> bool {
+                match section {
+                    $(stringify!($name) => self.$name.set(name, input),)+
+                    _ => false,
+                }
+            }
+
+            pub(crate) fn value_in(&self, section: &str, name: &str) -> Option<Value> {
+                match section {
+                    $(stringify!($name) => self.$name.value(name),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    agent: AgentSettings,
+    sip: SipSettings,
+    tls: TlsSettings,
+    rtp: RtpSettings,
+    msrp: MsrpSettings,
+    audio: AudioSettings,
+    ringtones: RingtoneSettings,
+    timers: TimerSettings,
+    trace: TraceSettings,
+}
