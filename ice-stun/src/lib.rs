@@ -1,10 +1,13 @@
-//! STUN (RFC 8489) and TURN (RFC 8656) without I/O: no sockets, no clock, no entropy of its own.
+//! STUN (RFC 8489), TURN (RFC 8656) and ICE (RFC 8445) without I/O: no sockets, no clock, no entropy of its own.
 //!
 //! **Wire**: [`stun::Message`] is a checked view of received bytes, [`stun::Builder`] writes,
 //! [`stun::Key`] makes and checks MESSAGE-INTEGRITY, [`stun::StreamDecoder`] cuts streams.
 //!
 //! **Machines**: [`stun::Transaction`] is one request on its way, [`stun::Client`] learns our address,
 //! [`turn::Allocation`] is an address on a relay, [`server::Server`] the other end of both.
+//!
+//! **Endpoint**: [`ice::Agent`] finds the path between two ends of a stream, [`ice::gather::Gatherer`] its
+//! candidates, and carries what goes through relays.
 //!
 //! ```
 //! use ice_stun::stun::{Builder, Class, Key, Message, Method, Username, XorMappedAddress};

@@ -26,6 +26,52 @@ use crate::stun::Key;
 /// either end may come one by one (RFC 8838). A driver sends what [`Agent::poll_output`] says, from
 /// the socket (or through the allocation) of [`Path::base`], and hands in what
 /// [`PacketKind::of`](super::PacketKind::of) says is STUN.
+///
+/// ```
+/// use ice_stun::ice::{Agent, Candidate, Config, Input, LocalCandidate, Output, Role, Transport};
+/// use ice_stun::ice::{RemoteParameters, State};
+/// # #[expect(clippy::disallowed_methods)]
+/// # let now = std::time::Instant::now();
+///
+/// let mut offerer = Agent::new(Config::default(), [1; 32]);
+/// let mut answerer = Agent::new(Config { role: Role::Controlled, ..Config::default() }, [2; 32]);
+/// for (agent, address) in [(&mut offerer, "192.0.2.1:5000"), (&mut answerer, "192.0.2.2:6000")] {
+///     let host = Candidate::host(1, Transport::Udp, address.parse()?, 65_535);
+///     agent.add_local_candidate(now, LocalCandidate::based_on_itself(host).expect("it has an address"))?;
+/// }
+/// // What the descriptions carry.
+/// let (offer, answer) = (offerer.credentials().clone(), answerer.credentials().clone());
+/// answerer.set_remote_parameters(now, RemoteParameters::new(offer));
+/// offerer.set_remote_parameters(now, RemoteParameters::new(answer));
+/// answerer.add_remote_candidate(now, "1 1 UDP 2130706431 192.0.2.1 5000 typ host".parse()?);
+/// offerer.add_remote_candidate(now, "1 1 UDP 2130706431 192.0.2.2 6000 typ host".parse()?);
+/// for agent in [&mut offerer, &mut answerer] {
+///     agent.end_of_local_candidates(now);
+///     agent.end_of_remote_candidates(now);
+/// }
+/// // A driver with sockets moves datagrams; here they arrive at once.
+/// let mut at = now;
+/// while offerer.state() != State::Completed || answerer.state() != State::Completed {
+///     for turn in [true, false] {
+///         let (from, to) = if turn { (&mut offerer, &mut answerer) } else { (&mut answerer, &mut offerer) };
+///         from.handle_timeout(at);
+///         loop {
+///             match from.poll_output() {
+///                 Output::Transmit(it) => {
+///                     let mut path = it.path;
+///                     std::mem::swap(&mut path.base, &mut path.remote);
+///                     to.handle_input(at, Input::Datagram { path, data: &it.data });
+///                 }
+///                 Output::Idle(_) => break,
+///                 _ => {}
+///             }
+///         }
+///     }
+///     at += std::time::Duration::from_millis(50);
+/// }
+/// assert_eq!(offerer.selected(1).map(|pair| pair.path.remote), Some("192.0.2.2:6000".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Agent {
     pub(super) config: Config,
