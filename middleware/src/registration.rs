@@ -21,12 +21,28 @@ pub struct RegistrationOptions {
     pub expires: u32,
     /// What to go over; what the next hop's address says where `None`.
     pub transport: Option<Transport>,
+    /// The URN of this user agent, `urn:uuid:…`, which has to stay the same for ever (RFC 5626 §4.1).
+    pub instance: Option<String>,
+    /// Whether the registrar is to reach us over the flow that we register on (RFC 5626); needs
+    /// `instance`.
+    pub outbound: bool,
+    /// Parameters of push notifications (RFC 8599 §4.1): `pn-provider`, `pn-prid`, `pn-param`.
+    pub push: Vec<(String, String)>,
 }
 
 impl RegistrationOptions {
     /// With the registrar of the address's own domain, for an hour at a time.
     pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, registrar: None, route: None, expires: 3_600, transport: None }
+        Self {
+            credentials,
+            registrar: None,
+            route: None,
+            expires: 3_600,
+            transport: None,
+            instance: None,
+            outbound: false,
+            push: Vec::new(),
+        }
     }
 }
 

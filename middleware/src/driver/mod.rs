@@ -10,6 +10,7 @@
 mod clock;
 mod commander;
 mod media;
+mod network;
 mod resolve;
 mod signalling;
 mod start;

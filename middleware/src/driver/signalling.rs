@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::clock;
 use super::commander::{Commander, Job};
 use super::media::{MediaHost, MediaNote};
+use super::network::{Moved, Network};
 use super::resolve::{Resolved, Resolver};
 use super::transport::{StreamInput, Streams, UdpSockets};
 use crate::engine::{Engine, Now, Origin, Output};
@@ -33,6 +34,7 @@ pub(super) struct Signalling {
     pub(super) udp: UdpSockets,
     pub(super) streams: Streams,
     pub(super) stream_inputs: mpsc::Receiver<StreamInput>,
+    pub(super) network: Network,
     pub(super) media: MediaHost,
     pub(super) media_notes: mpsc::UnboundedReceiver<MediaNote>,
     pub(super) resolved: mpsc::UnboundedReceiver<Resolved>,
@@ -52,6 +54,7 @@ enum Woken {
     Stream(StreamInput),
     Media(MediaNote),
     Resolved(Resolved),
+    Look,
     Timeout,
     Stop,
 }
@@ -81,6 +84,7 @@ impl Signalling {
                 }
                 Some(input) = self.stream_inputs.recv() => Woken::Stream(input),
                 Some(resolved) = self.resolved.recv() => Woken::Resolved(resolved),
+                () = self.network.tick() => Woken::Look,
                 () = clock::wait_until(deadline) => Woken::Timeout,
             };
             let now = clock::now();
@@ -102,12 +106,30 @@ impl Signalling {
                 Woken::Resolved(Resolved { query, result }) => {
                     self.engine.handle_sip(now, sip::Input::Resolved { query, result });
                 }
+                Woken::Look => self.look_at_network(now),
                 Woken::Timeout => self.engine.handle_timeout(now),
             }
         }
         self.media.stop();
         if let Some(tracer) = &self.tracer {
             tracer.flush();
+        }
+    }
+
+    /// Tells the engine of addresses that became others.
+    fn look_at_network(&mut self, now: Now) {
+        let moved = self.network.look();
+        for Moved { transport, from, to } in &moved {
+            tracing::info!(%from, %to, ?transport, "the network is another one");
+            self.udp.rename(*from, *to);
+            self.engine.bound(now, *transport, *to);
+        }
+        for Moved { transport, from, .. } in &moved {
+            let (transport, local) = (*transport, *from);
+            self.engine.handle_sip(now, sip::Input::Unbound { transport, local });
+        }
+        if !moved.is_empty() {
+            self.engine.network_changed(now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use sip_core::endpoint::{self as sip, Transport};
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::clock;
 use super::commander::Commander;
 use super::media::MediaHost;
+use super::network::{Network, binds};
 use super::resolve::Resolver;
 use super::signalling::Signalling;
 use super::transport::{Security, Streams, UdpSockets};
@@ -82,6 +83,7 @@ pub(crate) async fn start(
         }
     }
     let Sockets { udp, streams } = sockets;
+    let network = Network::new(&binds, &addresses);
 
     let (commander, jobs) = Commander::new();
     let manager = SessionManager::new(commander.clone(), numbers, session);
@@ -97,6 +99,7 @@ pub(crate) async fn start(
         udp,
         streams,
         stream_inputs,
+        network,
         media,
         media_notes,
         resolved,
@@ -108,32 +111,6 @@ pub(crate) async fn start(
         stop,
     };
     Ok(Started { manager, commander, addresses, task: tokio::spawn(signalling.run()) })
-}
-
-/// An address to listen on.
-struct Bind {
-    address: IpAddr,
-    /// What peers are told.
-    advertised: IpAddr,
-    /// Whether it does no harm if it cannot be had.
-    optional: bool,
-}
-
-/// The given address, or all of IPv4, and of IPv6 where the host has it.
-fn binds(given: Option<IpAddr>) -> Vec<Bind> {
-    let everywhere = |address: IpAddr, optional| {
-        let loopback =
-            if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
-        Bind { address, advertised: outbound_address(address.is_ipv4()).unwrap_or(loopback), optional }
-    };
-    match given {
-        Some(address) if address.is_unspecified() => vec![everywhere(address, false)],
-        Some(address) => vec![Bind { address, advertised: address, optional: false }],
-        None => vec![
-            everywhere(IpAddr::V4(Ipv4Addr::UNSPECIFIED), false),
-            everywhere(IpAddr::V6(Ipv6Addr::UNSPECIFIED), true),
-        ],
-    }
 }
 
 /// The port of a transport, as [`Builder::port`] tells.
@@ -172,20 +149,6 @@ impl Sockets {
         }
         Ok(local)
     }
-}
-
-/// The address of this host that packets to the outside leave from. Nothing is sent: connecting
-/// a UDP socket only asks the routing table. (192.0.2.1 and 2001:db8::1 are for documentation,
-/// RFC 5737 and RFC 3849.)
-fn outbound_address(ipv4: bool) -> Option<IpAddr> {
-    let (any, outside): (IpAddr, IpAddr) = if ipv4 {
-        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into())
-    } else {
-        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
-    };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((outside, 9)).ok()?;
-    socket.local_addr().ok().map(|local| local.ip())
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ impl Engine {
                 }
                 None => {}
             },
+            Event::RegisterSent { id, path, contact } => self.registration_sent(id, path, contact),
+            Event::FlowFailed { path, .. } => self.registration_flow_failed(now, path),
             // Provisional responses to re-INVITEs, and other branches of a fork.
             _ => {}
         }

@@ -64,8 +64,12 @@ impl Engine {
         let Invitation { callee, credentials, route } = invitation;
         let mut from = NameAddr::new(credentials.uri.clone());
         from.display_name = credentials.display_name.clone();
+        let route = match &route {
+            Some(route) => vec![loose_route(route)],
+            None => self.service_route(&credentials.uri),
+        };
         let outgoing = OutgoingCall {
-            route: route.iter().map(loose_route).collect(),
+            route,
             body: Some(sdp_body(offer)),
             credentials: credentials.into_sip(),
             ..OutgoingCall::new(callee, from)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sip_core::endpoint::RequestId;
+use sip_core::endpoint::{FlowPath, RequestId, Transport};
 use sip_core::usage::{self, RegistrationConfig, RegistrationOutput};
 use sip_core::{NameAddr, Response, Uri};
 
@@ -25,7 +25,16 @@ pub(super) struct Kept {
 impl Engine {
     /// Registers, and keeps registered.
     pub(crate) fn register(&mut self, now: Now, id: RegistrationId, options: RegistrationOptions) {
-        let RegistrationOptions { credentials, registrar, route, expires, transport } = options;
+        let RegistrationOptions {
+            credentials,
+            registrar,
+            route,
+            expires,
+            transport,
+            instance,
+            outbound,
+            push,
+        } = options;
         let registrar = match registrar {
             Some(registrar) => registrar,
             None => match registrar_of(&credentials.uri) {
@@ -47,6 +56,9 @@ impl Engine {
             route: route.iter().map(loose_route).collect(),
             credentials: credentials.into_sip(),
             transport,
+            reg_id: (outbound && instance.is_some()).then_some(1),
+            instance,
+            push,
             ..RegistrationConfig::new(registrar, address)
         };
         let mut machine = usage::Registration::new(config, bytes32(&mut self.random));
@@ -64,6 +76,41 @@ impl Engine {
             self.run_registration(now, id);
             self.settle(now);
         }
+    }
+
+    /// The network is another one: everything is registered again at once.
+    pub(crate) fn network_changed(&mut self, now: Now) {
+        let ids: Vec<_> = self.registrations.keys().copied().collect();
+        for id in ids {
+            self.refresh_registration(now, id);
+        }
+    }
+
+    /// A REGISTER left.
+    pub(super) fn registration_sent(&mut self, request: RequestId, path: FlowPath, contact: Option<Uri>) {
+        if let Some(Owner::Registration(id)) = self.requests.get(&request)
+            && let Some(kept) = self.registrations.get_mut(id)
+        {
+            kept.machine.sent(path, contact);
+        }
+    }
+
+    /// A flow that was to be kept is dead.
+    pub(super) fn registration_flow_failed(&mut self, now: Now, path: FlowPath) {
+        let ids: Vec<_> = self.registrations.keys().copied().collect();
+        for id in ids {
+            if let Some(kept) = self.registrations.get_mut(&id) {
+                kept.machine.flow_failed(now.instant, path);
+                self.run_registration(now, id);
+            }
+        }
+    }
+
+    /// The proxies that an address's requests go through, as its registrar said (RFC 3608 §5).
+    pub(super) fn service_route(&self, address: &Uri) -> Vec<NameAddr> {
+        let of_it = |kept: &&Kept| kept.machine.is_registered() && kept.machine.address().uri == *address;
+        let found = self.registrations.values().find(of_it);
+        found.map(|kept| kept.machine.service_route().to_vec()).unwrap_or_default()
     }
 
     /// Removes it; one that is not known is over already.
@@ -121,24 +168,24 @@ impl Engine {
                         kept.machine.failed(now.instant, cause, error.to_string());
                     }
                 },
-                RegistrationOutput::Registered { response, expires, contacts, .. } => {
+                RegistrationOutput::Registered { response, expires, contacts, contact, path } => {
                     let contact_uri_list: Vec<_> =
                         contacts.iter().map(|contact| contact.uri.to_string()).collect();
                     let event = RegistrationEvent::DidSucceed {
                         code: response.status().code(),
                         reason: response.reason().to_owned(),
-                        contact_uri: contact_uri_list.first().cloned().unwrap_or_default(),
+                        contact_uri: contact.map(|contact| contact.uri.to_string()).unwrap_or_default(),
                         contact_uri_list,
                         expires,
-                        route: kept.route.clone(),
+                        route: path.map_or_else(|| kept.route.clone(), route_of),
                     };
                     self.post(origin, event);
                 }
-                RegistrationOutput::Failed { response, reason, retry, .. } => {
+                RegistrationOutput::Failed { response, reason, retry, path, .. } => {
                     let event = RegistrationEvent::DidFail {
                         code: response.map_or(0, |response| response.status().code()),
                         reason,
-                        route: kept.route.clone(),
+                        route: path.map_or_else(|| kept.route.clone(), route_of),
                         retry_after: retry.map(seconds),
                     };
                     self.post(origin, event);
@@ -151,6 +198,8 @@ impl Engine {
                     self.reschedule_due(Due::Registration(id), deadline, None);
                     self.post(origin, event);
                 }
+                RegistrationOutput::Keep(path, keep) => self.endpoint.keep_alive(now.instant, path, keep),
+                RegistrationOutput::Release(path) => self.endpoint.release(path),
                 RegistrationOutput::Idle(deadline) => {
                     let old = std::mem::replace(&mut kept.deadline, deadline);
                     self.reschedule_due(Due::Registration(id), old, deadline);
@@ -175,6 +224,15 @@ fn registrar_of(address: &Uri) -> Result<Uri, Error> {
     let (_, domain) = rest.rsplit_once('@').ok_or_else(bad)?;
     let domain = domain.split([';', '?']).next().unwrap_or_default();
     format!("{scheme}:{domain}").parse().map_err(|_| bad())
+}
+
+/// An address and a transport, as a Route header has them.
+fn route_of(path: FlowPath) -> String {
+    let transport = match path.target.transport {
+        Transport::Udp => String::new(),
+        other => format!(";transport={}", other.uri_name()),
+    };
+    format!("sip:{}{transport}", path.target.addr)
 }
 
 fn seconds(time: Duration) -> u32 {

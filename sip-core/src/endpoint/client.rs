@@ -357,12 +357,18 @@ impl Endpoint {
     }
 
     /// The connection that a request used or waited for is gone.
-    pub(crate) fn client_lost_path(&mut self, now: Instant, key: ClientKey, id: FlowId, reason: &str) {
+    pub(crate) fn client_lost_path(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        id: Option<FlowId>,
+        reason: &str,
+    ) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         match &mut client.machine {
             ClientMachine::Waiting(waiting) => {
                 client.last_error = Some(reason.to_owned());
-                waiting.flows.retain(|flow| *flow != id);
+                waiting.flows.retain(|flow| Some(*flow) != id);
                 if !waiting.flows.is_empty() {
                     self.race(now, key);
                     return;

@@ -1,6 +1,10 @@
 //! Connections: opened, accepted, reused and given up (RFC 3261 §18.1.1, §18.2.2, §18.3).
 
-use super::{Endpoint, FlowId, Output, Owner, Target, Transport, client::ClientKey, receive::Source};
+use super::{
+    Endpoint, FlowId, Output, Owner, Target, Transport,
+    client::{Client, ClientKey, Path},
+    receive::Source,
+};
 use crate::{Message, StreamDecoder, StreamItem};
 use bytes::Bytes;
 use std::{
@@ -211,14 +215,22 @@ impl Endpoint {
         }
         self.kept_lost(id, reason);
         for key in flow.clients {
-            self.client_lost_path(now, key, id, reason);
+            self.client_lost_path(now, key, Some(id), reason);
         }
     }
 
-    /// An address of ours is gone: connections from it are dead, though nobody says so.
+    /// An address of ours is gone: connections from it are dead, though nobody says so, and answers
+    /// to what was sent from it do not arrive.
     pub(crate) fn address_lost(&mut self, now: Instant, local: SocketAddr) {
         if self.bound.iter().any(|(_, other)| other.ip() == local.ip()) {
             return;
+        }
+        let sent_from = |client: &Client| matches!(client.path, Some(Path::Udp { local: from, .. }) if from.ip() == local.ip());
+        let mut unanswered: Vec<ClientKey> =
+            self.clients.iter().filter(|(_, client)| sent_from(client)).map(|(key, _)| *key).collect();
+        unanswered.sort_unstable();
+        for key in unanswered {
+            self.client_lost_path(now, key, None, "our address is gone");
         }
         let from = |flow: &Flow| flow.local().is_some_and(|l| l.ip() == local.ip());
         let mut gone: Vec<FlowId> =

@@ -237,6 +237,11 @@ impl Registration {
         }
     }
 
+    /// The address of record.
+    pub fn address(&self) -> &NameAddr {
+        &self.config.address
+    }
+
     /// The proxies that requests of this address go through, the nearest first (RFC 3608 §5).
     pub fn service_route(&self) -> &[NameAddr] {
         &self.service_route
@@ -403,6 +408,9 @@ impl Registration {
             let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
             digits.parse().ok().map(Duration::from_secs)
         });
+        // What the registrar will say again is not asked for often.
+        let settled = matches!(response.status().code(), 400..=407 | 414..=422 | 600..=699);
+        let wait = wait.or(settled.then_some(self.config.max_retry));
         let reason = format!("{} {}", response.status(), response.reason());
         self.try_later(now, Cause::Refused, Some(response), reason, wait);
     }
@@ -591,6 +599,16 @@ mod tests {
             panic!()
         };
         assert_eq!(wait, Duration::from_secs(1_000));
+    }
+
+    #[test]
+    fn a_wrong_password_is_not_tried_over_and_over() {
+        let (now, mut registration) = (start(), registration());
+        registration.start(now);
+        sent(&mut registration);
+        registration.answered(now, response(StatusCode::FORBIDDEN, &[]));
+        let RegistrationOutput::Failed { retry, .. } = registration.poll_output() else { panic!("refused") };
+        assert_eq!(retry, Some(Duration::from_secs(300)));
     }
 
     #[test]

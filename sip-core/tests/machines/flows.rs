@@ -138,6 +138,21 @@ fn a_lost_address_ends_its_connections() {
 }
 
 #[test]
+fn requests_from_a_lost_address_leave_again() {
+    let mut solo = Solo::new();
+    register(&mut solo, "sip:192.0.2.2");
+    assert_eq!(solo.sent_summary(), ["REGISTER"]);
+    solo.input(Input::Bound { transport: Transport::Udp, local: addr("198.51.100.1:5060") });
+    for transport in [Transport::Udp, Transport::Tcp] {
+        solo.input(Input::Unbound { transport, local: addr("192.0.2.1:5060") });
+    }
+    assert!(matches!(solo.event(), Event::RequestFailed { .. }), "it is told at once, not after timer F");
+    register(&mut solo, "sip:192.0.2.2");
+    let contact = solo.request().headers().text("Contact").map(str::to_owned).unwrap_or_default();
+    assert!(contact.starts_with("<sip:us@198.51.100.1:5060;"), "{contact}");
+}
+
+#[test]
 fn datagrams_keep_the_binding_of_a_nat() {
     let mut solo = Solo::new();
     register(&mut solo, "sip:192.0.2.2");

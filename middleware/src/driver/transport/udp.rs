@@ -41,6 +41,13 @@ impl UdpSockets {
         Ok(local)
     }
 
+    /// The address that a socket is known by became another one.
+    pub(crate) fn rename(&mut self, from: SocketAddr, to: SocketAddr) {
+        for (address, _) in self.sockets.iter_mut().filter(|(address, _)| *address == from) {
+            *address = to;
+        }
+    }
+
     /// Takes one datagram of any socket, each socket in its turn.
     pub(crate) fn poll_receive(
         &mut self,
