@@ -173,8 +173,7 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    fn new(random: &mut ChaCha20Rng) -> Self {
-        let credentials = Credentials::random(random);
+    fn new(credentials: Credentials) -> Self {
         let key = Key::short_term(credentials.password());
         Self {
             own: Own { credentials, key },
@@ -199,12 +198,22 @@ impl Agent {
     /// An agent; `seed` is all its entropy: credentials, tie-breaker, transaction ids.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
+        let credentials = Credentials::random(&mut random);
+        Self::with(config, credentials, random)
+    }
+
+    /// An agent whose credentials were made elsewhere, at random (RFC 8839 §5.4).
+    pub fn with_credentials(config: Config, credentials: Credentials, seed: [u8; 32]) -> Self {
+        Self::with(config, credentials, ChaCha20Rng::from_seed(seed))
+    }
+
+    fn with(config: Config, credentials: Credentials, mut random: ChaCha20Rng) -> Self {
         let config = Config { components: config.components.clamp(1, 2), ..config };
         Self {
             config,
             role: if config.lite { Role::Controlled } else { config.role },
             tie_breaker: random.next_u64(),
-            generation: Generation::new(&mut random),
+            generation: Generation::new(credentials),
             random,
             locals: Vec::new(),
             previous: None,
@@ -404,7 +413,13 @@ impl Agent {
     /// Begins anew (RFC 8445 §9): new credentials, which must be signalled with all candidates of
     /// ours; the peer's are forgotten. Media stays on the selected pairs until others are nominated.
     pub fn restart(&mut self, now: Instant) {
-        let new = Generation::new(&mut self.random);
+        let credentials = Credentials::random(&mut self.random);
+        self.restart_with(now, credentials);
+    }
+
+    /// The same with credentials that were made elsewhere, at random.
+    pub fn restart_with(&mut self, now: Instant, credentials: Credentials) {
+        let new = Generation::new(credentials);
         let old = std::mem::replace(&mut self.generation, new);
         self.generation.local_done = old.local_done;
         self.previous = Some(old.own);

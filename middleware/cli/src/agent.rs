@@ -8,13 +8,14 @@ use sip_core::endpoint::Transport;
 use sipsimple::configuration::{
     AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RtpConfiguration, TlsConfiguration,
 };
+use sipsimple::configuration::{TurnServer, TurnTransport};
 use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
 use sipsimple::session::MessageOptions;
 use sipsimple::trace::Tracer;
 use sipsimple::{Application, Builder, Session, StreamSet};
 
 use crate::Failure;
-use crate::arguments::{Common, Media, Srtp, TransportArgument, YesNo};
+use crate::arguments::{Common, Media, Srtp, TransportArgument, TurnOver, YesNo};
 use crate::output::Output;
 use crate::settings;
 
@@ -144,12 +145,49 @@ fn rtp_config(media: &Media, settings: RtpConfiguration) -> Result<RtpConfigurat
             }
         }
     }
+    let stun = media.stun.as_deref().map(|text| host_and_port("--stun", text, 3478)).transpose()?;
     Ok(RtpConfiguration {
+        use_ice: media.ice,
+        ice_stun_port: stun.as_ref().map_or(3478, |(_, port)| *port),
+        ice_stun_address: stun.map(|(host, _)| host),
+        ice_turn: turn_server(media)?,
+        ice_relay_only: media.relay_only,
         use_srtp: media.srtp != Srtp::Off,
         srtp_forced: media.srtp == Srtp::Mandatory,
         codecs,
         ..settings
     })
+}
+
+fn turn_server(media: &Media) -> Result<Option<TurnServer>, Failure> {
+    let (Some(turn), Some(user), Some(variable)) = (&media.turn, &media.turn_user, &media.turn_password_env)
+    else {
+        return Ok(None);
+    };
+    let (port, transport) = match media.turn_transport {
+        TurnOver::Udp => (3478, TurnTransport::Udp),
+        TurnOver::Tcp => (3478, TurnTransport::Tcp),
+        TurnOver::Tls => (5349, TurnTransport::Tls),
+    };
+    let (host, port) = host_and_port("--turn", turn, port)?;
+    let password = std::env::var(variable)
+        .map_err(|_| Failure::Usage(format!("--turn-password-env: {variable} is not set")))?;
+    Ok(Some(TurnServer { port, transport, ..TurnServer::new(host, user.clone(), password) }))
+}
+
+/// `host`, `host:port`, `[2001:db8::1]:port`.
+fn host_and_port(option: &str, text: &str, default: u16) -> Result<(String, u16), Failure> {
+    let wrong = || Failure::Usage(format!("{option}: {text:?} is not HOST[:PORT]"));
+    let host: sip_core::Host;
+    let mut port = default;
+    match text.rsplit_once(':') {
+        Some((name, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            host = name.parse().map_err(|_| wrong())?;
+            port = number.parse().map_err(|_| wrong())?;
+        }
+        _ => host = text.parse().map_err(|_| wrong())?,
+    }
+    Ok((host.to_string().trim_matches(['[', ']']).to_owned(), port))
 }
 
 fn uses_device(media: &Media) -> bool {

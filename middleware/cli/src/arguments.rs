@@ -145,6 +145,27 @@ pub(crate) struct Media {
     /// Encryption of audio
     #[arg(long, value_enum, default_value_t = Srtp::Off)]
     pub(crate) srtp: Srtp,
+    /// Look for a way through NATs by ICE
+    #[arg(long)]
+    pub(crate) ice: bool,
+    /// STUN server that tells our address
+    #[arg(long, value_name = "HOST[:PORT]", requires = "ice")]
+    pub(crate) stun: Option<String>,
+    /// TURN server to relay through where nothing else works
+    #[arg(long, value_name = "HOST[:PORT]", requires_all = ["ice", "turn_user", "turn_password_env"])]
+    pub(crate) turn: Option<String>,
+    /// Our name at the TURN server
+    #[arg(long, value_name = "U")]
+    pub(crate) turn_user: Option<String>,
+    /// Read the password at the TURN server from this environment variable
+    #[arg(long, value_name = "VAR")]
+    pub(crate) turn_password_env: Option<String>,
+    /// How the TURN server is reached
+    #[arg(long, value_enum, default_value_t = TurnOver::Udp)]
+    pub(crate) turn_transport: TurnOver,
+    /// Send and receive through the TURN server only
+    #[arg(long, requires = "turn")]
+    pub(crate) relay_only: bool,
     /// TLS for chat
     #[arg(long, value_enum, default_value_t = YesNo::Yes)]
     pub(crate) msrp_tls: YesNo,
@@ -161,6 +182,16 @@ pub(crate) enum Srtp {
     Optional,
     /// Encrypt or refuse
     Mandatory,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TurnOver {
+    /// Datagrams
+    Udp,
+    /// A connection
+    Tcp,
+    /// An encrypted connection
+    Tls,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,12 +4,14 @@
 //! the ringtones are read live.
 
 mod audio;
+mod ice;
 mod msrp;
 mod ringtone;
 mod rtp;
 mod tls;
 
 pub use audio::{AudioConfiguration, AudioInput, AudioOutput};
+pub use ice::{IceConfiguration, TurnServer, TurnTransport};
 pub use msrp::MsrpConfiguration;
 pub use ringtone::RingtoneConfiguration;
 pub use rtp::{RtpConfiguration, SrtpPolicy};

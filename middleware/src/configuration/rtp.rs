@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use super::{IceConfiguration, TurnServer};
+
 /// Configuration of audio streams, copied into each session when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RtpConfiguration {
@@ -12,6 +14,16 @@ pub struct RtpConfiguration {
     pub use_srtp: bool,
     /// If SRTP is used, whether it is mandatory.
     pub srtp_forced: bool,
+    /// Whether to use ICE (RFC 8445): a way through NATs is looked for, and the peer's consent kept.
+    pub use_ice: bool,
+    /// The STUN server that tells our address, by name or number. `None`: host candidates only.
+    pub ice_stun_address: Option<String>,
+    /// Its port.
+    pub ice_stun_port: u16,
+    /// The relay to fall back on.
+    pub ice_turn: Option<TurnServer>,
+    /// Nothing but the relay is used: the peer learns no address of ours.
+    pub ice_relay_only: bool,
     /// Ports to take RTP sockets from, even numbers for RTP and the next for RTCP.
     /// `None`: the system chooses.
     pub port_range: Option<RangeInclusive<u16>>,
@@ -41,6 +53,17 @@ impl RtpConfiguration {
     }
 }
 
+impl RtpConfiguration {
+    /// What of ICE is used, if it is.
+    pub fn ice(&self) -> Option<IceConfiguration> {
+        self.use_ice.then(|| IceConfiguration {
+            stun: self.ice_stun_address.clone().map(|host| (host, self.ice_stun_port)),
+            turn: self.ice_turn.clone(),
+            relay_only: self.ice_relay_only,
+        })
+    }
+}
+
 impl Default for RtpConfiguration {
     fn default() -> Self {
         let codecs = ["opus", "G722", "PCMU", "PCMA"];
@@ -48,6 +71,11 @@ impl Default for RtpConfiguration {
             local_rtp_address: None,
             use_srtp: false,
             srtp_forced: false,
+            use_ice: false,
+            ice_stun_address: None,
+            ice_stun_port: 3478,
+            ice_turn: None,
+            ice_relay_only: false,
             port_range: None,
             codecs: codecs.map(str::to_owned).to_vec(),
         }

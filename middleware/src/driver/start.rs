@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use sip_core::endpoint::{self as sip, Transport};
@@ -50,10 +51,11 @@ pub(crate) async fn start(
     let mut engine = Engine::new(config, numbers.clone(), clock::seed());
 
     let (stream_sender, stream_inputs) = mpsc::channel(STREAM_QUEUE);
-    let security = Security::new(builder.tls.clone());
+    let security = Arc::new(Security::new(builder.tls.clone()));
     let system = |what: String| move |error: io::Error| Error::System { what, reason: error.to_string() };
     security.check(false).map_err(system("the configuration of TLS".to_owned()))?;
-    let mut sockets = Sockets { udp: UdpSockets::default(), streams: Streams::new(stream_sender, security) };
+    let mut sockets =
+        Sockets { udp: UdpSockets::default(), streams: Streams::new(stream_sender, security.clone()) };
     let mut addresses = Vec::new();
     let mut port = builder.port;
     for bind in &binds {
@@ -91,7 +93,7 @@ pub(crate) async fn start(
     let (answers, resolved) = mpsc::unbounded_channel();
     let resolver = Resolver::new(&builder.dns_servers, answers);
     let board = commander.board().clone();
-    let media = MediaHost::new(&builder.audio, builder.tracer.clone(), notes, board)?;
+    let media = MediaHost::new(&builder.audio, security, builder.tracer.clone(), notes, board)?;
     let signalling = Signalling {
         engine,
         jobs,

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use media::codec::{self, CodecInfo};
 use rand_chacha::ChaCha20Rng;
-use sdp::attribute::{Crypto, Direction, Fmtp, Ptime, Rtcp};
+use sdp::attribute::{Crypto, Direction, Fmtp, IceMismatch, Ptime, Rtcp, RtcpMux};
 use sdp::{
     Attribute, Codec, CodecMatch, Formats, MediaDescription, MediaKind, Protocol, SessionDescription,
     negotiate_codecs,
 };
 
 use super::crypto::{self, LocalKey};
+use super::ice::{self, LocalIce, RemoteIce};
 use super::{Negotiated, NegotiationError};
 use crate::configuration::{RtpConfiguration, SrtpPolicy};
 use crate::session::AudioParameters;
@@ -30,6 +31,10 @@ pub(crate) struct LocalAudio {
     pub(crate) rtp: SocketAddr,
     pub(crate) rtcp: SocketAddr,
     pub(crate) keys: Vec<LocalKey>,
+    /// With ICE.
+    pub(crate) ice: Option<LocalIce>,
+    /// RTP and RTCP share a port, as was agreed (RFC 5761).
+    pub(crate) muxed: bool,
 }
 
 impl LocalAudio {
@@ -84,6 +89,12 @@ pub(super) fn offer(local: &LocalAudio, direction: Direction, config: &RtpConfig
         }
     }
     finish(&mut media, local, direction, PTIME);
+    if local.muxed || local.ice.is_some() {
+        push(&mut media, &RtcpMux);
+    }
+    if let Some(ice) = &local.ice {
+        ice.write(&mut media, local.muxed);
+    }
     media
 }
 
@@ -134,10 +145,27 @@ pub(super) fn answer(
     let ours = Direction::new(remote.receives(), remote.sends() && !held);
     let ptime = ptime(offered);
     finish(&mut media, local, ours, ptime);
+    let rtcp_mux = offered.attributes.find::<RtcpMux>().is_some();
+    if rtcp_mux {
+        push(&mut media, &RtcpMux);
+    }
+    let ice = match (&local.ice, ice::read(offer, offered)) {
+        (Some(ours), remote @ RemoteIce::Some(_)) => {
+            ours.write(&mut media, rtcp_mux);
+            ice::agree(Some(ours), remote)
+        }
+        (Some(_), RemoteIce::Mismatch) => {
+            push(&mut media, &IceMismatch);
+            None
+        }
+        _ => None,
+    };
     let remote_rtp = remote_address(offer, offered)?;
     let parameters = AudioParameters {
         remote_rtp,
-        remote_rtcp: remote_rtcp(offered, remote_rtp),
+        remote_rtcp: if rtcp_mux { remote_rtp } else { remote_rtcp(offered, remote_rtp) },
+        rtcp_mux,
+        ice,
         codec: choice.info.name.to_owned(),
         clock_rate: choice.info.clock_rate,
         send_payload_type: choice.codec.offered.payload_type,
@@ -181,6 +209,8 @@ pub(super) fn answered(
         return wrong("its audio has no address");
     };
     let ours = offered.attributes.find::<Direction>().unwrap_or(Direction::SendRecv);
+    let both_mux = |one: &MediaDescription| one.attributes.find::<RtcpMux>().is_some();
+    let rtcp_mux = both_mux(offered) && both_mux(answered);
     let remote = answered.direction(answer);
     // We receive with the numbers of our offer; most peers use the same.
     let mine = offered.rtp_codecs();
@@ -190,7 +220,9 @@ pub(super) fn answered(
     };
     let parameters = AudioParameters {
         remote_rtp,
-        remote_rtcp: remote_rtcp(answered, remote_rtp),
+        remote_rtcp: if rtcp_mux { remote_rtp } else { remote_rtcp(answered, remote_rtp) },
+        rtcp_mux,
+        ice: ice::agree(local.ice.as_ref(), ice::read(answer, answered)),
         codec: choice.info.name.to_owned(),
         clock_rate: choice.info.clock_rate,
         send_payload_type: choice.codec.offered.payload_type,
@@ -300,6 +332,6 @@ fn push_codecs(media: &mut MediaDescription, codecs: &[Codec]) {
     }
 }
 
-fn push<T: Attribute>(media: &mut MediaDescription, attribute: &T) {
+pub(super) fn push<T: Attribute>(media: &mut MediaDescription, attribute: &T) {
     media.attributes.push(attribute).expect("our own attributes fit their lines");
 }

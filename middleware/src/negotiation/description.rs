@@ -7,6 +7,7 @@ use sdp::{
     SessionDescription,
 };
 
+use super::ice::{self, RemoteIce};
 use super::{LocalMedia, Negotiated, NegotiationError, Offered, Refusal, audio, chat};
 use crate::session::StreamSet;
 use crate::session::machine::SessionConfig;
@@ -64,6 +65,18 @@ impl Description {
             .as_ref()
             .and_then(|offer| offer.media.iter().find(|media| chat::is_acceptable(media, &config.msrp)));
         offered.map_or(config.msrp.local_use_tls, chat::uses_tls)
+    }
+
+    /// Whether the peer's offer begins ICE anew for a stream that runs with it (RFC 8445 §9).
+    pub(crate) fn restarts_ice(&self, remote: &ice_stun::ice::Credentials) -> bool {
+        let Some(offer) = &self.remote_offer else { return false };
+        let said = offer.media.iter().filter(|media| is_audio(media)).find_map(|media| {
+            match ice::read(offer, media) {
+                RemoteIce::Some(said) => Some(said.0.credentials),
+                _ => None,
+            }
+        });
+        said.is_some_and(|said| said != *remote)
     }
 
     /// Makes an offer of what there is.

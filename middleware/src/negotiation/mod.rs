@@ -7,12 +7,14 @@ mod audio;
 mod chat;
 mod crypto;
 mod description;
+mod ice;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use audio::LocalAudio;
 pub(crate) use chat::LocalChat;
 pub(crate) use description::Description;
+pub(crate) use ice::{LocalIce, new_credentials};
 
 use sip_core::StatusCode;
 

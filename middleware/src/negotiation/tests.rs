@@ -6,10 +6,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sip_core::StatusCode;
 
-use super::{Description, LocalAudio, LocalChat, LocalMedia, NegotiationError};
+use super::{Description, LocalAudio, LocalChat, LocalIce, LocalMedia, NegotiationError};
 use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers};
 use crate::session::StreamSet;
 use crate::session::machine::SessionConfig;
+use ice_stun::ice::{Candidate, Transport};
 
 fn config(use_srtp: bool, srtp_forced: bool) -> SessionConfig {
     SessionConfig {
@@ -26,7 +27,13 @@ fn media(seed: u8, streams: StreamSet) -> LocalMedia {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let keys = LocalAudio::new_keys(&mut ChaCha20Rng::from_seed([seed; 32]));
     LocalMedia {
-        audio: streams.audio.then(|| LocalAudio { rtp: at(port), rtcp: at(port + 1), keys }),
+        audio: streams.audio.then(|| LocalAudio {
+            rtp: at(port),
+            rtcp: at(port + 1),
+            keys,
+            ice: None,
+            muxed: false,
+        }),
         chat: streams.chat.then(|| LocalChat {
             path: format!("msrp://127.0.0.1:{}/session{seed};tcp", port + 2),
             fingerprint: None,
@@ -73,7 +80,8 @@ fn encryption_follows_both_policies() {
         ((false, false), (true, false), Some(false)),
         ((true, true), (true, false), Some(true)),
         ((true, true), (true, true), Some(true)),
-        ((true, false), (true, true), Some(true)),
+        // Keys beside RTP/AVP leave it to the answerer, which is not mandatory.
+        ((true, false), (true, true), None),
         ((true, true), (false, false), None),
         ((false, false), (true, true), None),
     ] {
@@ -151,4 +159,65 @@ fn what_cannot_be_read_or_taken_is_refused_with_a_reason() {
     a.rollback();
     a.offer(&media(1, StreamSet::AUDIO), &config);
     assert_eq!(a.answered(None, &config).expect_err("no answer"), NegotiationError::NoAnswer);
+}
+
+#[test]
+fn ice_is_told_and_read_and_rtcp_shares_the_port() {
+    let (ours, theirs) = (config(false, false), config(false, false));
+    let with_ice = |seed: u8| {
+        let mut media = media(seed, StreamSet::AUDIO);
+        if let Some(audio) = &mut media.audio {
+            let host = |component, at| Candidate::host(component, Transport::Udp, at, 1);
+            audio.ice = Some(LocalIce {
+                credentials: super::new_credentials(&mut ChaCha20Rng::from_seed([seed; 32])),
+                candidates: vec![host(1, audio.rtp), host(2, audio.rtcp)],
+                selected: None,
+                remote: None,
+            });
+        }
+        media
+    };
+    let (alice, bob) = (with_ice(1), with_ice(2));
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    let offer = a.offer(&alice, &ours);
+    b.offered(Some(&offer), &theirs).expect("a readable offer");
+    let (answer, at_bob) = b.answer(&bob, &theirs).expect("an answer");
+    let at_alice = a.answered(Some(&answer), &ours).expect("a fitting answer").audio.expect("audio");
+    let at_bob = at_bob.audio.expect("audio");
+    assert!(at_alice.rtcp_mux && at_bob.rtcp_mux);
+    let (alice, bob) =
+        (alice.audio.expect("audio").ice.expect("ICE"), bob.audio.expect("audio").ice.expect("ICE"));
+    let (at_alice, at_bob) = (at_alice.ice.expect("ICE"), at_bob.ice.expect("ICE"));
+    assert_eq!(
+        (&at_bob.remote.credentials, &at_alice.remote.credentials),
+        (&alice.credentials, &bob.credentials)
+    );
+    assert_eq!(at_bob.candidates, alice.candidates, "an offerer cannot know that one port will do");
+    assert_eq!(at_alice.candidates, bob.candidates[..1]);
+    assert!(!b.restarts_ice(&alice.credentials));
+}
+
+#[test]
+fn who_changes_addresses_without_knowing_ice_turns_it_off() {
+    let offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n\
+        m=audio 4000 RTP/AVP 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
+        a=candidate:1 1 UDP 2130706431 192.0.2.1 4000 typ host\r\n";
+    let config = config(false, false);
+    let mut local = media(2, StreamSet::AUDIO);
+    if let Some(audio) = &mut local.audio {
+        audio.ice = Some(LocalIce {
+            credentials: super::new_credentials(&mut ChaCha20Rng::from_seed([2; 32])),
+            candidates: vec![Candidate::host(1, Transport::Udp, audio.rtp, 1)],
+            selected: None,
+            remote: None,
+        });
+    }
+    let mut description = Description::new(2);
+    description.offered(Some(offer.as_bytes()), &config).expect("a readable offer");
+    let (answer, negotiated) = description.answer(&local, &config).expect("an answer");
+    let answer = String::from_utf8(answer.to_vec()).expect("text");
+    assert!(answer.contains("a=ice-mismatch\r\n") && !answer.contains("candidate"), "{answer}");
+    let audio = negotiated.audio.expect("audio");
+    assert!(audio.ice.is_none());
+    assert_eq!(audio.remote_rtp.to_string(), "198.51.100.9:4000");
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::services::{MessageEvent, RegistrationEvent};
 use super::settings::SettingsEvent;
-use crate::session::{State, StreamSet};
+use crate::session::{IceSelection, IceState, State, StreamSet};
 
 /// Who caused something.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -237,6 +237,13 @@ pub enum SessionEvent {
         /// Why, in words.
         reason: String,
     },
+    /// `SCSessionICENegotiationStateDidChange`: the search for a way for audio is further, or back.
+    IceStateDidChange {
+        /// How far.
+        state: IceState,
+        /// The pair of candidates in use, if any.
+        selection: Option<IceSelection>,
+    },
     /// A stream was added, removed or lost.
     GotStreamUpdate {
         /// The streams that there are now.
@@ -272,6 +279,7 @@ impl SessionEvent {
             Self::GotStreamProposal { .. } => "SCSessionGotStreamProposal",
             Self::AcceptedStreamProposal { .. } => "SCSessionAcceptedStreamProposal",
             Self::RejectedStreamProposal { .. } => "SCSessionRejectedStreamProposal",
+            Self::IceStateDidChange { .. } => "SCSessionICENegotiationStateDidChange",
             Self::GotStreamUpdate { .. } => "SCSessionGotStreamUpdate",
         }
     }
@@ -319,6 +327,18 @@ impl SessionEvent {
             Self::AcceptedStreamProposal { proposer } => vec![("proposer", (*proposer).into())],
             Self::RejectedStreamProposal { proposer, reason } => {
                 vec![("proposer", (*proposer).into()), ("reason", reason.as_str().into())]
+            }
+            Self::IceStateDidChange { state, selection } => {
+                let mut data = vec![("state", state.name().into())];
+                if let Some(pair) = selection {
+                    data.extend([
+                        ("local", pair.local.to_string().into()),
+                        ("local_kind", pair.local_kind.name().into()),
+                        ("remote", pair.remote.to_string().into()),
+                        ("remote_kind", pair.remote_kind.name().into()),
+                    ]);
+                }
+                data
             }
             Self::GotStreamUpdate { streams } => {
                 vec![("streams", Value::List(streams.names().map(Value::from).collect()))]

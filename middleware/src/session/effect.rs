@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ice_stun::ice::{self, Candidate};
 use sip_core::{StatusCode, Uri};
 
 use super::SessionSnapshot;
-use crate::configuration::SrtpPolicy;
+use crate::configuration::{IceConfiguration, SrtpPolicy};
 use crate::credentials::Credentials;
 use crate::notification::{ChatFailureContext, Event};
 
@@ -111,6 +112,15 @@ pub enum MediaEvent {
         rtp: SocketAddr,
         /// Where RTCP is received.
         rtcp: SocketAddr,
+        /// What ICE found, where it is used.
+        candidates: Vec<Candidate>,
+    },
+    /// ICE is further, or back.
+    IceState {
+        /// How far.
+        state: IceState,
+        /// The pair in use, if any.
+        selection: Option<IceSelection>,
     },
     /// The first packet of the peer, or the first from another address.
     AudioReceived {
@@ -185,6 +195,77 @@ pub struct AudioPreparation {
     pub address: IpAddr,
     /// The ports to choose from; `None`: the system chooses.
     pub port_range: Option<RangeInclusive<u16>>,
+    /// How to use ICE, if it is to be used.
+    pub ice: Option<Box<IcePreparation>>,
+}
+
+/// What it takes to gather candidates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IcePreparation {
+    /// Ours, as the description tells them.
+    pub credentials: ice::Credentials,
+    /// Whether we make the offer, and so nominate.
+    pub controlling: bool,
+    /// What may be used, and which servers.
+    pub configuration: IceConfiguration,
+}
+
+/// What descriptions said of ICE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IceParameters {
+    /// Ours; others than before begin anew.
+    pub local: ice::Credentials,
+    /// The peer's.
+    pub remote: ice::RemoteParameters,
+    /// The peer's candidates.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A pair of candidates in use.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct IceSelection {
+    /// Our end, as the peer knows it.
+    pub local: SocketAddr,
+    /// What it is.
+    pub local_kind: ice::CandidateKind,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// What it is.
+    pub remote_kind: ice::CandidateKind,
+    /// Our end for RTCP, where it has a port of its own.
+    pub local_rtcp: Option<SocketAddr>,
+    /// The other end for RTCP.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Whether we nominate.
+    pub controlling: bool,
+}
+
+/// How far ICE is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum IceState {
+    /// Looking for a way.
+    Checking,
+    /// There is one; a better one may follow.
+    Connected,
+    /// There is one, for good.
+    Completed,
+    /// The peer has not answered for a while.
+    Disconnected,
+    /// There is none, or the peer wants no more.
+    Failed,
+}
+
+impl IceState {
+    /// `checking`, `connected`, `completed`, `disconnected`, `failed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            IceState::Checking => "checking",
+            IceState::Connected => "connected",
+            IceState::Completed => "completed",
+            IceState::Disconnected => "disconnected",
+            IceState::Failed => "failed",
+        }
+    }
 }
 
 /// Everything about a negotiated audio stream.
@@ -194,6 +275,10 @@ pub struct AudioParameters {
     pub remote_rtp: SocketAddr,
     /// Where it receives RTCP.
     pub remote_rtcp: SocketAddr,
+    /// RTCP goes where RTP goes (RFC 5761).
+    pub rtcp_mux: bool,
+    /// With ICE; without it media goes to `remote_rtp`.
+    pub ice: Option<Box<IceParameters>>,
     /// The codec's SDP name.
     pub codec: String,
     /// RTP clock rate in Hz, as `a=rtpmap` has it.

@@ -9,8 +9,9 @@ mod state;
 mod streams;
 
 pub use effect::{
-    AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, MediaCommand,
-    MediaEvent, ReceivedMessage, SrtpParameters, StreamId,
+    AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, IceParameters,
+    IcePreparation, IceSelection, IceState, MediaCommand, MediaEvent, ReceivedMessage, SrtpParameters,
+    StreamId,
 };
 pub(crate) use effect::{Effect, Invitation, SipAction};
 pub(crate) use handle::Directory;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use sip_core::Uri;
 
-use super::{State, StreamSet};
+use super::{IceSelection, IceState, State, StreamSet};
 
 /// Whether we called or were called.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +68,10 @@ pub struct AudioSnapshot {
     pub remote_rtp_sdp: Option<(IpAddr, u16)>,
     /// Where the peer's packets come from.
     pub remote_rtp_received: Option<SocketAddr>,
+    /// How far ICE is, where it is used.
+    pub ice_state: Option<IceState>,
+    /// The pair of candidates in use.
+    pub ice_selection: Option<IceSelection>,
     /// The file being recorded to, its full path.
     pub recording_file_name: Option<String>,
 }

@@ -17,17 +17,21 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::frames::{FrameDrain, FrameHead, LONGEST};
+use super::ice::{Ice, ServerResolver, Taken};
 use super::meters::Meters;
+use super::relay_stream::{RelayBytes, TlsClient};
 use crate::configuration::SrtpPolicy;
 use crate::driver::clock;
 use crate::engine::Now;
-use crate::session::{AudioParameters, AudioPreparation, MediaEvent, SrtpParameters};
+use crate::session::{AudioParameters, AudioPreparation, IcePreparation, MediaEvent, SrtpParameters};
 
 /// Largest RTP or RTCP packet that is read or written.
 const PACKET: usize = 2_048;
 /// For so long after the start the peer's packets may come from an address that was not
 /// signalled; then the one they came from is the only one.
 const LATCHING: Duration = Duration::from_secs(5);
+/// Chunks of a relay's stream that may wait.
+const RELAY_QUEUE: usize = 256;
 /// Attempts to find two free ports side by side.
 const ATTEMPTS: usize = 64;
 
@@ -47,7 +51,7 @@ pub(super) struct AudioSockets {
 impl AudioSockets {
     /// An even port for RTP and the next one for RTCP (RFC 3550 §11), where they can be had.
     pub(super) fn open(preparation: &AudioPreparation) -> io::Result<Self> {
-        let AudioPreparation { address, port_range } = preparation;
+        let AudioPreparation { address, port_range, .. } = preparation;
         match port_range {
             Some(range) => {
                 let mut even = range.clone().filter(|port| port % 2 == 0 && *port < *range.end());
@@ -78,6 +82,13 @@ impl AudioSockets {
         Ok(Self { rtp: bind(address, port)?, rtcp: bind(address, port + 1)? })
     }
 
+    /// Sends from the socket of a component: 1 is RTP, 2 RTCP. What the system does not take at once
+    /// is lost, as on a network.
+    pub(super) fn send(&self, component: u16, data: &[u8], to: SocketAddr) -> bool {
+        let socket = if component == 1 { &self.rtp } else { &self.rtcp };
+        socket.try_send_to(data, to).is_ok()
+    }
+
     /// Where RTP and RTCP are received.
     pub(super) fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         Ok((self.rtp.local_addr()?, self.rtcp.local_addr()?))
@@ -93,6 +104,9 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
 /// A running audio stream.
 pub(super) struct AudioTask<F> {
     sockets: AudioSockets,
+    ice: Option<IceLink>,
+    /// When ICE is to be driven again.
+    ice_due: Option<Instant>,
     commands: mpsc::UnboundedReceiver<AudioCommand>,
     frames: FrameDrain,
     source: PacketSource,
@@ -107,6 +121,102 @@ pub(super) struct AudioTask<F> {
     /// When the last packet came, once there was one.
     heard: Option<Instant>,
     lost_told: bool,
+}
+
+/// ICE, and what its relays' streams bring.
+pub(super) struct IceLink {
+    ice: Ice,
+    bytes: mpsc::Receiver<RelayBytes>,
+}
+
+impl IceLink {
+    fn apply(&mut self, now: Instant, parameters: &AudioParameters) {
+        if let Some(ice) = &parameters.ice {
+            self.ice.set_remote(now, ice, parameters.rtcp_mux);
+        }
+    }
+}
+
+/// What waits for an audio stream's parameters: the sockets, and ICE going on at its own pace.
+pub(super) struct Gathering {
+    sockets: AudioSockets,
+    link: IceLink,
+}
+
+impl Gathering {
+    /// Resolves the servers and begins to gather.
+    pub(super) async fn start(
+        sockets: AudioSockets,
+        preparation: &IcePreparation,
+        resolver: &ServerResolver,
+        tls: &TlsClient,
+    ) -> io::Result<Self> {
+        let (rtp, rtcp) = sockets.addresses()?;
+        let servers = resolver.resolve(&preparation.configuration, rtp.is_ipv4()).await;
+        let (sender, bytes) = mpsc::channel(RELAY_QUEUE);
+        let ice = Ice::start(preparation, servers, [rtp, rtcp], &sender, tls);
+        Ok(Self { sockets, link: IceLink { ice, bytes } })
+    }
+
+    /// Goes on until `told` has an answer: tells the candidates once they are there.
+    pub(super) async fn run<T>(
+        mut self,
+        mut wanted: tokio::sync::oneshot::Receiver<T>,
+        tell: &(impl Fn(MediaEvent) + Send + Sync),
+    ) -> Option<(AudioSockets, IceLink, T)> {
+        let (mut rtp_buffer, mut rtcp_buffer) = ([0; PACKET], [0; PACKET]);
+        let mut told = false;
+        loop {
+            let now = clock::now().instant;
+            let due = self.link.ice.drive(now, &self.sockets, tell);
+            if !told && self.link.ice.is_gathered(now) {
+                told = true;
+                let (rtp, rtcp) = self.sockets.addresses().ok()?;
+                tell(MediaEvent::AudioReady { rtp, rtcp, candidates: self.link.ice.candidates(now) });
+                continue;
+            }
+            let taken = tokio::select! {
+                biased;
+                wanted = &mut wanted => {
+                    // Nobody wants the stream any more: its relays are given back.
+                    let Ok(wanted) = wanted else {
+                        self.link.ice.close(&self.sockets);
+                        return None;
+                    };
+                    return Some((self.sockets, self.link, wanted));
+                }
+                received = self.sockets.rtp.recv_from(&mut rtp_buffer) => {
+                    received.ok().map(|(length, from)| (1, from, rtp_buffer.get(..length)))
+                }
+                received = self.sockets.rtcp.recv_from(&mut rtcp_buffer) => {
+                    received.ok().map(|(length, from)| (2, from, rtcp_buffer.get(..length)))
+                }
+                Some(bytes) = self.link.bytes.recv() => {
+                    self.link.ice.take_stream(clock::now().instant, bytes);
+                    None
+                }
+                () = clock::wait_until(due) => {
+                    self.link.ice.handle_timeout(clock::now().instant);
+                    None
+                }
+            };
+            if let Some((component, from, Some(packet))) = taken {
+                // Media before its parameters are known is not heard.
+                let _ = self.link.ice.take(clock::now().instant, component, from, packet);
+            }
+        }
+    }
+}
+
+/// The next bytes of a relay's stream; for ever where there is none.
+async fn relay_bytes(link: &mut Option<IceLink>) -> RelayBytes {
+    match link {
+        Some(link) => match link.bytes.recv().await {
+            Some(bytes) => bytes,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
 }
 
 struct Srtp {
@@ -127,6 +237,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
     /// A stream with its first parameters; `tell` takes what happens on it.
     pub(super) fn new(
         sockets: AudioSockets,
+        ice: Option<IceLink>,
         commands: mpsc::UnboundedReceiver<AudioCommand>,
         frames: FrameDrain,
         source: PacketSource,
@@ -145,8 +256,14 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             received_from: None,
         };
         let keys_out = key_sender(&parameters);
+        let mut ice = ice;
+        if let Some(link) = &mut ice {
+            link.apply(now.instant, &parameters);
+        }
         Self {
             sockets,
+            ice: ice.filter(|_| parameters.ice.is_some()),
+            ice_due: Some(now.instant),
             commands,
             frames,
             source,
@@ -167,7 +284,8 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
     pub(super) async fn run(mut self) {
         let (mut rtp_buffer, mut rtcp_buffer) = ([0; PACKET], [0; PACKET]);
         loop {
-            let deadline = self.session.deadline().into_iter().chain(self.silence_deadline()).min();
+            let due = self.session.deadline().into_iter().chain(self.silence_deadline());
+            let deadline = due.chain(self.ice_due).min();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -180,22 +298,76 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
                     if let Ok((length, from)) = received
                         && let Some(packet) = rtp_buffer.get_mut(..length)
                     {
-                        self.received(clock::now().instant, from, packet);
+                        self.arrived(clock::now().instant, 1, from, packet);
                     }
                 }
                 received = self.sockets.rtcp.recv_from(&mut rtcp_buffer) => {
                     if let Ok((length, from)) = received
                         && let Some(packet) = rtcp_buffer.get_mut(..length)
                     {
-                        self.received_rtcp(clock::now().instant, from, packet);
+                        self.arrived(clock::now().instant, 2, from, packet);
                     }
                 }
+                bytes = relay_bytes(&mut self.ice) => self.relayed(clock::now().instant, bytes),
                 () = clock::wait_until(deadline) => self.timeout(clock::now().instant),
             }
         }
         let mut buffer = [0; PACKET];
         if let Ok(Some(length)) = self.session.leave(clock::now().instant, &mut buffer) {
             self.send_rtcp(&mut buffer, length);
+        }
+        if let Some(link) = &mut self.ice {
+            link.ice.close(&self.sockets);
+        }
+    }
+
+    /// A datagram of a component: what ICE leaves of it is media.
+    fn arrived(&mut self, now: Instant, component: u16, from: SocketAddr, packet: &mut [u8]) {
+        let Some(link) = &mut self.ice else {
+            match component {
+                1 => self.received(now, from, packet),
+                _ => self.received_rtcp(now, from, packet),
+            }
+            return;
+        };
+        match link.ice.take(now, component, from, packet) {
+            Taken::Nothing => self.drive_ice(now),
+            Taken::Media(range, peer) => {
+                let Some(packet) = packet.get_mut(range) else { return };
+                match component {
+                    1 => self.received(now, peer, packet),
+                    _ => self.received_rtcp(now, peer, packet),
+                }
+            }
+        }
+    }
+
+    /// Bytes of a relay's stream.
+    fn relayed(&mut self, now: Instant, bytes: RelayBytes) {
+        let Some(link) = &mut self.ice else { return };
+        link.ice.take_stream(now, bytes);
+        self.drive_ice(now);
+    }
+
+    /// Lets ICE send and tell, and takes what its relays handed over.
+    fn drive_ice(&mut self, now: Instant) {
+        let Some(link) = &mut self.ice else { return };
+        self.ice_due = link.ice.drive(now, &self.sockets, &self.tell);
+        for (peer, mut packet) in std::mem::take(&mut link.ice.arrived) {
+            self.received(now, peer, &mut packet);
+        }
+    }
+
+    /// Sends a packet of a component the way there is.
+    fn send(&mut self, component: u16, packet: &[u8]) -> bool {
+        let component = if self.parameters.rtcp_mux { 1 } else { component };
+        match (&mut self.ice, component) {
+            (Some(link), component) => link.ice.send(component, packet, &self.sockets),
+            (None, 1) => {
+                let to = self.remote.received_from.unwrap_or(self.remote.signalled);
+                self.sockets.send(1, packet, to)
+            }
+            (None, component) => self.sockets.send(component, packet, self.remote.rtcp),
         }
     }
 
@@ -211,6 +383,10 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
                 since: clock::now().instant,
                 received_from: None,
             };
+        }
+        if let Some(link) = &mut self.ice {
+            link.apply(clock::now().instant, &parameters);
+            self.ice_due = Some(clock::now().instant);
         }
         self.heard = None;
         self.session.sender_mut().set_payload_type(parameters.send_payload_type);
@@ -273,14 +449,14 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             (None, SrtpPolicy::Mandatory) => return,
             (None, _) => length,
         };
-        let to = self.remote.received_from.unwrap_or(self.remote.signalled);
-        if self.sockets.rtp.try_send_to(buffer.get(..length).unwrap_or_default(), to).is_ok() {
+        if self.send(1, buffer.get(..length).unwrap_or_default()) {
             self.meters.sent.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn received(&mut self, now: Instant, from: SocketAddr, packet: &mut [u8]) {
-        if !self.remote.takes(now, from) {
+        // With ICE, whose packets these are was checked already.
+        if self.ice.is_none() && !self.remote.takes(now, from) {
             return;
         }
         if demux::classify(packet) == Some(demux::Protocol::Rtcp) {
@@ -372,6 +548,10 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             self.lost_told = true;
             (self.tell)(MediaEvent::AudioLost);
         }
+        if let Some(link) = self.ice.as_mut().filter(|_| self.ice_due.is_some_and(|due| due <= now)) {
+            link.ice.handle_timeout(now);
+            self.drive_ice(now);
+        }
         let mut buffer = [0; PACKET];
         if let Ok(Some(length)) = self.session.poll_rtcp(now, &mut buffer) {
             self.send_rtcp(&mut buffer, length);
@@ -388,7 +568,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             (None, _) => length,
         };
         // A report that the system does not take is made up for by the next.
-        let _ = self.sockets.rtcp.try_send_to(buffer.get(..length).unwrap_or_default(), self.remote.rtcp);
+        self.send(2, buffer.get(..length).unwrap_or_default());
     }
 }
 

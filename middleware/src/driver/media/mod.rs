@@ -6,8 +6,10 @@
 mod audio;
 mod chat;
 mod frames;
+mod ice;
 mod meters;
 mod mixing;
+mod relay_stream;
 mod tls;
 
 use std::collections::HashMap;
@@ -15,19 +17,24 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use self::meters::AudioStatistics;
 pub(crate) use self::meters::MeterBoard;
 
-use self::audio::{AudioCommand, AudioSockets, AudioTask};
+use self::audio::{AudioCommand, AudioSockets, AudioTask, Gathering};
 use self::chat::{ChatCommand, ChatListener};
+use self::ice::ServerResolver;
 use self::mixing::{Mixing, Voice};
+use self::relay_stream::TlsClient;
 use self::tls::Identity;
 use crate::configuration::AudioConfiguration;
 use crate::error::Error;
 use crate::notification::ChatFailureContext;
-use crate::session::{AudioParameters, ChatParameters, MediaCommand, MediaEvent, SessionId, StreamId};
+use crate::session::{
+    AudioParameters, AudioPreparation, ChatParameters, IcePreparation, MediaCommand, MediaEvent, SessionId,
+    StreamId,
+};
 use crate::trace::Tracer;
 
 /// What media tell a session.
@@ -45,6 +52,7 @@ type Key = (SessionId, StreamId);
 pub(super) struct MediaHost {
     mixing: Mixing,
     identity: Identity,
+    security: TlsClient,
     tracer: Option<Arc<Tracer>>,
     notes: Notes,
     board: MeterBoard,
@@ -52,9 +60,17 @@ pub(super) struct MediaHost {
     chats: HashMap<Key, ChatEntry>,
 }
 
+/// What turns a prepared audio stream into a running one.
+type Start = Box<dyn FnOnce(AudioSockets, Option<audio::IceLink>) + Send>;
+
 enum AudioEntry {
     Ready(AudioSockets),
-    Running { commands: mpsc::UnboundedSender<AudioCommand>, voice: Box<Voice> },
+    /// ICE goes on; the stream starts with what is sent here.
+    Gathering(oneshot::Sender<Start>),
+    Running {
+        commands: mpsc::UnboundedSender<AudioCommand>,
+        voice: Box<Voice>,
+    },
 }
 
 enum ChatEntry {
@@ -66,6 +82,7 @@ impl MediaHost {
     /// Opens the sound devices, if any are asked for, and starts the media threads.
     pub(super) fn new(
         audio: &AudioConfiguration,
+        security: TlsClient,
         tracer: Option<Arc<Tracer>>,
         notes: Notes,
         board: MeterBoard,
@@ -75,19 +92,26 @@ impl MediaHost {
         let identity = Identity::generate().map_err(|error| system("a certificate for MSRP", error))?;
         let mixing = Mixing::start(audio, &notes)?;
         let (audio, chats) = (HashMap::new(), HashMap::new());
-        Ok(Self { mixing, identity, tracer, notes, board, audio, chats })
+        Ok(Self { mixing, identity, security, tracer, notes, board, audio, chats })
     }
 
     /// Does what a session asks.
     pub(super) fn perform(&mut self, session: SessionId, command: MediaCommand) {
         match command {
+            MediaCommand::PrepareAudio(stream, AudioPreparation { ice: Some(ice), address, port_range }) => {
+                match AudioSockets::open(&AudioPreparation { ice: None, address, port_range }) {
+                    Ok(sockets) => self.gather(session, stream, sockets, ice),
+                    Err(error) => self.failed(session, stream, "sockets for RTP", &error),
+                }
+            }
             MediaCommand::PrepareAudio(stream, preparation) => {
                 let opened = AudioSockets::open(&preparation)
                     .and_then(|sockets| sockets.addresses().map(|addresses| (sockets, addresses)));
                 match opened {
                     Ok((sockets, (rtp, rtcp))) => {
                         self.audio.insert((session, stream), AudioEntry::Ready(sockets));
-                        self.note(session, stream, MediaEvent::AudioReady { rtp, rtcp });
+                        let candidates = Vec::new();
+                        self.note(session, stream, MediaEvent::AudioReady { rtp, rtcp, candidates });
                     }
                     Err(error) => self.failed(session, stream, "sockets for RTP", &error),
                 }
@@ -165,27 +189,70 @@ impl MediaHost {
                 self.audio.insert(key, AudioEntry::Running { commands, voice });
             }
             Some(AudioEntry::Ready(sockets)) => {
-                let (sink, frames) = frames::channel();
-                let (voice, source) = match self.mixing.add(key, &parameters, sink) {
-                    Ok(added) => added,
-                    Err(error) => {
-                        self.failed(
-                            session,
-                            stream,
-                            "the audio stream",
-                            &io::Error::other(error.to_string()),
-                        );
-                        return;
-                    }
-                };
-                let meters = self.board.add(session);
-                let (commands, received) = mpsc::unbounded_channel();
-                let tell = self.teller(session, stream);
-                let task = AudioTask::new(sockets, received, frames, source, meters, parameters, tell);
-                tokio::spawn(task.run());
-                self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
+                if let Some(start) = self.start_audio(session, stream, parameters) {
+                    start(sockets, None);
+                }
+            }
+            Some(AudioEntry::Gathering(waiting)) => {
+                if let Some(start) = self.start_audio(session, stream, parameters)
+                    && waiting.send(start).is_err()
+                {
+                    self.failed(session, stream, "ICE", &io::Error::other("it has ended"));
+                }
             }
         }
+    }
+
+    /// Adds the stream to the mix; what comes back starts its task.
+    fn start_audio(
+        &mut self,
+        session: SessionId,
+        stream: StreamId,
+        parameters: Box<AudioParameters>,
+    ) -> Option<Start> {
+        let key = (session, stream);
+        let (sink, frames) = frames::channel();
+        let (voice, source) = match self.mixing.add(key, &parameters, sink) {
+            Ok(added) => added,
+            Err(error) => {
+                self.failed(session, stream, "the audio stream", &io::Error::other(error.to_string()));
+                return None;
+            }
+        };
+        let meters = self.board.add(session);
+        let (commands, received) = mpsc::unbounded_channel();
+        let tell = self.teller(session, stream);
+        self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
+        Some(Box::new(move |sockets, link| {
+            let task = AudioTask::new(sockets, link, received, frames, source, meters, parameters, tell);
+            tokio::spawn(task.run());
+        }))
+    }
+
+    /// Looks for candidates, and keeps ICE going until the stream runs.
+    fn gather(
+        &mut self,
+        session: SessionId,
+        stream: StreamId,
+        sockets: AudioSockets,
+        ice: Box<IcePreparation>,
+    ) {
+        let (start, wanted) = oneshot::channel::<Start>();
+        let (tell, tls) = (self.teller(session, stream), self.security.clone());
+        tokio::spawn(async move {
+            let gathering = match Gathering::start(sockets, &ice, &ServerResolver, &tls).await {
+                Ok(gathering) => gathering,
+                Err(error) => {
+                    let reason = format!("sockets for RTP: {error}");
+                    tell(MediaEvent::Failed { context: ChatFailureContext::Initialize, reason });
+                    return;
+                }
+            };
+            if let Some((sockets, link, start)) = gathering.run(wanted, &tell).await {
+                start(sockets, Some(link));
+            }
+        });
+        self.audio.insert((session, stream), AudioEntry::Gathering(start));
     }
 
     fn stop_audio(&mut self, session: SessionId, stream: StreamId) {

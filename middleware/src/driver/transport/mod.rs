@@ -14,5 +14,5 @@ mod udp;
 mod websocket;
 
 pub(super) use stream::{StreamInput, Streams};
-pub(super) use tls::Security;
+pub(in crate::driver) use tls::Security;
 pub(super) use udp::UdpSockets;

@@ -54,11 +54,11 @@ struct Open {
 
 impl Streams {
     /// Streams that tell of what happens through `inputs`.
-    pub(crate) fn new(inputs: mpsc::Sender<StreamInput>, security: Security) -> Self {
+    pub(crate) fn new(inputs: mpsc::Sender<StreamInput>, security: Arc<Security>) -> Self {
         Self {
             inputs,
             handshakes: Arc::new(Semaphore::new(security.config().max_handshakes)),
-            security: Arc::new(security),
+            security,
             connecting: HashMap::new(),
             open: HashMap::new(),
             accepted: Arc::new(AtomicU64::new(1)),

@@ -149,7 +149,10 @@ impl Agent {
             MediaCommand::PrepareAudio(stream, _) => {
                 let port = 40_000 + 2 * u16::try_from(stream.0).expect("few streams");
                 let at = |port| SocketAddr::new(self.address.ip(), port);
-                tell(stream, MediaEvent::AudioReady { rtp: at(port), rtcp: at(port + 1) });
+                tell(
+                    stream,
+                    MediaEvent::AudioReady { rtp: at(port), rtcp: at(port + 1), candidates: Vec::new() },
+                );
             }
             MediaCommand::RunAudio(stream, parameters) => {
                 tell(stream, MediaEvent::AudioReceived { from: parameters.remote_rtp });

@@ -4,14 +4,19 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use ice_stun::ice::Credentials;
 
 use super::{
     Context, MediaCommand, Originator, Phase, SessionEvent, SessionMachine, State, StreamId, StreamSet,
 };
 use crate::configuration::SrtpPolicy;
-use crate::negotiation::{LocalAudio, LocalChat, LocalMedia, Negotiated, NegotiationError};
+use crate::negotiation::{
+    LocalAudio, LocalChat, LocalIce, LocalMedia, Negotiated, NegotiationError, new_credentials,
+};
 use crate::notification::MsrpChatEvent;
-use crate::session::effect::{AudioPreparation, ChatPreparation, MediaEvent};
+use crate::session::effect::{
+    AudioPreparation, ChatPreparation, IcePreparation, IceSelection, IceState, MediaEvent,
+};
 use crate::session::snapshot::{AudioSnapshot, ChatSnapshot};
 
 /// An audio stream of this session.
@@ -19,6 +24,8 @@ use crate::session::snapshot::{AudioSnapshot, ChatSnapshot};
 pub(super) struct AudioStream {
     pub(super) id: StreamId,
     pub(super) local: Option<LocalAudio>,
+    /// Ours for ICE, where it is used.
+    credentials: Option<Credentials>,
     pub(super) running: bool,
     /// Whether a packet of the peer came.
     pub(super) heard: bool,
@@ -50,15 +57,23 @@ impl SessionMachine {
             let id = self.new_stream();
             let address = self.config.rtp.local_rtp_address.unwrap_or(self.config.default_address);
             let port_range = self.config.rtp.port_range.clone();
+            let ice = self.config.rtp.ice().map(|configuration| IcePreparation {
+                credentials: new_credentials(&mut self.random),
+                controlling: !matches!(self.phase, Phase::Accepting { .. } | Phase::Proposed),
+                configuration,
+            });
+            let credentials = ice.as_ref().map(|ice| ice.credentials.clone());
+            let preparation = AudioPreparation { address, port_range, ice: ice.map(Box::new) };
             self.audio = Some(AudioStream {
                 id,
                 local: None,
+                credentials,
                 running: false,
                 heard: false,
                 has_dtmf: false,
                 recording: None,
             });
-            self.media(MediaCommand::PrepareAudio(id, AudioPreparation { address, port_range }));
+            self.media(MediaCommand::PrepareAudio(id, preparation));
         }
         if streams.chat {
             let id = self.new_stream();
@@ -98,12 +113,18 @@ impl SessionMachine {
     fn handle_audio(&mut self, context: Context<'_>, event: MediaEvent) {
         let Some(audio) = &mut self.audio else { return };
         match event {
-            MediaEvent::AudioReady { rtp, rtcp } => {
+            MediaEvent::AudioReady { rtp, rtcp, candidates } => {
                 let keys = match self.config.rtp.srtp_policy() {
                     SrtpPolicy::Off => Vec::new(),
                     _ => LocalAudio::new_keys(&mut self.random),
                 };
-                audio.local = Some(LocalAudio { rtp, rtcp, keys });
+                let ice = audio.credentials.clone().map(|credentials| LocalIce {
+                    credentials,
+                    candidates,
+                    selected: None,
+                    remote: None,
+                });
+                audio.local = Some(LocalAudio { rtp, rtcp, keys, ice, muxed: false });
                 self.go_on_if_ready(context);
             }
             MediaEvent::AudioReceived { from } => {
@@ -111,6 +132,7 @@ impl SessionMachine {
                 self.timers.no_audio = None;
                 self.change_audio(|audio| audio.remote_rtp_received = Some(from));
             }
+            MediaEvent::IceState { state, selection } => self.ice_went_on(context, state, selection),
             MediaEvent::AudioLost => self.stream_lost(context, StreamSet::AUDIO, "no audio arrives any more"),
             MediaEvent::Dtmf(digit) => self.notify(SessionEvent::GotDtmf { digit }),
             MediaEvent::RecordingStarted { file_name } => {
@@ -131,6 +153,20 @@ impl SessionMachine {
             }
             MediaEvent::Failed { reason, .. } => self.stream_failed(context, StreamSet::AUDIO, reason),
             _ => {}
+        }
+    }
+
+    /// ICE is further, or back: told; without any way the stream is lost.
+    fn ice_went_on(&mut self, context: Context<'_>, state: IceState, selection: Option<IceSelection>) {
+        if let Some(ice) =
+            self.audio.as_mut().and_then(|audio| audio.local.as_mut()).and_then(|local| local.ice.as_mut())
+        {
+            ice.selected = selection.filter(|_| state == IceState::Completed);
+        }
+        self.change_audio(|audio| (audio.ice_state, audio.ice_selection) = (Some(state), selection));
+        self.notify(SessionEvent::IceStateDidChange { state, selection });
+        if state == IceState::Failed {
+            self.stream_lost(context, StreamSet::AUDIO, "ICE found no way to the peer, or lost it");
         }
     }
 
@@ -220,6 +256,13 @@ impl SessionMachine {
     }
 
     pub(super) fn make_answer(&mut self) -> Result<(Bytes, Negotiated), NegotiationError> {
+        if let Some(ice) =
+            self.audio.as_mut().and_then(|audio| audio.local.as_mut()).and_then(|local| local.ice.as_mut())
+            && ice.remote.as_ref().is_some_and(|remote| self.description.restarts_ice(remote))
+        {
+            ice.credentials = new_credentials(&mut self.random);
+            ice.selected = None;
+        }
         let local = self.local_media();
         self.description.answer(&local, &self.config)
     }
@@ -232,6 +275,12 @@ impl SessionMachine {
                 let id = audio.id;
                 let first = !std::mem::replace(&mut audio.running, true);
                 audio.has_dtmf = parameters.dtmf.is_some();
+                if let Some(local) = &mut audio.local {
+                    local.muxed = parameters.rtcp_mux;
+                    if let Some(ours) = &mut local.ice {
+                        ours.remote = parameters.ice.as_ref().map(|ice| ice.remote.credentials.clone());
+                    }
+                }
                 let mut parameters = parameters.clone();
                 parameters.silence = self.config.timers.rtp_silence;
                 self.change(|snapshot| {

@@ -1,0 +1,63 @@
+//! How audio streams find a way through NATs.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A relay (RFC 8656). `Debug` prints no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TurnServer {
+    /// Its host name or address.
+    pub host: String,
+    /// Its port; 3478, or 5349 with TLS.
+    pub port: u16,
+    /// How it is reached.
+    pub transport: TurnTransport,
+    /// Who we are to it.
+    pub username: String,
+    /// What proves it.
+    pub password: Zeroizing<String>,
+}
+
+/// How a relay is reached.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TurnTransport {
+    /// In datagrams.
+    #[default]
+    Udp,
+    /// On a connection.
+    Tcp,
+    /// On an encrypted connection.
+    Tls,
+}
+
+impl TurnServer {
+    /// A relay that is reached in datagrams, on port 3478.
+    pub fn new(host: impl Into<String>, username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port: 3478,
+            transport: TurnTransport::Udp,
+            username: username.into(),
+            password: Zeroizing::new(password.into()),
+        }
+    }
+}
+
+impl fmt::Debug for TurnServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, transport, username, .. } = self;
+        write!(f, "TurnServer({username}@{host}:{port} {transport:?})")
+    }
+}
+
+/// What of ICE a session uses: made of its [`RtpConfiguration`](super::RtpConfiguration).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IceConfiguration {
+    /// A server that tells our address: host and port.
+    pub stun: Option<(String, u16)>,
+    /// A relay.
+    pub turn: Option<TurnServer>,
+    /// Nothing but the relay is used: the peer learns no address of ours.
+    pub relay_only: bool,
+}

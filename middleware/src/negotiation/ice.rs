@@ -1,0 +1,152 @@
+//! ICE in SDP (RFC 8839): what stands in an audio m-line, and what the peer's says.
+
+use std::net::SocketAddr;
+
+use ice_stun::ice::{Candidate, CandidateKind, Credentials, IceOptions, RemoteParameters};
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng;
+use sdp::attribute::{self, IceLite, IceMismatch, IcePwd, IceUfrag, RemoteCandidates, Rtcp};
+use sdp::{Address, Connection, MediaDescription, SessionDescription};
+
+use super::audio::push;
+use crate::session::{IceParameters, IceSelection};
+
+/// Candidates of a peer that are taken; more than that is an attack.
+const MAX_CANDIDATES: usize = 60;
+
+/// Our side of ICE for an audio stream.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalIce {
+    pub(crate) credentials: Credentials,
+    pub(crate) candidates: Vec<Candidate>,
+    /// The pair that is in use, once there is one.
+    pub(crate) selected: Option<IceSelection>,
+    /// The peer's, once they are known: others restart ICE.
+    pub(crate) remote: Option<Credentials>,
+}
+
+/// New credentials: 48 bits and 144 bits of randomness (RFC 8839 §5.4).
+pub(crate) fn new_credentials(random: &mut ChaCha20Rng) -> Credentials {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = |length: usize| -> String {
+        let letter = |random: &mut ChaCha20Rng| char::from(ALPHABET[(random.next_u32() & 63) as usize]);
+        (0..length).map(|_| letter(random)).collect()
+    };
+    let (ufrag, password) = (text(8), text(24));
+    Credentials::new(&ufrag, &password).expect("letters of the alphabet, and enough of them")
+}
+
+impl LocalIce {
+    /// Where media of a component can be sent by who does not speak ICE: the relay if nothing else
+    /// is there, else what a server sees of us, else ourselves (RFC 8839 §4.2.1.2).
+    fn default(&self, component: u16) -> Option<&Candidate> {
+        let ours = || self.candidates.iter().filter(move |one| one.component() == component && is_udp(one));
+        let of = |kind| ours().find(|one| one.kind() == kind);
+        of(CandidateKind::ServerReflexive)
+            .or_else(|| of(CandidateKind::Host))
+            .or_else(|| of(CandidateKind::Relayed))
+    }
+
+    /// Writes it into an m-line: attributes, and where media goes by default. With `muxed` there is
+    /// no component for RTCP.
+    pub(super) fn write(&self, media: &mut MediaDescription, muxed: bool) {
+        push(media, &IceUfrag(self.credentials.ufrag().to_owned()));
+        push(media, &IcePwd(self.credentials.password().to_owned()));
+        push(media, &attribute::IceOptions("ice2".to_owned()));
+        let (rtp, rtcp) = match &self.selected {
+            Some(selection) => {
+                self.write_selected(media, selection);
+                (Some(selection.local), selection.local_rtcp)
+            }
+            None => {
+                let components = if muxed { 1 } else { 2 };
+                for candidate in self.candidates.iter().filter(|one| one.component() <= components) {
+                    push(media, &attribute::Candidate(candidate.to_string()));
+                }
+                let at = |component| self.default(component).and_then(Candidate::socket_address);
+                (at(1), at(2).filter(|_| !muxed))
+            }
+        };
+        let Some(rtp) = rtp else { return };
+        media.port = rtp.port();
+        media.connections = vec![Connection::from(Address::from(rtp.ip()))];
+        media.attributes.remove::<Rtcp>();
+        let next = SocketAddr::new(rtp.ip(), rtp.port().wrapping_add(1));
+        if let Some(rtcp) = rtcp.filter(|rtcp| *rtcp != next) {
+            let address = (rtcp.ip() != rtp.ip()).then(|| Address::from(rtcp.ip()));
+            push(media, &Rtcp { port: rtcp.port(), address });
+        }
+    }
+
+    /// RFC 8839 §4.4.1.2.2: the pair in use is the default, and no other candidate stands there.
+    fn write_selected(&self, media: &mut MediaDescription, selection: &IceSelection) {
+        let chosen = [(1, Some(selection.local)), (2, selection.local_rtcp)];
+        let is_chosen = |one: &&Candidate| chosen.contains(&(one.component(), one.socket_address()));
+        for candidate in self.candidates.iter().filter(|one| is_udp(one)).filter(is_chosen) {
+            push(media, &attribute::Candidate(candidate.to_string()));
+        }
+        if selection.controlling {
+            let rtcp = selection.remote_rtcp.map(|rtcp| (2, rtcp));
+            let remotes: Vec<String> = std::iter::once((1, selection.remote))
+                .chain(rtcp)
+                .map(|(component, remote)| format!("{component} {} {}", remote.ip(), remote.port()))
+                .collect();
+            push(media, &RemoteCandidates(remotes.join(" ")));
+        }
+    }
+}
+
+fn is_udp(candidate: &Candidate) -> bool {
+    !candidate.transport().is_tcp()
+}
+
+/// What a peer's m-line says of ICE.
+pub(super) enum RemoteIce {
+    /// Nothing: media goes where the m-line says.
+    None,
+    /// No candidate is where media is to go by default: somebody between us does not know ICE
+    /// (RFC 8839 §4.2.5). Without ICE, then.
+    Mismatch,
+    /// This.
+    Some(Box<(RemoteParameters, Vec<Candidate>)>),
+}
+
+/// Reads a peer's m-line.
+pub(super) fn read(session: &SessionDescription, media: &MediaDescription) -> RemoteIce {
+    let ufrag = media.attributes.value("ice-ufrag").or_else(|| session.attributes.value("ice-ufrag"));
+    let password = media.attributes.value("ice-pwd").or_else(|| session.attributes.value("ice-pwd"));
+    let (Some(ufrag), Some(password)) = (ufrag, password) else { return RemoteIce::None };
+    if media.attributes.find::<IceMismatch>().is_some() {
+        return RemoteIce::None;
+    }
+    let Ok(credentials) = Credentials::new(ufrag, password) else { return RemoteIce::None };
+    let options = media.attributes.value("ice-options").or_else(|| session.attributes.value("ice-options"));
+    let pacing = session.attributes.value("ice-pacing").and_then(|text| text.trim().parse().ok());
+    let remote = RemoteParameters {
+        lite: session.attributes.find::<IceLite>().is_some(),
+        options: options.map(IceOptions::read).unwrap_or_default(),
+        pacing,
+        ..RemoteParameters::new(credentials)
+    };
+    // A candidate that cannot be read is passed over (RFC 8839 §5.1).
+    let lines = media.attributes.values("candidate").take(MAX_CANDIDATES);
+    let candidates: Vec<Candidate> = lines.filter_map(|line| line.parse().ok()).collect();
+    let default = media.address(session).and_then(Address::ip).map(|ip| SocketAddr::new(ip, media.port));
+    let matches = candidates.is_empty()
+        || remote.options.trickle
+        || default.is_some_and(|at| at.ip().is_unspecified())
+        || candidates.iter().any(|one| one.component() == 1 && one.socket_address() == default)
+        // A name stands for an address that is not told.
+        || candidates.iter().any(|one| one.component() == 1 && one.socket_address().is_none());
+    if !matches {
+        return RemoteIce::Mismatch;
+    }
+    RemoteIce::Some(Box::new((remote, candidates)))
+}
+
+/// What ICE comes to with that peer; `None`: media goes where the m-lines say.
+pub(super) fn agree(local: Option<&LocalIce>, remote: RemoteIce) -> Option<Box<IceParameters>> {
+    let (Some(local), RemoteIce::Some(said)) = (local, remote) else { return None };
+    let (remote, candidates) = *said;
+    Some(Box::new(IceParameters { local: local.credentials.clone(), remote, candidates }))
+}
