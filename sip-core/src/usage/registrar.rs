@@ -4,7 +4,7 @@
 use crate::{
     Host, Limits, Message, Method, NameAddr, Request, Response, StatusCode, Uri,
     auth::{Algorithm, Authority, DigestAnswer, Verdict, keyed},
-    header::{Contact, Expires, MaxForwards, MinExpires, Route, Via},
+    header::{Contact, Expires, MaxForwards, MinExpires, RecordRoute, Route, Via},
 };
 use bytes::Bytes;
 use std::{
@@ -227,13 +227,35 @@ impl Registrar {
                 };
                 return self.refuse(&request, answer);
             }
-            (next, _) => numeric(next.as_ref().unwrap_or(&uri)),
+            (None, _) => self.source_of(now, &uri).or_else(|| numeric(&uri)),
+            (Some(next), _) => numeric(next),
         };
         let Some(target) = target else { return self.refuse(&request, StatusCode::NOT_FOUND) };
         let Some(via) = self.via(&request) else { return };
         request.headers_mut().replace(MaxForwards(hops - 1));
+        if matches!(request.method(), Method::Invite | Method::Subscribe | Method::Refer) {
+            // What follows comes by us as well: a user behind a NAT is reached from here only.
+            if let Some(route) = self.own_route() {
+                request.headers_mut().push_front(RecordRoute(route));
+            }
+        }
         request.headers_mut().push_front(via);
         self.outputs.push_back((target, request.to_bytes()));
+    }
+
+    /// Where a contact that is registered is reached.
+    fn source_of(&self, now: Instant, contact: &Uri) -> Option<SocketAddr> {
+        let is_it = |one: &&Binding| {
+            let known = &one.contact;
+            one.until > now
+                && (known.user(), known.host(), known.port())
+                    == (contact.user(), contact.host(), contact.port())
+        };
+        self.bindings.values().flatten().find(is_it).map(|one| one.source)
+    }
+
+    fn own_route(&self) -> Option<NameAddr> {
+        format!("<sip:{};lr>", self.local).parse().ok()
     }
 
     /// Ours, with a branch that is the same for a request and what belongs to it (RFC 3261 §16.11).
