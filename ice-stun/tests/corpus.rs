@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ice_stun::stun::{
-    Builder, Class, IceControlled, Integrity, Key, Message, Method, Nonce, Priority, Realm, Software,
-    Userhash, Username, XorMappedAddress,
+    Builder, Class, IceControlled, Integrity, Key, Kind, Message, Method, Nonce, Priority, Realm, Software,
+    Userhash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use ice_stun::{ErrorKind, fuzzing};
 
@@ -79,9 +79,7 @@ fn the_other_vectors_are_signed_as_they_are() {
         let message = Message::parse(&bytes).expect("RFC 5769");
         let key = Key::short_term(PASSWORD);
         let mut builder = Builder::new(message.class(), message.method(), message.transaction_id());
-        let signature = |kind| {
-            matches!(kind, ice_stun::stun::Kind::MESSAGE_INTEGRITY | ice_stun::stun::Kind::FINGERPRINT)
-        };
+        let signature = |kind| matches!(kind, Kind::MESSAGE_INTEGRITY | Kind::FINGERPRINT);
         for raw in message.attributes().filter(|raw| !signature(raw.kind)) {
             builder = builder.raw(raw.kind, raw.value).expect("it fits");
         }
@@ -161,6 +159,77 @@ fn seeds_of_other_stacks_do_no_harm() {
             }
         }
     }
+}
+
+/// What another stack read in those seeds: what it takes we take, with the same header and addresses.
+#[test]
+fn seeds_of_other_stacks_mean_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora/stun-seeds");
+    let Ok(oracle) = std::fs::read_to_string(folder.join("aioice_oracle.json")) else {
+        println!("LEFT OUT: the seeds of other stacks are not here");
+        return;
+    };
+    let oracle: serde_json::Value = serde_json::from_str(&oracle).expect("the oracle is JSON");
+    let (mut taken, mut addresses) = (0, 0);
+    for (name, expected) in oracle.as_object().expect("a map of files") {
+        let data = std::fs::read(folder.join(name)).expect("a seed can be read");
+        let message = Message::parse(&data);
+        if expected["ok"] != true {
+            // It knows fewer methods than 4,096, which is no fault of a message.
+            if !expected["error"].as_str().is_some_and(|error| error.contains("not a valid Method")) {
+                assert!(message.is_err(), "{name}");
+            }
+            continue;
+        }
+        let message = match message {
+            Ok(message) => message,
+            // It does not look at the cookie, and reads on where an attribute says more than there is.
+            Err(error) => {
+                let classic = data[4..8] != [0x21, 0x12, 0xa4, 0x42];
+                let kind = if classic { ErrorKind::NotStun } else { ErrorKind::Length };
+                assert_eq!(error.kind, kind, "{name}");
+                continue;
+            }
+        };
+        taken += 1;
+        let class = match message.class() {
+            Class::Request => "REQUEST",
+            Class::Indication => "INDICATION",
+            Class::Success => "RESPONSE",
+            Class::Error => "ERROR",
+        };
+        let method = message.method().name().unwrap_or_default().replace('P', "_P").replace('_', "");
+        let theirs = expected["method"].as_str().unwrap_or_default().replace('_', "");
+        assert_eq!(
+            (class, method.to_uppercase()),
+            (expected["class"].as_str().unwrap_or_default(), theirs),
+            "{name}"
+        );
+        assert_eq!(Some(hex(&message.transaction_id()).as_str()), expected["tid"].as_str(), "{name}");
+        let attributes = &expected["attrs"];
+        let address = |what: &str| {
+            let (ip, port) = (attributes[what][0].as_str()?, attributes[what][1].as_u64()?);
+            Some(std::net::SocketAddr::new(ip.parse().ok()?, u16::try_from(port).ok()?))
+        };
+        if let Some(theirs) = address("XOR-MAPPED-ADDRESS") {
+            assert_eq!(message.get(), Some(Ok(XorMappedAddress(theirs))), "{name}");
+            addresses += 1;
+        }
+        if let Some(theirs) = address("XOR-PEER-ADDRESS") {
+            // Of several it keeps the last.
+            let last = message.attributes().filter(|raw| raw.kind == Kind::XOR_PEER_ADDRESS).last();
+            assert_eq!(last.map(|raw| raw.read(&message)), Some(Ok(XorPeerAddress(theirs))), "{name}");
+            addresses += 1;
+        }
+        if let Some(theirs) = address("XOR-RELAYED-ADDRESS") {
+            assert_eq!(message.get(), Some(Ok(XorRelayedAddress(theirs))), "{name}");
+            addresses += 1;
+        }
+        if let Some(theirs) = attributes["USERNAME"].as_str() {
+            assert_eq!(message.get(), Some(Ok(Username(theirs))), "{name}");
+        }
+    }
+    assert!(taken > 30 && addresses > 10, "{taken} {addresses}");
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
