@@ -11,6 +11,27 @@
 //!
 //! Data is not queued: [`Allocation::send_to`] wraps into the caller's buffer, [`Allocation::data_of`] unwraps
 //! a datagram where it stands.
+//!
+//! ```
+//! use ice_stun::stun::Credentials;
+//! use ice_stun::turn::{Allocation, Config, Event, Output};
+//! # #[expect(clippy::disallowed_methods, reason = "an example has no other clock")]
+//! # let now = std::time::Instant::now();
+//! let relay = "192.0.2.1:3478".parse()?;
+//! let mut allocation = Allocation::new(Config::new(relay, Credentials::long_term("alice", "wonder")), [7; 32]);
+//! allocation.start(now);
+//! // The driver's loop: all that is to be done, then wait for a datagram or the deadline.
+//! let deadline = loop {
+//!     match allocation.poll_output() {
+//!         Output::Transmit { to, data } => assert!(to == relay && data.len() > 20),
+//!         Output::Event(Event::Allocated(allocated)) => println!("relayed at {}", allocated.relayed),
+//!         Output::Event(event) => println!("{event:?}"),
+//!         Output::Idle(deadline) => break deadline,
+//!     }
+//! };
+//! assert!(deadline > Some(now), "the request is repeated then");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod allocation;
 mod ask;
