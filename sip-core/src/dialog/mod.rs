@@ -67,6 +67,15 @@ impl Dialog {
         })
     }
 
+    /// The dialog that a NOTIFY makes of our SUBSCRIBE or REFER (RFC 6665 §4.4.1).
+    pub fn notified(subscribe: &Request, notify: &Request) -> Result<Self, ParseError> {
+        let mut dialog = Self::server(notify, "")?;
+        dialog.local = value(subscribe.headers().text(HeaderName::FROM));
+        dialog.local_seq = subscribe.cseq()?.number;
+        dialog.early = false;
+        Ok(dialog)
+    }
+
     /// A 2xx came for the request that made it: the route set is taken again from that
     /// (RFC 3261 §13.2.2.4).
     pub fn confirm(&mut self, response: &Response) {

@@ -377,6 +377,8 @@ impl Endpoint {
             | User::InCall(..)
             | User::Prack(_)
             | User::Refresh(_)
+            | User::Subscribe(..)
+            | User::Notify(_)
             | User::Request(_)
             | User::Nobody => {}
         }

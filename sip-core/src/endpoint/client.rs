@@ -1,6 +1,9 @@
 //! Client transactions and who they are for (RFC 3261 §17.1).
 
-use super::{Cause, Endpoint, Event, FlowId, Output, Owner, RequestId, event::Call, send::Template};
+use super::{
+    Cause, Endpoint, Event, FlowId, Notifier, Output, Owner, RequestId, Subscription, event::Call,
+    send::Template,
+};
 use crate::{
     Method, Request, Response, StatusCode, Uri,
     header::{CSeq, HeaderName, MaxForwards, Via},
@@ -45,6 +48,10 @@ pub(crate) enum User {
     Prack(Call),
     /// An UPDATE that only refreshes the session.
     Refresh(Call),
+    /// A SUBSCRIBE, or the REFER that makes a subscription, in the dialog with this tag of ours.
+    Subscribe(Subscription, u64),
+    /// A NOTIFY.
+    Notify(Notifier),
     /// A request out of any call.
     Request(RequestId),
     /// Nobody: ACK, CANCEL, and BYEs of the endpoint itself.
@@ -254,6 +261,8 @@ impl Endpoint {
             User::Bye(call) => self.bye_answered(now, call, template, response),
             User::InCall(call, id) => self.in_call_answered(now, call, id, template, response),
             User::Prack(call) => self.prack_answered(now, call, template, response),
+            User::Subscribe(id, tag) => self.subscribe_answered(now, id, tag, template, response),
+            User::Notify(id) => self.notify_answered(now, id, template, response),
             User::Refresh(call) => self.refresh_answered(now, call, template, response),
             User::Request(id) => self.request_answered(now, id, template, response),
             User::Nobody => {}
@@ -415,6 +424,8 @@ impl Endpoint {
             // The one who waits for it gives up by itself.
             User::Prack(_) | User::Nobody => {}
             User::Refresh(call) => self.refresh_failed(now, call, cause),
+            User::Subscribe(id, tag) => self.subscribe_failed(now, id, tag, reason),
+            User::Notify(id) => self.notifier_over(now, id, format!("NOTIFY: {reason}")),
         }
     }
 

@@ -61,6 +61,11 @@ pub struct Config {
     /// Reliable provisional responses of ours that wait for the one before; commands beyond are
     /// refused.
     pub max_provisionals: usize,
+    /// Event packages that peers may subscribe to (RFC 6665 §4.2.1); others are answered 489. None:
+    /// every one is handed up.
+    pub events: Vec<String>,
+    /// Subscriptions at one time, both directions; those beyond are refused.
+    pub max_subscriptions: usize,
 }
 
 impl Default for Config {
@@ -98,6 +103,8 @@ impl Default for Config {
             max_unsent: 1 << 20,
             max_forks: 16,
             max_provisionals: 16,
+            events: Vec::new(),
+            max_subscriptions: 10_000,
         }
     }
 }
@@ -111,6 +118,8 @@ pub struct Stats {
     pub client_transactions: usize,
     /// Server transactions now.
     pub server_transactions: usize,
+    /// Subscriptions now, both directions.
+    pub subscriptions: usize,
     /// Connections now.
     pub connections: usize,
     /// Names, and dead targets, that are remembered now.

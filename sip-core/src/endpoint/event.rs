@@ -20,6 +20,14 @@ pub struct ServerRequest(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PrackId(pub(crate) u64);
 
+/// A subscription of ours, by SUBSCRIBE or REFER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subscription(pub(crate) u64);
+
+/// A subscription of a peer's to something of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Notifier(pub(crate) u64);
+
 /// Why something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -226,6 +234,52 @@ pub enum Event {
         /// Which.
         path: FlowPath,
         /// Why.
+        reason: String,
+    },
+    /// A SUBSCRIBE or REFER of ours was accepted, for the first time or again.
+    Subscribed {
+        /// Which subscription.
+        subscription: Subscription,
+        /// The 2xx.
+        response: Response,
+    },
+    /// A subscription of ours brought something; the NOTIFY has been answered.
+    Notified {
+        /// Which subscription.
+        subscription: Subscription,
+        /// The NOTIFY.
+        request: Request,
+    },
+    /// A subscription of ours is lost and begins again by itself.
+    SubscriptionLost {
+        /// Which subscription.
+        subscription: Subscription,
+        /// In words.
+        reason: String,
+        /// When it begins again.
+        retry: Duration,
+    },
+    /// A subscription of ours is over. Final.
+    SubscriptionEnded {
+        /// Which subscription.
+        subscription: Subscription,
+        /// In words.
+        reason: String,
+        /// The response that ended it, if one did.
+        response: Option<Response>,
+    },
+    /// A peer refreshed its subscription, which has been answered: it is told the state again.
+    NotifierRefreshed {
+        /// Which subscription.
+        notifier: Notifier,
+        /// The SUBSCRIBE.
+        request: Request,
+    },
+    /// A subscription of a peer's is over, and the last NOTIFY was answered or got lost. Final.
+    NotifierEnded {
+        /// Which subscription.
+        notifier: Notifier,
+        /// In words.
         reason: String,
     },
     /// An established call is over. Final.

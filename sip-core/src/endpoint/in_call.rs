@@ -138,9 +138,13 @@ impl Endpoint {
         let cnonce = self.random_token();
         let usage = self.calls.get_mut(&call).known()?;
         let (transport, flow, own) = (usage.transport, usage.flow, usage.contact.clone());
-        let refreshes = matches!(method, Method::Invite | Method::Update);
+        let refreshes = matches!(
+            method,
+            Method::Invite | Method::Update | Method::Subscribe | Method::Refer | Method::Notify
+        );
+        let changes = matches!(method, Method::Invite | Method::Update);
         let timer =
-            if refreshes && matches!(usage.phase, Phase::Confirmed) { usage.timer.ask() } else { Vec::new() };
+            if changes && matches!(usage.phase, Phase::Confirmed) { usage.timer.ask() } else { Vec::new() };
         let found = if tag.is_some() { usage.dialog_mut(tag) } else { usage.any_dialog() };
         let dialog = found.ok_or(not_now("a request within the call", "a dialog"))?;
         let routed = dialog.request(method);
@@ -390,6 +394,7 @@ impl Endpoint {
         let Some(usage) = self.calls.remove(&call) else { return };
         self.tags.remove(&usage.local_tag);
         self.remember_ended(usage.local_tag);
+        let usage = self.inherit_dialog(usage);
         self.timers.set(Owner::Call(call), None);
         super::shrink(&mut self.calls);
         super::shrink(&mut self.tags);

@@ -33,6 +33,7 @@ mod in_call;
 mod input;
 mod keep;
 mod locate;
+mod notify;
 mod out_of_call;
 mod output;
 mod receive;
@@ -41,16 +42,19 @@ mod replaces;
 mod send;
 mod server;
 mod session;
+mod shared;
+mod subscriber;
 mod timers;
 
 pub use crate::usage::{RefreshBy, Reliable, SessionTimers, TimerMode};
 pub use command::{Body, ContactMarks, OutgoingCall, OutgoingContact, OutgoingRequest};
 pub use config::{Config, Stats};
-pub use event::{Call, Cause, Event, PrackId, RequestId, ServerRequest};
+pub use event::{Call, Cause, Event, Notifier, PrackId, RequestId, ServerRequest, Subscription};
 pub use input::{FlowId, FlowPath, Input, QueryId, Target, Transport};
 pub use keep::KeepAlive;
 pub use output::Output;
 pub use replaces::DialogId;
+pub use subscriber::{OutgoingRefer, OutgoingSubscription};
 
 pub(crate) use client::ClientKey;
 pub(crate) use envelope::Envelope;
@@ -66,15 +70,18 @@ use client::Client;
 use flow::Flows;
 use keep::Kept;
 use locate::Locator;
+use notify::NotifierUsage;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use server::Server;
+use shared::Shared;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     hash::Hash,
     net::SocketAddr,
     time::Instant,
 };
+use subscriber::SubscriptionUsage;
 use timers::TimerQueue;
 
 /// A user agent, both client and server.
@@ -93,6 +100,10 @@ pub struct Endpoint {
     calls: HashMap<Call, InviteUsage>,
     /// Calls by our tag.
     tags: HashMap<u64, Call>,
+    subscriptions: HashMap<Subscription, SubscriptionUsage>,
+    notifiers: HashMap<Notifier, NotifierUsage>,
+    /// Dialogs with subscriptions, by our tag.
+    shared: HashMap<u64, Shared>,
     /// Requests out of calls, and what answers challenges to them.
     requests: HashMap<RequestId, Option<Authenticator>>,
     /// Flows that are kept alive, by their number.
@@ -117,6 +128,8 @@ enum Owner {
     Call(Call),
     Flow(FlowId),
     Kept(u64),
+    Subscription(Subscription),
+    Notifier(Notifier),
 }
 
 impl Endpoint {
@@ -151,6 +164,9 @@ impl Endpoint {
             merged: HashMap::new(),
             calls: HashMap::new(),
             tags: HashMap::new(),
+            subscriptions: HashMap::new(),
+            notifiers: HashMap::new(),
+            shared: HashMap::new(),
             requests: HashMap::new(),
             kept: BTreeMap::new(),
             locator,
@@ -199,6 +215,8 @@ impl Endpoint {
                 Owner::Call(call) => self.call_timeout(now, call),
                 Owner::Flow(flow) => self.flow_timeout(now, flow),
                 Owner::Kept(id) => self.kept_timeout(now, id),
+                Owner::Subscription(id) => self.subscription_timeout(now, id),
+                Owner::Notifier(id) => self.notifier_timeout(now, id),
             }
         }
     }
@@ -222,6 +240,7 @@ impl Endpoint {
             calls: self.calls.len(),
             client_transactions: self.clients.len(),
             server_transactions: self.servers.len(),
+            subscriptions: self.subscriptions.len() + self.notifiers.len(),
             connections: self.flows.len(),
             names: self.locator.cache.len(),
             ..self.stats
@@ -262,6 +281,8 @@ fn supported(config: &Config) -> Vec<String> {
         ("100rel", config.reliable != Reliable::Off),
         ("timer", config.session_timers.mode != TimerMode::Off),
         ("replaces", true),
+        // RFC 4488.
+        ("norefersub", config.allow.contains(&Method::Refer)),
     ];
     let mut tags = config.supported.clone();
     for (tag, known) in own {

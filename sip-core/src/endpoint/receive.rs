@@ -142,6 +142,14 @@ impl Endpoint {
             });
             return;
         }
+        if let Err((status, extra)) = self.check_events(&request, &envelope) {
+            self.refuse_signed(now, &request, &envelope, &source, status, extra);
+            return;
+        }
+        if matches!(method, Method::Notify | Method::Subscribe) && self.is_shared(&envelope) {
+            self.in_subscription(now, request, envelope, source);
+            return;
+        }
         if envelope.to_tag.is_some() {
             match self.call_of(&envelope) {
                 Some(call) => self.in_call(now, call, request, envelope, source),

@@ -167,7 +167,8 @@ impl Endpoint {
         if let Some(reason) = reason {
             builder = builder.reason(reason);
         }
-        let dialog = method == Method::Invite || (method == Method::Update && server.call.is_some());
+        let dialog = matches!(method, Method::Invite | Method::Subscribe | Method::Refer | Method::Notify)
+            || (method == Method::Update && server.call.is_some());
         if dialog && status != StatusCode::TRYING && status.code() < 300 {
             // RFC 3261 §12.1.1.
             builder.headers_mut().copy_from(request.headers(), &[HeaderName::RECORD_ROUTE]);

@@ -13,4 +13,5 @@ mod replaces;
 mod server;
 mod session_timers;
 mod solo;
+mod subscriptions;
 mod transport;
