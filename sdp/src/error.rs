@@ -156,6 +156,12 @@ pub enum PeerError {
         /// Which m-line, from 0.
         index: usize,
     },
+    /// RFC 8843 §7.3: the stream is in a group that was not offered so, or was offered only in one and is not.
+    #[error("m-line {index}: its BUNDLE group does not answer the offered one")]
+    Bundle {
+        /// Which m-line, from 0.
+        index: usize,
+    },
     /// RFC 3264 §8: the o= line changed in more than its version, or the version did not follow the last.
     #[error("the o= line does not continue the session")]
     Origin,

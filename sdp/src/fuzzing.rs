@@ -78,7 +78,10 @@ pub fn attributes(data: &[u8]) {
 pub fn negotiation(data: &[u8]) {
     const AUDIO: &str = "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
                          m=audio 9000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
-    let Ok(base) = SessionDescription::parse(AUDIO) else { return };
+    const BUNDLE: &str = "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\na=group:BUNDLE x y\r\n\
+                          m=audio 9000 RTP/AVP 0\r\na=mid:x\r\nm=audio 0 RTP/AVP 0 8\r\na=mid:y\r\na=bundle-only\r\n";
+    let base = if data.first().is_some_and(|byte| byte & 0x80 != 0) { BUNDLE } else { AUDIO };
+    let Ok(base) = SessionDescription::parse(base) else { return };
     let mut ends = [Negotiator::new(), Negotiator::new()];
     let mut versions = [0u64; 2];
     for byte in data.iter().take(512) {
@@ -108,6 +111,9 @@ pub fn negotiation(data: &[u8]) {
                     let mut answer = SessionDescription::answer_to(&offer, base.origin.clone());
                     for (media, offered) in answer.media.iter_mut().zip(&offer.media) {
                         accept(media, offered, &offer, *byte);
+                    }
+                    if byte & 8 == 0 {
+                        let _ = answer.answer_bundles(&offer);
                     }
                     if byte >> 6 == 3 {
                         answer.media.pop();

@@ -14,6 +14,7 @@
 mod address;
 pub mod attribute;
 mod attributes;
+mod bundle;
 mod codec;
 mod description;
 mod error;

@@ -3,6 +3,7 @@
 
 use crate::address::Origin;
 use crate::attribute::Direction;
+use crate::bundle;
 use crate::codec::Codec;
 use crate::description::{MediaDescription, SessionDescription};
 use crate::error::{PeerError, UsageError};
@@ -226,7 +227,7 @@ fn check_answer(
             return Err(PeerError::Direction { index });
         }
     }
-    Ok(())
+    bundle::check_answer(offer, answer)
 }
 
 /// RFC 3264 §6.1: at least one format of the answer was offered. The same number, or the same codec under
