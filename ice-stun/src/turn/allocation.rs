@@ -154,7 +154,7 @@ impl Allocation {
         Ok(self.config.server)
     }
 
-    /// The peer and its data in a datagram from the relay, where they stand; `None` for all else, which is
+    /// The peer and its data in a datagram from the relay, where they stand, to be asked first; `None` for all else, which is
     /// for [`Allocation::handle_input`].
     pub fn data_of<'a>(&self, datagram: &'a [u8]) -> Option<(SocketAddr, &'a [u8])> {
         data::unwrap(&self.peers, datagram)
@@ -199,7 +199,8 @@ impl Allocation {
         }
     }
 
-    /// A datagram, or bytes of the stream, from the relay.
+    /// A datagram, or bytes of the stream, from the relay: over UDP the driver compares the source with
+    /// [`Allocation::server`] first, on a socket that may serve others too.
     pub fn handle_input(&mut self, now: Instant, from_server: &[u8]) {
         if self.config.transport.is_reliable() {
             self.handle_stream(now, from_server);
