@@ -127,3 +127,53 @@ fn the_examples_of_the_rfc() {
         assert_eq!(file.selector.is_empty(), selector.is_empty());
     }
 }
+
+/// The report about a file waits until its hash is known to be right, and says so if it is not.
+#[test]
+fn a_report_waits_for_the_application() {
+    for (code, reason) in [(200, None), (413, Some((413, "Message Too Large".to_owned())))] {
+        let clock = Clock::new();
+        let now = clock.now();
+        let (mut a, session) = end(&clock, 1, A, B);
+        let mut b = Connection::new(Config::default(), [2; 32]);
+        let path = |text| MsrpUri::parse_path(text).unwrap();
+        let mut config = SessionConfig::new(path(B), path(A), false);
+        (config.receive, config.confirm) = (Receive::Streamed, true);
+        let there = b.add_session(now, config).unwrap();
+        b.handle_input(now, Input::Connected);
+        let sent = a.send(now, session, OutgoingMessage::new("image/png", vec![7; 5000])).unwrap();
+        let (mut ended, mut fate) = (None, None);
+        for round in 0..8 {
+            for (from, to) in [(0, 1), (1, 0)] {
+                let ends = [&mut a, &mut b];
+                let mut written = Vec::new();
+                loop {
+                    let output = ends[from].poll_output();
+                    match output {
+                        Output::Write(data) => {
+                            ends[from].handle_input(now, Input::Written(data.len()));
+                            written.push(data);
+                        }
+                        Output::Event(Event::DataEnd { message_id, .. }) => ended = Some((round, message_id)),
+                        Output::Event(Event::Delivered { .. }) => fate = Some((round, None)),
+                        Output::Event(Event::NotDelivered { code, reason, .. }) => {
+                            fate = Some((round, Some((code, reason))));
+                        }
+                        Output::Event(_) | Output::Disconnect => {}
+                        Output::Idle(_) => break,
+                    }
+                }
+                for data in written {
+                    ends[to].handle_input(now, Input::Received(&data));
+                }
+            }
+            if round == 5 {
+                let (_, id) = ended.clone().expect("all of it arrived");
+                assert_eq!((id.as_str(), &fate), (sent.as_str(), &None), "nothing is said yet");
+                b.confirm(now, there, &id, code).unwrap();
+                assert!(b.confirm(now, there, &id, code).is_err(), "once is enough");
+            }
+        }
+        assert_eq!(fate.map(|(_, outcome)| outcome), Some(reason));
+    }
+}

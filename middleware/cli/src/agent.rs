@@ -225,7 +225,7 @@ fn audio_without_device(media: &Media) -> AudioConfiguration {
 
 /// The streams that the options ask for.
 pub(crate) fn streams(media: &Media) -> StreamSet {
-    StreamSet { audio: !media.no_audio, chat: !media.chat.is_empty() }
+    StreamSet { audio: !media.no_audio, chat: !media.chat.is_empty(), ..StreamSet::NONE }
 }
 
 /// What to do on each notification of a session that `call` and `listen` treat alike.

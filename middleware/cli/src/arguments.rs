@@ -204,7 +204,7 @@ pub(crate) enum YesNo {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sipsimple call sip:bob@192.0.2.7\n  sipsimple call sip:bob@example.com --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple call sip:ivr@192.0.2.7 --play question.wav --record answer.wav --dtmf 12# --seconds 20 --json"
+    after_help = "Examples:\n  sipsimple call sip:bob@192.0.2.7\n  sipsimple call sip:bob@example.com --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple call sip:ivr@192.0.2.7 --play question.wav --record answer.wav --dtmf 12# --seconds 20 --json\n  sipsimple call sip:bob@192.0.2.7 --no-audio --send-file photo.jpg"
 )]
 pub(crate) struct Call {
     /// Whom to call: sip:user@host
@@ -225,11 +225,14 @@ pub(crate) struct Call {
     /// Add chat S seconds after the start
     #[arg(long, value_name = "S")]
     pub(crate) add_chat_after: Option<f64>,
+    /// Send this file; repeatable. Without audio and chat the call ends when it is delivered
+    #[arg(long, value_name = "PATH")]
+    pub(crate) send_file: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sipsimple listen\n  sipsimple listen --echo --record recordings\n  sipsimple listen --accept audio,chat --max-calls 10 --json"
+    after_help = "Examples:\n  sipsimple listen\n  sipsimple listen --echo --record recordings\n  sipsimple listen --accept audio,chat --max-calls 10 --json\n  sipsimple listen --accept audio,chat,file --files received"
 )]
 pub(crate) struct Listen {
     #[command(flatten)]
@@ -253,6 +256,9 @@ pub(crate) struct Listen {
     /// Streams to accept
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "audio,chat")]
     pub(crate) accept: Vec<StreamArgument>,
+    /// Folder for the files that arrive, with `--accept file`
+    #[arg(long, value_name = "DIR", default_value = "files")]
+    pub(crate) files: PathBuf,
     /// Decline every call with this code
     #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(300..700))]
     pub(crate) reject: Option<u16>,
@@ -267,7 +273,7 @@ pub(crate) enum StreamArgument {
     Audio,
     /// MSRP chat
     Chat,
-    /// Files; not built yet, so they are declined
+    /// Files
     File,
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sipsimple::Session;
-use sipsimple::notification::SessionEvent;
+use sipsimple::notification::{Event, MsrpFileTransferEvent, MsrpFileTransferEventKind, SessionEvent};
+use sipsimple::session::FileToSend;
 
 use crate::Failure;
 use crate::agent::{Agent, asked_to_leave, attend, later, streams};
@@ -19,7 +20,8 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failu
     let mut agent = Agent::start(&options.common, &options.media, streams, None, output).await?;
     let credentials = credentials(&options.common, options.from.as_deref(), &agent.application)?;
     let session = agent.application.session_manager().new_session();
-    session.connect(callee, credentials, route, streams).await?;
+    let files = options.send_file.iter().map(FileToSend::new).collect();
+    session.connect_with_files(callee, credentials, route, streams, files).await?;
 
     let mut failure = None;
     let mut leaving = false;
@@ -34,6 +36,9 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failu
             }
         };
         let Some(notification) = notification else { break };
+        if let Some(reason) = not_delivered(notification.event()) {
+            failure = Some(reason);
+        }
         let Some(event) = notification.session_event() else { continue };
         match event {
             SessionEvent::DidFail { code, reason, .. } => {
@@ -52,6 +57,17 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failu
     match failure {
         Some(reason) => Err(Failure::Failed(format!("the call failed: {reason}"))),
         None => Ok(()),
+    }
+}
+
+/// Why a file did not arrive, if it did not.
+fn not_delivered(event: &Event) -> Option<String> {
+    match event {
+        Event::MsrpFileTransfer(MsrpFileTransferEvent {
+            kind: MsrpFileTransferEventKind::DidNotDeliverFile { file_name, code, reason },
+            ..
+        }) => Some(format!("{file_name} was not delivered: {code} {reason}")),
+        _ => None,
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
     let accepts = StreamSet {
         audio: options.accept.contains(&StreamArgument::Audio) && !options.media.no_audio,
         chat: options.accept.contains(&StreamArgument::Chat),
+        file: options.accept.contains(&StreamArgument::File),
     };
     let mut agent = Agent::start(&options.common, &options.media, accepts, options.max_calls, output).await?;
     for (transport, address) in agent.application.addresses() {
@@ -23,9 +24,6 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
     }
     if options.register {
         register::begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
-    }
-    if options.accept.contains(&StreamArgument::File) {
-        output.remark("file transfer is not built yet: such streams are declined");
     }
     let mut ended = 0;
     let mut leave = std::pin::pin!(asked_to_leave());
@@ -39,15 +37,15 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
             continue;
         };
         match event {
-            SessionEvent::NewIncoming { has_audio, has_chat } => {
-                let streams = StreamSet { audio: *has_audio, chat: *has_chat };
+            SessionEvent::NewIncoming { has_audio, has_chat, has_file } => {
+                let streams = StreamSet { audio: *has_audio, chat: *has_chat, file: *has_file };
                 answer(session.clone(), streams, &options);
             }
-            SessionEvent::GotStreamProposal { proposer, adds_audio, adds_chat }
+            SessionEvent::GotStreamProposal { proposer, adds_audio, adds_chat, adds_file }
                 if *proposer == sipsimple::notification::Originator::Remote =>
             {
-                let streams = StreamSet { audio: *adds_audio, chat: *adds_chat };
-                drop(session.accept_proposal(streams));
+                let streams = StreamSet { audio: *adds_audio, chat: *adds_chat, file: *adds_file };
+                drop(session.accept_proposal_into(streams, &options.files));
             }
             SessionEvent::DidEnd { .. } => {
                 ended += 1;
@@ -67,9 +65,10 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
 
 fn answer(session: Session, streams: StreamSet, options: &Listen) {
     let reject = options.reject.and_then(StatusCode::new);
+    let folder = options.files.clone();
     let answer = move || match reject {
         Some(status) => drop(session.reject_with(status)),
-        None => drop(session.accept(streams)),
+        None => drop(session.accept_into(streams, folder)),
     };
     if options.ring > 0.0 { later(options.ring, answer) } else { answer() }
 }

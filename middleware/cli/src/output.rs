@@ -1,10 +1,10 @@
 //! What is printed: lines for people, or JSON for programs.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use serde_json::{Map, json};
-use sipsimple::notification::{Notification, Value};
+use sipsimple::notification::{MsrpFileTransferEventKind, Notification, Value};
 
 /// Where notifications are printed.
 pub(crate) struct Output {
@@ -47,6 +47,9 @@ impl Output {
             let data: String =
                 data.iter().map(|(name, value)| format!(" {name}={}", to_text(value))).collect();
             let clock = time.strftime("%H:%M:%S%.3f");
+            if self.bar(notification) {
+                return;
+            }
             self.line(&format!("{clock} {sender} {}{data}", notification.name()));
         }
     }
@@ -72,11 +75,43 @@ impl Output {
         }
     }
 
+    /// Shows progress as a bar on a terminal; gives back whether it did.
+    fn bar(&self, notification: &Notification) -> bool {
+        let Some(MsrpFileTransferEventKind::DidMakeProgress { bytes, size }) =
+            notification.file_event().map(|event| &event.kind)
+        else {
+            return false;
+        };
+        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !out.is_terminal() {
+            return false;
+        }
+        let _ = write!(out, "\r{}", bar(*bytes, *size));
+        let _ = if bytes >= size { writeln!(out) } else { Ok(()) }.and_then(|()| out.flush());
+        true
+    }
+
     fn line(&self, text: &str) {
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A reader that left is no reason to drop a call.
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
+}
+
+/// `[########        ]  50 %  1.0 of 2.0 MB`
+fn bar(bytes: u64, size: u64) -> String {
+    const WIDTH: u64 = 40;
+    let part = |of: u64| (u128::from(bytes) * u128::from(of) / u128::from(size.max(1))) as usize;
+    let filled = part(WIDTH);
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    format!(
+        "[{}{}] {:>3} %  {:.1} of {:.1} MB",
+        "#".repeat(filled),
+        " ".repeat((WIDTH as usize).saturating_sub(filled)),
+        part(100),
+        megabytes(bytes),
+        megabytes(size),
+    )
 }
 
 pub(crate) fn to_json(value: &Value) -> serde_json::Value {
@@ -103,5 +138,20 @@ pub(crate) fn to_text(value: &Value) -> String {
                 values.iter().map(|(name, value)| format!("{name}:{}", to_text(value))).collect();
             format!("{{{}}}", pairs.join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bar;
+
+    #[test]
+    fn a_bar_fills() {
+        assert_eq!(bar(0, 0), format!("[{}]   0 %  0.0 of 0.0 MB", " ".repeat(40)));
+        assert_eq!(
+            bar(1_000_000, 2_000_000),
+            format!("[{}{}]  50 %  1.0 of 2.0 MB", "#".repeat(20), " ".repeat(20))
+        );
+        assert_eq!(bar(u64::MAX, u64::MAX).matches('#').count(), 40);
     }
 }

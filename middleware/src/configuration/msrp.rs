@@ -1,6 +1,7 @@
 //! How sessions use MSRP.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// Configuration of MSRP streams, copied into each session when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,13 @@ pub struct MsrpConfiguration {
     pub accept_wrapped_types: Vec<String>,
     /// Largest message taken, in bytes; more is refused with 413.
     pub max_message_size: u64,
+    /// Folder for the files that peers send, unless another is named when they are accepted.
+    /// `None`: one has to be named.
+    pub file_folder: Option<PathBuf>,
+    /// Largest file taken, in bytes.
+    pub max_file_size: u64,
+    /// Folder whose files peers may ask for (RFC 5547 §8.2.2). `None`: such requests are refused.
+    pub shared_folder: Option<PathBuf>,
 }
 
 impl Default for MsrpConfiguration {
@@ -29,6 +37,9 @@ impl Default for MsrpConfiguration {
             accept_types: vec!["message/cpim".to_owned(), "text/*".to_owned()],
             accept_wrapped_types: vec!["*".to_owned()],
             max_message_size: 1 << 20,
+            file_folder: None,
+            max_file_size: 1 << 40,
+            shared_folder: None,
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::notification::Event;
 use crate::registration::RegistrationId;
 use crate::session::machine::{Context, SessionConfig, SessionMachine, SipEvent};
 use crate::session::{
-    Effect, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
+    Effect, FileToSend, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
 };
 
 /// Both clocks at one moment: whoever drives the engine reads them.
@@ -194,11 +194,12 @@ impl Engine {
         config: SessionConfig,
         invitation: Invitation,
         streams: StreamSet,
+        files: Vec<FileToSend>,
     ) -> Result<(), Error> {
         let seed = bytes32(&mut self.random);
         self.sessions.entry(id).or_insert_with(|| Live::new(SessionMachine::new(config, seed)));
         let connected = self
-            .with_session(now, id, |machine, context| machine.connect(context, invitation, streams))
+            .with_session(now, id, |machine, context| machine.connect(context, invitation, streams, files))
             .unwrap_or(Err(Error::Stopped));
         if connected.is_err()
             && self.sessions.get(&id).is_some_and(|live| live.call.is_none() && live.is_null())

@@ -19,13 +19,13 @@ pub(crate) struct LocalChat {
 }
 
 impl LocalChat {
-    fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         let uri: Option<msrp_cpim::MsrpUri> =
             self.path.split_whitespace().next().and_then(|uri| uri.parse().ok());
         uri.and_then(|uri| uri.port).unwrap_or(2855)
     }
 
-    fn uses_tls(&self) -> bool {
+    pub(super) fn uses_tls(&self) -> bool {
         self.path.starts_with("msrps:")
     }
 }
@@ -86,14 +86,17 @@ fn negotiated(chat: ChatParameters, media: &MediaDescription) -> Negotiated {
     Negotiated { chat: Some(chat), chat_transport: media.protocol.to_string(), ..Negotiated::default() }
 }
 
+/// The peer's `a=path`, if it is one and fits the transport.
+pub(super) fn remote_path(media: &MediaDescription) -> Option<&str> {
+    let path = media.attributes.value("path")?;
+    let uris = msrp_cpim::MsrpUri::parse_path(path).ok()?;
+    let first = uris.first()?;
+    (first.secure == (media.protocol == Protocol::TcpTlsMsrp)).then_some(path)
+}
+
 /// What the peer's m-line says; the rest of the parameters are the session's to fill in.
 fn read(media: &MediaDescription, config: &MsrpConfiguration) -> Option<ChatParameters> {
-    let remote_path = media.attributes.value("path")?;
-    let mut uris = remote_path.split_whitespace().map(str::parse::<msrp_cpim::MsrpUri>);
-    let first = uris.next()?.ok()?;
-    if uris.any(|uri| uri.is_err()) || first.secure != (media.protocol == Protocol::TcpTlsMsrp) {
-        return None;
-    }
+    let remote_path = remote_path(media)?;
     let accept_types = media.attributes.value("accept-types").unwrap_or("*");
     let takes =
         |kind: &str| accept_types.split_whitespace().any(|accepted| media_type_matches(accepted, kind));
@@ -117,7 +120,7 @@ fn read(media: &MediaDescription, config: &MsrpConfiguration) -> Option<ChatPara
 }
 
 /// `*`, `text/*` and `text/plain` match `text/plain`.
-fn media_type_matches(accepted: &str, kind: &str) -> bool {
+pub(super) fn media_type_matches(accepted: &str, kind: &str) -> bool {
     if accepted == "*" || accepted.eq_ignore_ascii_case(kind) {
         return true;
     }

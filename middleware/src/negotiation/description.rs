@@ -1,5 +1,7 @@
 //! A session's side of offer and answer (RFC 3264).
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use sdp::attribute::Direction;
 use sdp::{
@@ -8,9 +10,9 @@ use sdp::{
 };
 
 use super::ice::{self, RemoteIce};
-use super::{LocalMedia, Negotiated, NegotiationError, Offered, Refusal, audio, chat};
-use crate::session::StreamSet;
+use super::{LocalMedia, Negotiated, NegotiationError, Offered, OfferedFile, Refusal, audio, chat, file};
 use crate::session::machine::SessionConfig;
+use crate::session::{StreamId, StreamSet};
 
 /// What was offered, what was answered, and which m-line is whose.
 #[derive(Debug)]
@@ -26,12 +28,18 @@ pub(crate) struct Description {
     remote_offer: Option<SessionDescription>,
     local_offer: Option<SessionDescription>,
     held_by_remote: bool,
+    /// File transfers that were named in this session.
+    transfers: BTreeSet<String>,
 }
+
+/// File transfers that a session may have in its life.
+const MAX_TRANSFERS: usize = 4_096;
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Line {
     Audio,
     Chat,
+    File(StreamId),
     /// Refused, over, or of a kind that we don't have.
     Unused,
 }
@@ -47,6 +55,7 @@ impl Description {
             remote_offer: None,
             local_offer: None,
             held_by_remote: false,
+            transfers: BTreeSet::new(),
         }
     }
 
@@ -60,10 +69,9 @@ impl Description {
 
     /// Whether a chat stream prepared now has to speak TLS: as the peer offers, else as we want.
     pub(crate) fn chat_uses_tls(&self, config: &SessionConfig) -> bool {
-        let offered = self
-            .remote_offer
-            .as_ref()
-            .and_then(|offer| offer.media.iter().find(|media| chat::is_acceptable(media, &config.msrp)));
+        let offered = self.remote_offer.as_ref().and_then(|offer| {
+            offer.media.iter().find(|media| is_chat(media) && chat::is_acceptable(media, &config.msrp))
+        });
         offered.map_or(config.msrp.local_use_tls, chat::uses_tls)
     }
 
@@ -84,10 +92,12 @@ impl Description {
         self.stable_lines.clone_from(&self.lines);
         self.place(Line::Audio, local.audio.is_some());
         self.place(Line::Chat, local.chat.is_some());
+        self.place_files(local);
         // On what the peer holds we don't ask to be heard.
         let direction = Direction::new(!self.held_by_remote, !local.held);
         let mut offer = self.blank(local, config);
         let before = self.negotiator.current_local();
+        let local_files = local.files.as_slice();
         offer.media = self
             .lines
             .iter()
@@ -95,10 +105,14 @@ impl Description {
             .map(|(index, line)| match (line, &local.audio, &local.chat) {
                 (Line::Audio, Some(local), _) => audio::offer(local, direction, &config.rtp),
                 (Line::Chat, _, Some(local)) => chat::offer(local, &config.msrp),
+                (Line::File(id), _, _) if find_file(local_files, *id).is_some() => {
+                    let local = find_file(local_files, *id).expect("it was found just now");
+                    file::offer(local, &config.msrp)
+                }
                 _ => {
                     let old = before.and_then(|before| before.media.get(index));
                     let old = old.or_else(|| self.remote_line(index));
-                    old.map_or_else(unused_line, MediaDescription::refusing)
+                    old.map_or_else(unused_line, refusing)
                 }
             })
             .collect();
@@ -116,7 +130,7 @@ impl Description {
     ) -> Result<Offered, Refusal> {
         let Some(body) = body else {
             let acceptable = if config.accepts.audio { StreamSet::AUDIO } else { StreamSet::CHAT };
-            return Ok(Offered { acceptable: acceptable.with_only(config.accepts) });
+            return Ok(Offered { acceptable: acceptable.with_only(config.accepts), files: Vec::new() });
         };
         let offer = SessionDescription::parse(body)
             .map_err(|error| Refusal::not_acceptable(format!("the session description: {error}")))?;
@@ -124,7 +138,9 @@ impl Description {
             .remote_offer(offer.clone())
             .map_err(|error| Refusal::not_acceptable(format!("the offer: {error}")))?;
         self.stable_lines.clone_from(&self.lines);
+        let files = self.offered_files(&offer, config);
         let acceptable = StreamSet {
+            file: !files.is_empty(),
             audio: offer
                 .media
                 .iter()
@@ -132,7 +148,7 @@ impl Description {
             chat: offer.media.iter().any(|media| is_chat(media) && chat::is_acceptable(media, &config.msrp)),
         };
         self.remote_offer = Some(offer);
-        Ok(Offered { acceptable })
+        Ok(Offered { acceptable, files })
     }
 
     /// Answers the peer's offer with what there is.
@@ -144,8 +160,11 @@ impl Description {
         let offer = self.remote_offer.take().ok_or(NegotiationError::NothingInCommon)?;
         let mut negotiated = Negotiated::default();
         let mut answer = self.blank(local, config);
-        self.lines.clear();
-        for offered in &offer.media {
+        let before = std::mem::take(&mut self.lines);
+        for (index, offered) in offer.media.iter().enumerate() {
+            let mut files = local.files.iter().filter(|file| {
+                file.line == Some(index) || before.get(index) == Some(&Line::File(file.stream))
+            });
             let audio = local.audio.as_ref().filter(|_| is_audio(offered) && negotiated.audio.is_none());
             let chat = local.chat.as_ref().filter(|_| is_chat(offered) && negotiated.chat.is_none());
             let (line, media) = if let Some((media, audio)) = audio
@@ -158,8 +177,13 @@ impl Description {
             {
                 negotiated.take_chat(chat);
                 (Line::Chat, media)
+            } else if let Some((id, (media, file))) =
+                files.find_map(|local| Some((local.stream, file::answer(offered, local, &config.msrp)?)))
+            {
+                negotiated.files.extend(file.files);
+                (Line::File(id), media)
             } else {
-                (Line::Unused, offered.refusing())
+                (Line::Unused, refusing(offered))
             };
             self.lines.push(line);
             answer.media.push(media);
@@ -201,6 +225,12 @@ impl Description {
                 (Line::Chat, _, Some(local)) => {
                     chat::answered(media, local, &config.msrp)?.map(|chat| negotiated.take_chat(chat))
                 }
+                (Line::File(id), _, _) => match find_file(&self.local.files, id) {
+                    Some(local) => {
+                        file::answered(media, local).map(|file| negotiated.files.extend(file.files))
+                    }
+                    None => None,
+                },
                 _ => None,
             };
             if came_to.is_none() {
@@ -220,6 +250,47 @@ impl Description {
             self.lines.clone_from(&self.stable_lines);
         }
         self.negotiator.rollback();
+    }
+
+    /// The files of an offer that are new here.
+    fn offered_files(&self, offer: &SessionDescription, config: &SessionConfig) -> Vec<OfferedFile> {
+        let mut files: Vec<OfferedFile> = Vec::new();
+        for (line, media) in offer.media.iter().enumerate().filter(|(_, media)| file::is_file(media)) {
+            let Some(proposed) = file::proposed(line, media, &config.msrp) else { continue };
+            // RFC 5547 §8.1: a transfer that was named before is not another one.
+            if self.transfers.contains(&proposed.transfer_id)
+                || files.iter().any(|other| other.file.transfer_id == proposed.transfer_id)
+                || self.transfers.len() + files.len() >= MAX_TRANSFERS
+            {
+                continue;
+            }
+            files.push(OfferedFile { line, tls: chat::uses_tls(media), file: proposed });
+        }
+        files
+    }
+
+    /// Says that a transfer was named in this session; the name is never used for another.
+    pub(crate) fn name_transfer(&mut self, transfer_id: &str) {
+        self.transfers.insert(transfer_id.to_owned());
+    }
+
+    /// Whether an m-line is there for this transfer.
+    pub(crate) fn has_file(&self, stream: StreamId) -> bool {
+        self.lines.contains(&Line::File(stream))
+    }
+
+    /// RFC 5547 §8.6: new files take new lines; those that are over free theirs.
+    fn place_files(&mut self, local: &LocalMedia) {
+        for line in &mut self.lines {
+            if matches!(line, Line::File(id) if find_file(&local.files, *id).is_none()) {
+                *line = Line::Unused;
+            }
+        }
+        for file in &local.files {
+            if !self.lines.contains(&Line::File(file.stream)) {
+                self.lines.push(Line::File(file.stream));
+            }
+        }
     }
 
     /// Finds a line for a stream that there is, and frees the line of one that there is not.
@@ -251,15 +322,10 @@ impl Description {
 
 impl Negotiated {
     fn take_audio(&mut self, other: Negotiated) {
-        let Negotiated { audio, audio_transport, audio_sample_rate, held_by_remote, .. } = other;
-        *self = Negotiated {
-            audio,
-            audio_transport,
-            audio_sample_rate,
-            held_by_remote,
-            chat: self.chat.take(),
-            chat_transport: std::mem::take(&mut self.chat_transport),
-        };
+        self.audio = other.audio;
+        self.audio_transport = other.audio_transport;
+        self.audio_sample_rate = other.audio_sample_rate;
+        self.held_by_remote = other.held_by_remote;
     }
 
     fn take_chat(&mut self, other: Negotiated) {
@@ -274,6 +340,20 @@ fn is_audio(media: &MediaDescription) -> bool {
 
 fn is_chat(media: &MediaDescription) -> bool {
     media.media == MediaKind::Message && !media.attributes.contains("file-selector")
+}
+
+fn find_file(files: &[super::LocalFile], stream: StreamId) -> Option<&super::LocalFile> {
+    files.iter().find(|file| file.stream == stream)
+}
+
+/// RFC 5547 §8.1: a refused file transfer keeps its name.
+fn refusing(media: &MediaDescription) -> MediaDescription {
+    let mut refusal = media.refusing();
+    if let Some(id) = media.attributes.value("file-transfer-id") {
+        // It was read from a line, so that it fits one.
+        let _ = refusal.attributes.push_text("file-transfer-id", Some(id));
+    }
+    refusal
 }
 
 /// A refused line in the place of one that nothing is known of any more.

@@ -7,6 +7,7 @@ mod audio;
 mod chat;
 mod crypto;
 mod description;
+mod file;
 mod ice;
 #[cfg(test)]
 mod tests;
@@ -14,26 +15,40 @@ mod tests;
 pub(crate) use audio::LocalAudio;
 pub(crate) use chat::LocalChat;
 pub(crate) use description::Description;
+pub(crate) use file::{LocalFile, selector as file_selector};
 pub(crate) use ice::{LocalIce, new_credentials};
 
 use sip_core::StatusCode;
 
-use crate::session::{AudioParameters, ChatParameters, StreamSet};
+use crate::session::{AudioParameters, ChatParameters, FileParameters, ProposedFile, StreamId, StreamSet};
 
 /// What this side has to offer or answer with.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LocalMedia {
     pub(crate) audio: Option<LocalAudio>,
     pub(crate) chat: Option<LocalChat>,
+    pub(crate) files: Vec<LocalFile>,
     /// We hold the peer.
     pub(crate) held: bool,
 }
 
 /// What an offer of the peer's has for us.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
     /// Streams that we could take.
     pub(crate) acceptable: StreamSet,
+    /// New files among them, with their m-lines, and whether they are to come over TLS.
+    pub(crate) files: Vec<OfferedFile>,
+}
+
+/// A file that the peer offers or asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OfferedFile {
+    /// The index of its m-line.
+    pub(crate) line: usize,
+    /// Whether it is to come over TLS.
+    pub(crate) tls: bool,
+    pub(crate) file: ProposedFile,
 }
 
 /// What offer and answer came to.
@@ -44,13 +59,14 @@ pub(crate) struct Negotiated {
     pub(crate) audio_sample_rate: u32,
     pub(crate) chat: Option<ChatParameters>,
     pub(crate) chat_transport: String,
+    pub(crate) files: Vec<(StreamId, FileParameters)>,
     /// The peer does not want to hear us.
     pub(crate) held_by_remote: bool,
 }
 
 impl Negotiated {
     pub(crate) fn is_empty(&self) -> bool {
-        self.audio.is_none() && self.chat.is_none()
+        self.audio.is_none() && self.chat.is_none() && self.files.is_empty()
     }
 }
 

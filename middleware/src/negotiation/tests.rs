@@ -38,6 +38,7 @@ fn media(seed: u8, streams: StreamSet) -> LocalMedia {
             path: format!("msrp://127.0.0.1:{}/session{seed};tcp", port + 2),
             fingerprint: None,
         }),
+        files: Vec::new(),
         held: false,
     }
 }

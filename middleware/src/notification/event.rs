@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::file::MsrpFileTransferEvent;
 use super::services::{MessageEvent, RegistrationEvent};
 use super::settings::SettingsEvent;
 use crate::session::{IceSelection, IceState, State, StreamSet};
@@ -34,6 +35,8 @@ pub enum Event {
     Session(SessionEvent),
     /// On an MSRP chat stream.
     MsrpChat(MsrpChatEvent),
+    /// On an MSRP file transfer.
+    MsrpFileTransfer(MsrpFileTransferEvent),
     /// Of a registration.
     Registration(RegistrationEvent),
     /// Of messages outside of sessions.
@@ -48,6 +51,7 @@ impl Event {
         match self {
             Event::Session(event) => event.name(),
             Event::MsrpChat(event) => event.name(),
+            Event::MsrpFileTransfer(event) => event.name(),
             Event::Registration(event) => event.name(),
             Event::Message(event) => event.name(),
             Event::Settings(event) => event.name(),
@@ -59,6 +63,7 @@ impl Event {
         match self {
             Event::Session(event) => event.data(),
             Event::MsrpChat(event) => event.data(),
+            Event::MsrpFileTransfer(event) => event.data(),
             Event::Registration(event) => event.data(),
             Event::Message(event) => event.data(),
             Event::Settings(event) => event.data(),
@@ -90,6 +95,12 @@ impl From<SettingsEvent> for Event {
     }
 }
 
+impl From<MsrpFileTransferEvent> for Event {
+    fn from(event: MsrpFileTransferEvent) -> Self {
+        Event::MsrpFileTransfer(event)
+    }
+}
+
 impl From<MsrpChatEvent> for Event {
     fn from(event: MsrpChatEvent) -> Self {
         Event::MsrpChat(event)
@@ -113,6 +124,8 @@ pub enum SessionEvent {
         has_audio: bool,
         /// Chat is offered.
         has_chat: bool,
+        /// Files are offered or asked for.
+        has_file: bool,
     },
     /// A session was asked for; the peer has not been contacted yet.
     NewOutgoing {
@@ -120,6 +133,8 @@ pub enum SessionEvent {
         has_audio: bool,
         /// Chat will be offered.
         has_chat: bool,
+        /// Files will be offered or asked for.
+        has_file: bool,
     },
     /// The peer's side rings (each 180).
     GotRingIndication,
@@ -224,6 +239,8 @@ pub enum SessionEvent {
         adds_audio: bool,
         /// Chat is to be added.
         adds_chat: bool,
+        /// Files are to be transferred.
+        adds_file: bool,
     },
     /// The proposal was accepted.
     AcceptedStreamProposal {
@@ -290,8 +307,12 @@ impl SessionEvent {
             Self::ChangedState { prev_state, state } => {
                 vec![("prev_state", prev_state.name().into()), ("state", state.name().into())]
             }
-            Self::NewIncoming { has_audio, has_chat } | Self::NewOutgoing { has_audio, has_chat } => {
-                vec![("has_audio", (*has_audio).into()), ("has_chat", (*has_chat).into())]
+            Self::NewIncoming { has_audio, has_chat, has_file }
+            | Self::NewOutgoing { has_audio, has_chat, has_file } => {
+                let mut data = vec![("has_audio", (*has_audio).into()), ("has_chat", (*has_chat).into())];
+                // Told only where there are any, as sessions of the 2009 API have none.
+                data.extend(has_file.then_some(("has_file", true.into())));
+                data
             }
             Self::GotRingIndication | Self::WillStart | Self::DidStart | Self::WillEnd | Self::GotNoAudio => {
                 Vec::new()
@@ -319,11 +340,15 @@ impl SessionEvent {
             | Self::DidNotDeliverMessage { message_id, code, reason } => {
                 delivery_data(message_id, *code, reason)
             }
-            Self::GotStreamProposal { proposer, adds_audio, adds_chat } => vec![
-                ("proposer", (*proposer).into()),
-                ("adds_audio", (*adds_audio).into()),
-                ("adds_chat", (*adds_chat).into()),
-            ],
+            Self::GotStreamProposal { proposer, adds_audio, adds_chat, adds_file } => {
+                let mut data = vec![
+                    ("proposer", (*proposer).into()),
+                    ("adds_audio", (*adds_audio).into()),
+                    ("adds_chat", (*adds_chat).into()),
+                ];
+                data.extend(adds_file.then_some(("adds_file", true.into())));
+                data
+            }
             Self::AcceptedStreamProposal { proposer } => vec![("proposer", (*proposer).into())],
             Self::RejectedStreamProposal { proposer, reason } => {
                 vec![("proposer", (*proposer).into()), ("reason", reason.as_str().into())]

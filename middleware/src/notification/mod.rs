@@ -16,6 +16,7 @@
 
 mod center;
 mod event;
+mod file;
 mod filter;
 mod services;
 mod settings;
@@ -23,6 +24,7 @@ mod stream;
 
 pub use center::{NotificationCenter, Subscription};
 pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
+pub use file::{MsrpFileTransferEvent, MsrpFileTransferEventKind};
 pub use filter::Filter;
 pub use services::{MessageEvent, RegistrationEvent};
 pub use settings::{SettingChange, SettingsEvent};
@@ -77,6 +79,14 @@ impl Notification {
     pub fn session(&self) -> Option<&Session> {
         match &self.sender {
             Sender::Session(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The file transfer event, where it is one.
+    pub fn file_event(&self) -> Option<&MsrpFileTransferEvent> {
+        match &self.event {
+            Event::MsrpFileTransfer(event) => Some(event),
             _ => None,
         }
     }

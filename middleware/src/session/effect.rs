@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ice_stun::ice::{self, Candidate};
 use sip_core::{StatusCode, Uri};
 
-use super::SessionSnapshot;
+use super::{FileInfo, FileToSend, SessionSnapshot};
 use crate::configuration::{IceConfiguration, SrtpPolicy};
 use crate::credentials::Credentials;
 use crate::notification::{ChatFailureContext, Event};
@@ -96,6 +96,12 @@ pub enum MediaCommand {
     SendMessage(StreamId, Box<ChatMessage>),
     /// Close it. Answered by [`MediaEvent::Stopped`] after the fate of each message was told.
     StopChat(StreamId),
+    /// Look at a file, and make a listener and a URI for its transfer.
+    PrepareFile(StreamId, Box<FilePreparation>),
+    /// Connect it and transfer the file.
+    RunFile(StreamId, Box<FileParameters>),
+    /// Close it. Answered by [`MediaEvent::Stopped`].
+    StopFile(StreamId),
     /// Play a ringtone on the local side.
     PlayRingtone(PathBuf),
     /// Stop it.
@@ -172,6 +178,47 @@ pub enum MediaEvent {
     ChatNotDelivered {
         /// Its id.
         message_id: String,
+        /// The MSRP status; 0 for what has none.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The file is known and its stream has a URI.
+    FileReady {
+        /// The path for `a=path`.
+        path: String,
+        /// The fingerprint of our certificate, as `a=fingerprint` has it, with TLS.
+        fingerprint: Option<String>,
+        /// What is known of the file.
+        info: FileInfo,
+        /// How much of it the receiver has already.
+        offset: u64,
+    },
+    /// The connection of a file transfer stands.
+    FileStarted,
+    /// So many bytes of the file are at the receiver.
+    FileProgress {
+        /// How many.
+        bytes: u64,
+        /// Of how many.
+        size: u64,
+    },
+    /// The file is here, whole and checked.
+    FileReceived {
+        /// Where it is.
+        path: PathBuf,
+        /// What is known of it, with the hashes that were computed.
+        info: FileInfo,
+    },
+    /// The peer has the file.
+    FileDelivered {
+        /// The MSRP status.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// The file did not arrive, or we can't know.
+    FileFailed {
         /// The MSRP status; 0 for what has none.
         code: u16,
         /// Why, in words.
@@ -356,6 +403,65 @@ pub struct ChatParameters {
     pub accept_wrapped_types: Vec<String>,
     /// Largest message we take, in bytes.
     pub max_message_size: u64,
+    /// Time for the connection to come about.
+    pub start_timeout: std::time::Duration,
+}
+
+/// What it takes to prepare a file transfer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilePreparation {
+    /// The listener.
+    pub listener: ChatPreparation,
+    /// The file.
+    pub source: FileSource,
+}
+
+/// Which file, and which way it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileSource {
+    /// One of ours, to be sent.
+    Send(FileToSend),
+    /// The one file in this folder that the peer's selector fits, to be sent.
+    Serve {
+        /// Where to look.
+        folder: PathBuf,
+        /// What the peer asks for.
+        wanted: FileInfo,
+        /// The position in the file to begin at.
+        offset: u64,
+    },
+    /// The peer's, to be received.
+    Receive {
+        /// Where to keep it.
+        folder: PathBuf,
+        /// What the peer says of it.
+        info: FileInfo,
+        /// The position that the peer begins at; `None`: behind what is there of it already.
+        offset: Option<u64>,
+        /// Largest file that is kept, in bytes.
+        max_size: u64,
+    },
+}
+
+/// Everything about a negotiated file transfer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileParameters {
+    /// The peer's `a=path`.
+    pub remote_path: String,
+    /// The peer's certificate must have this fingerprint, where it gave one.
+    pub remote_fingerprint: Option<String>,
+    /// Whether we connect (else we wait for the connection).
+    pub active: bool,
+    /// Whether the file has to be wrapped in CPIM for the peer.
+    pub cpim: bool,
+    /// Our identity, for CPIM.
+    pub local_uri: String,
+    /// The peer's, for CPIM.
+    pub remote_uri: String,
+    /// What the peer's description says of the file, where it answered our request.
+    pub info: FileInfo,
+    /// The largest message that the peer takes, in bytes.
+    pub remote_max_size: Option<u64>,
     /// Time for the connection to come about.
     pub start_timeout: std::time::Duration,
 }

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use sip_core::{StatusCode, Uri};
 
 use super::machine::{Context, SessionConfig, SessionMachine};
-use super::{Direction, Invitation, Operation, SessionId, SessionSnapshot, State, StreamSet};
+use super::{
+    Direction, FileInfo, FileToSend, Invitation, Operation, SessionId, SessionSnapshot, State, StreamSet,
+};
 use crate::credentials::Credentials;
 use crate::driver::{AudioStatistics, Commander, Reply};
 use crate::engine::Engine;
@@ -84,14 +86,35 @@ impl Session {
         route: Option<Uri>,
         streams: StreamSet,
     ) -> Reply<()> {
+        self.connect_with_files(callee, credentials, route, streams, Vec::new())
+    }
+
+    /// The same, with files to be sent (RFC 5547), which are a stream each. Legal in NULL.
+    pub fn connect_with_files(
+        &self,
+        callee: Uri,
+        credentials: Credentials,
+        route: Option<Uri>,
+        streams: StreamSet,
+        files: Vec<FileToSend>,
+    ) -> Reply<()> {
         let (id, config) = (self.inner.id, self.inner.config.clone());
         let invitation = Invitation { callee, credentials, route };
-        self.inner.commander.ask(move |engine, now| engine.connect(now, id, config, invitation, streams))
+        self.inner
+            .commander
+            .ask(move |engine, now| engine.connect(now, id, config, invitation, streams, files))
     }
 
     /// Takes these of the offered streams; the others are answered with port 0. Legal in INCOMING.
     pub fn accept(&self, streams: StreamSet) -> Reply<()> {
-        self.ask(Operation::Accept, move |session, context| session.accept(context, streams))
+        self.ask(Operation::Accept, move |session, context| session.accept(context, streams, None))
+    }
+
+    /// The same, with a folder for the files among them; without one, that of the configuration is
+    /// taken. Legal in INCOMING.
+    pub fn accept_into(&self, streams: StreamSet, folder: impl Into<PathBuf>) -> Reply<()> {
+        let folder = Some(folder.into());
+        self.ask(Operation::Accept, move |session, context| session.accept(context, streams, folder))
     }
 
     /// Declines with 486. Legal in INCOMING.
@@ -188,7 +211,38 @@ impl Session {
 
     /// Takes these of the proposed streams. Legal in PROPOSED.
     pub fn accept_proposal(&self, streams: StreamSet) -> Reply<()> {
-        self.ask(Operation::AcceptProposal, move |session, context| session.accept_proposal(context, streams))
+        self.ask(Operation::AcceptProposal, move |session, context| {
+            session.accept_proposal(context, streams, None)
+        })
+    }
+
+    /// The same, with a folder for the files among them. Legal in PROPOSED.
+    pub fn accept_proposal_into(&self, streams: StreamSet, folder: impl Into<PathBuf>) -> Reply<()> {
+        let folder = Some(folder.into());
+        self.ask(Operation::AcceptProposal, move |session, context| {
+            session.accept_proposal(context, streams, folder)
+        })
+    }
+
+    /// Offers a file to the peer, as a stream of its own (RFC 5547), and gives the name of the
+    /// transfer. Exactly one of `MSRPFileTransferDidDeliverFile` and
+    /// `MSRPFileTransferDidNotDeliverFile` will follow. Legal in ESTABLISHED.
+    pub fn send_file(&self, file: FileToSend) -> Reply<String> {
+        self.ask(Operation::SendFile, move |session, context| session.send_file(context, file))
+    }
+
+    /// Asks the peer for a file by what is known of it, and gives the name of the transfer. It
+    /// goes on where an earlier transfer into the same folder was interrupted, if the hash is
+    /// known. Legal in ESTABLISHED.
+    pub fn request_file(&self, file: FileInfo, folder: Option<PathBuf>) -> Reply<String> {
+        self.ask(Operation::RequestFile, move |session, context| session.request_file(context, file, folder))
+    }
+
+    /// Gives up the transfer of this name; an error if it is the last stream. Legal in
+    /// ESTABLISHED.
+    pub fn remove_file(&self, transfer_id: &str) -> Reply<()> {
+        let transfer_id = transfer_id.to_owned();
+        self.ask(Operation::RemoveFile, move |session, context| session.remove_file(context, &transfer_id))
     }
 
     /// Refuses the proposed streams. Legal in PROPOSED.

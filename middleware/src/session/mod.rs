@@ -1,6 +1,7 @@
 //! Sessions: the handle that applications hold, the manager, and the machine behind them.
 
 mod effect;
+mod file;
 mod handle;
 pub(crate) mod machine;
 mod manager;
@@ -9,11 +10,12 @@ mod state;
 mod streams;
 
 pub use effect::{
-    AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, IceParameters,
-    IcePreparation, IceSelection, IceState, MediaCommand, MediaEvent, ReceivedMessage, SrtpParameters,
-    StreamId,
+    AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, FileParameters,
+    FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection, IceState, MediaCommand,
+    MediaEvent, ReceivedMessage, SrtpParameters, StreamId,
 };
 pub(crate) use effect::{Effect, Invitation, SipAction};
+pub use file::{FileDirection, FileInfo, FileSnapshot, FileToSend, ProposedFile};
 pub(crate) use handle::Directory;
 pub use handle::{MessageOptions, Session};
 pub use manager::SessionManager;

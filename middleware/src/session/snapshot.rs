@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use sip_core::Uri;
 
-use super::{IceSelection, IceState, State, StreamSet};
+use super::{FileSnapshot, IceSelection, IceState, ProposedFile, State, StreamSet};
 
 /// Whether we called or were called.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,10 +44,14 @@ pub struct SessionSnapshot {
     pub route: Option<Uri>,
     /// The streams that were offered and not yet taken, for an incoming session or proposal.
     pub proposed_streams: StreamSet,
+    /// The files among them.
+    pub proposed_files: Vec<ProposedFile>,
     /// The audio stream.
     pub audio: Option<AudioSnapshot>,
     /// The chat stream.
     pub chat: Option<ChatSnapshot>,
+    /// File transfers that are offered or under way.
+    pub files: Vec<FileSnapshot>,
 }
 
 /// The attributes of an audio stream.
@@ -102,8 +106,10 @@ impl SessionSnapshot {
             remote_uri: None,
             route: None,
             proposed_streams: StreamSet::NONE,
+            proposed_files: Vec::new(),
             audio: None,
             chat: None,
+            files: Vec::new(),
         }
     }
 
@@ -130,6 +136,6 @@ impl SessionSnapshot {
 
     /// The streams that it has.
     pub fn streams(&self) -> StreamSet {
-        StreamSet { audio: self.audio.is_some(), chat: self.chat.is_some() }
+        StreamSet { audio: self.audio.is_some(), chat: self.chat.is_some(), file: !self.files.is_empty() }
     }
 }

@@ -109,6 +109,12 @@ pub enum Operation {
     RemoveAudio,
     /// `remove_chat`
     RemoveChat,
+    /// `send_file`
+    SendFile,
+    /// `request_file`
+    RequestFile,
+    /// `remove_file`
+    RemoveFile,
     /// `accept_proposal`
     AcceptProposal,
     /// `reject_proposal`
@@ -119,7 +125,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Operation; 16] = [
+    pub const ALL: [Operation; 19] = [
         Operation::Connect,
         Operation::Accept,
         Operation::Reject,
@@ -133,6 +139,9 @@ impl Operation {
         Operation::AddChat,
         Operation::RemoveAudio,
         Operation::RemoveChat,
+        Operation::SendFile,
+        Operation::RequestFile,
+        Operation::RemoveFile,
         Operation::AcceptProposal,
         Operation::RejectProposal,
         Operation::Terminate,
@@ -154,6 +163,9 @@ impl Operation {
             Operation::AddChat => "add_chat",
             Operation::RemoveAudio => "remove_audio",
             Operation::RemoveChat => "remove_chat",
+            Operation::SendFile => "send_file",
+            Operation::RequestFile => "request_file",
+            Operation::RemoveFile => "remove_file",
             Operation::AcceptProposal => "accept_proposal",
             Operation::RejectProposal => "reject_proposal",
             Operation::Terminate => "terminate",
@@ -173,7 +185,10 @@ impl Operation {
             | Operation::AddAudio
             | Operation::AddChat
             | Operation::RemoveAudio
-            | Operation::RemoveChat => &[State::Established],
+            | Operation::RemoveChat
+            | Operation::SendFile
+            | Operation::RequestFile
+            | Operation::RemoveFile => &[State::Established],
             // Recording goes on during a proposal, and can be stopped in it.
             Operation::StopRecordingAudio => &[State::Established, State::Proposing, State::Proposed],
             Operation::AcceptProposal | Operation::RejectProposal => &[State::Proposed],

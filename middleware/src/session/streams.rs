@@ -10,17 +10,23 @@ pub struct StreamSet {
     pub audio: bool,
     /// An MSRP chat stream.
     pub chat: bool,
+    /// File transfers over MSRP, one or more.
+    pub file: bool,
 }
 
 impl StreamSet {
     /// No stream.
-    pub const NONE: StreamSet = StreamSet { audio: false, chat: false };
+    pub const NONE: StreamSet = StreamSet { audio: false, chat: false, file: false };
     /// Audio alone.
-    pub const AUDIO: StreamSet = StreamSet { audio: true, chat: false };
+    pub const AUDIO: StreamSet = StreamSet { audio: true, ..Self::NONE };
     /// Chat alone.
-    pub const CHAT: StreamSet = StreamSet { audio: false, chat: true };
+    pub const CHAT: StreamSet = StreamSet { chat: true, ..Self::NONE };
     /// Audio and chat.
-    pub const BOTH: StreamSet = StreamSet { audio: true, chat: true };
+    pub const BOTH: StreamSet = StreamSet { audio: true, chat: true, ..Self::NONE };
+    /// File transfers alone.
+    pub const FILE: StreamSet = StreamSet { file: true, ..Self::NONE };
+    /// Everything that there is.
+    pub const ALL: StreamSet = StreamSet { audio: true, chat: true, file: true };
 
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
@@ -34,17 +40,26 @@ impl StreamSet {
 
     /// Those of `self` that are not in `other`.
     pub fn without(self, other: StreamSet) -> StreamSet {
-        StreamSet { audio: self.audio && !other.audio, chat: self.chat && !other.chat }
+        StreamSet {
+            audio: self.audio && !other.audio,
+            chat: self.chat && !other.chat,
+            file: self.file && !other.file,
+        }
     }
 
     /// Those of `self` that are in `other`.
     pub fn with_only(self, other: StreamSet) -> StreamSet {
-        StreamSet { audio: self.audio && other.audio, chat: self.chat && other.chat }
+        StreamSet {
+            audio: self.audio && other.audio,
+            chat: self.chat && other.chat,
+            file: self.file && other.file,
+        }
     }
 
-    /// Their names: `audio`, `chat`.
+    /// Their names: `audio`, `chat`, `file`.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [(self.audio, "audio"), (self.chat, "chat")].into_iter().filter_map(|(is, name)| is.then_some(name))
+        let all = [(self.audio, "audio"), (self.chat, "chat"), (self.file, "file")];
+        all.into_iter().filter_map(|(is, name)| is.then_some(name))
     }
 }
 
@@ -52,7 +67,11 @@ impl BitOr for StreamSet {
     type Output = StreamSet;
 
     fn bitor(self, other: StreamSet) -> StreamSet {
-        StreamSet { audio: self.audio || other.audio, chat: self.chat || other.chat }
+        StreamSet {
+            audio: self.audio || other.audio,
+            chat: self.chat || other.chat,
+            file: self.file || other.file,
+        }
     }
 }
 
@@ -74,5 +93,8 @@ mod tests {
         assert!(!StreamSet::AUDIO.contains(StreamSet::BOTH));
         assert_eq!(StreamSet::BOTH.without(StreamSet::AUDIO), StreamSet::CHAT);
         assert_eq!(StreamSet::AUDIO | StreamSet::CHAT, StreamSet::BOTH);
+        assert_eq!(StreamSet::BOTH | StreamSet::FILE, StreamSet::ALL);
+        assert_eq!(StreamSet::ALL.without(StreamSet::BOTH), StreamSet::FILE);
+        assert_eq!(StreamSet::ALL.names().collect::<Vec<_>>(), ["audio", "chat", "file"]);
     }
 }

@@ -40,7 +40,7 @@ impl Settings {
     #[must_use]
     pub fn accepts(&self) -> StreamSet {
         let has = |stream| self.agent.accept.contains(&stream);
-        StreamSet { audio: has(Stream::Audio), chat: has(Stream::Chat) }
+        StreamSet { audio: has(Stream::Audio), chat: has(Stream::Chat), ..StreamSet::NONE }
     }
 
     /// What sessions copy for audio.

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::session::{Partial, Receive, Sink};
 use super::{Connection, Event, Output, SessionId, as_u64};
 use crate::chunk::{RangeSet, Reassembler};
+use crate::error::UsageError;
 use crate::uri::MsrpUri;
 use crate::wire::{FailureReport, Flag, Head, HeaderName, Method, Piece, Start, write_end_line};
 
@@ -247,7 +248,9 @@ impl Connection {
                 200
             }
             Kind::Over { session, message_id, code, next } => {
-                if code == 200 && flag == Flag::End {
+                let held =
+                    self.sessions.get(&session).is_some_and(|s| s.unconfirmed.contains_key(&message_id));
+                if code == 200 && flag == Flag::End && !held {
                     // The report may have been lost with the connection.
                     self.send_report(session, &head, &message_id, next);
                 }
@@ -338,7 +341,14 @@ impl Connection {
             }
             Sink::Streamed { total, .. } => {
                 let total = total.unwrap_or(end);
+                let held = session.config.confirm;
+                if held {
+                    session.hold_report(message_id, head, total);
+                }
                 self.event(Event::DataEnd { session: id, message_id: name, total });
+                if held {
+                    return 200;
+                }
                 total
             }
         };
@@ -346,17 +356,49 @@ impl Connection {
         200
     }
 
+    /// Says of a whole message that the application has it, with 200, or that it is of no use: RFC 4975
+    /// §7.1.2. Only in sessions with [`super::SessionConfig::confirm`].
+    ///
+    /// # Errors
+    /// If no such message waits for it.
+    pub fn confirm(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        message_id: &str,
+        code: u16,
+    ) -> Result<(), UsageError> {
+        self.now = Some(now);
+        let known = self.sessions.get_mut(&session.0).ok_or(UsageError::NoSuchSession)?;
+        let held = known.unconfirmed.remove(message_id).ok_or(UsageError::NoSuchMessage)?;
+        if let Some(over) = known.over.get_mut(message_id) {
+            // What is repeated gets the same answer.
+            *over = code;
+        }
+        if if code == 200 { held.success } else { held.failure } {
+            self.report_to(session.0, &held.to, message_id, held.total, code);
+        }
+        Ok(())
+    }
+
     /// A success report for the whole message, if it was asked for: RFC 4975 §7.1.3.
     fn send_report(&mut self, key: u64, head: &Head, message_id: &str, total: u64) {
-        let Some(session) = self.sessions.get(&key).filter(|_| head.success_report()) else { return };
+        if head.success_report() {
+            let to = head.get(HeaderName::FromPath).unwrap_or_default();
+            self.report_to(key, to, message_id, total, 200);
+        }
+    }
+
+    fn report_to(&mut self, key: u64, to: &str, message_id: &str, total: u64, code: u16) {
+        let Some(session) = self.sessions.get(&key) else { return };
         let id = self.ids.next_id();
         let mut out = BytesMut::with_capacity(512);
-        let to = head.get(HeaderName::FromPath).unwrap_or_default();
         for part in ["MSRP ", &id, " REPORT\r\nTo-Path: ", to, "\r\nFrom-Path: ", &session.local_text] {
             out.extend_from_slice(part.as_bytes());
         }
         let rest = format!(
-            "\r\nMessage-ID: {message_id}\r\nByte-Range: 1-{total}/{total}\r\nStatus: 000 200 OK\r\n"
+            "\r\nMessage-ID: {message_id}\r\nByte-Range: 1-{total}/{total}\r\nStatus: 000 {code:03} {}\r\n",
+            phrase(code)
         );
         out.extend_from_slice(rest.as_bytes());
         write_end_line(&mut out, &id, Flag::End);

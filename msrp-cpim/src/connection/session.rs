@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::chunk::{RangeSet, Reassembler};
 use crate::error::UsageError;
 use crate::uri::MsrpUri;
+use crate::wire::{FailureReport, Head, HeaderName};
 
 /// Names a session of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +39,9 @@ pub struct SessionConfig {
     pub max_size: u64,
     /// How messages are given to the application.
     pub receive: Receive,
+    /// In a session that streams: whether the report about a message waits for
+    /// [`super::Connection::confirm`], because whole is not yet good.
+    pub confirm: bool,
     /// Messages of which parts have arrived.
     pub max_partial: usize,
     /// Pieces with gaps between them in one such message.
@@ -60,6 +64,7 @@ impl SessionConfig {
             accept_wrapped_types: Vec::new(),
             max_size: 10 * 1024 * 1024,
             receive: Receive::Whole,
+            confirm: false,
             max_partial: 32,
             max_fragments: 4096,
             max_remembered: 1024,
@@ -88,6 +93,17 @@ pub(super) struct Session {
     /// Messages that are over, with the code that every further chunk gets.
     pub(super) over: BTreeMap<String, u16>,
     pub(super) over_order: VecDeque<String>,
+    /// Whole messages about which the application has not spoken yet.
+    pub(super) unconfirmed: BTreeMap<String, Unconfirmed>,
+}
+
+/// Where the report about a whole message goes.
+#[derive(Debug)]
+pub(super) struct Unconfirmed {
+    pub(super) to: String,
+    pub(super) total: u64,
+    pub(super) success: bool,
+    pub(super) failure: bool,
 }
 
 /// An incoming message of which parts have arrived.
@@ -128,6 +144,7 @@ impl Session {
             buffered: 0,
             over: BTreeMap::new(),
             over_order: VecDeque::new(),
+            unconfirmed: BTreeMap::new(),
             config,
         })
     }
@@ -145,6 +162,17 @@ impl Session {
             || matches_any(wrapped, content_type)
             // Only the container is listed: nothing is said about what is inside.
             || (wrapped.is_empty() && plain.iter().all(|t| t.eq_ignore_ascii_case("message/cpim")))
+    }
+
+    /// Keeps the report about a whole message until the application has spoken.
+    pub(super) fn hold_report(&mut self, message_id: &str, head: &Head, total: u64) {
+        // Of messages that are never spoken about the oldest are forgotten with their identifiers.
+        while self.unconfirmed.len() >= self.config.max_partial.max(1) {
+            self.unconfirmed.pop_first();
+        }
+        let to = head.get(HeaderName::FromPath).unwrap_or_default().to_owned();
+        let (success, failure) = (head.success_report(), head.failure_report() != FailureReport::No);
+        self.unconfirmed.insert(message_id.to_owned(), Unconfirmed { to, total, success, failure });
     }
 
     /// Remembers that a message is over and gives back the memory of its parts.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sipsimple::configuration::{AudioConfiguration, AudioInput, AudioOutput, RtpConfiguration};
 use sipsimple::notification::{
-    Event, Filter, Notification, NotificationCenter, NotificationStream, RegistrationEvent, SessionEvent,
-    Subscription,
+    Event, Filter, MsrpFileTransferEvent, Notification, NotificationCenter, NotificationStream,
+    RegistrationEvent, SessionEvent, Subscription,
 };
 use sipsimple::trace::Tracer;
 use sipsimple::{Application, Credentials, RegistrationOptions, Session, Uri};
@@ -115,6 +115,24 @@ impl DemoAgent {
                 Err(Failure::Failed(format!("{}: no {what} within {seconds} s", self.name)))
             }
         }
+    }
+
+    /// Waits for a notification about a file by its bus name; others are passed over.
+    pub(super) async fn wait_for_file(
+        &mut self,
+        name: &'static str,
+    ) -> Result<MsrpFileTransferEvent, Failure> {
+        let waiting = async {
+            while let Some(notification) = self.notifications.next().await {
+                match notification.file_event() {
+                    Some(event) if event.name() == name => return Ok(event.clone()),
+                    _ => {}
+                }
+            }
+            Err(Failure::Failed(format!("{name}: the application stopped")))
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        waited.unwrap_or_else(|_| Err(Failure::Failed(format!("{}: no {name} in time", self.name))))
     }
 
     /// Waits for a notification by its bus name.

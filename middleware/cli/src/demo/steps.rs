@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::analysis;
-use sipsimple::notification::{Originator, SessionEvent};
-use sipsimple::session::MessageOptions;
+use sipsimple::notification::{MsrpFileTransferEventKind, Originator, SessionEvent};
+use sipsimple::session::{FileToSend, MessageOptions};
 use sipsimple::trace::{Protocol, Traced, Tracer, Way};
 use sipsimple::{Session, StreamSet};
 
@@ -43,7 +43,7 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
     };
     let mut alice = DemoAgent::start("Alice", &alice_wav, Some(tracer), output, told(Kind::AtAlice)).await?;
     let mut bob = DemoAgent::start("Bob", &bob_wav, None, output, told(Kind::AtBob)).await?;
-    output.remark("left out until the library has them: ICE with a STUN server, a relay, file transfer");
+    output.remark("left out until the library has them: ICE with a STUN server, a relay");
     output.remark("both register");
     alice.register(&registrar.uri()).await?;
     bob.register(&registrar.uri()).await?;
@@ -86,6 +86,17 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
     bob.wait_for("hold", |event| *event == SessionEvent::GotHoldRequest { originator: remote }).await?;
     calling.unhold().await?;
     bob.wait_for("unhold", |event| *event == SessionEvent::GotUnholdRequest { originator: remote }).await?;
+
+    output.remark("Alice sends Bob a file");
+    calling.send_file(FileToSend::new(&alice_wav)).await?;
+    bob.wait_for_name("SCSessionGotStreamProposal").await?;
+    called.accept_proposal_into(StreamSet::FILE, out.join("received")).await?;
+    let received = bob.wait_for_file("MSRPFileTransferGotFile").await?;
+    alice.wait_for_file("MSRPFileTransferDidDeliverFile").await?;
+    if let MsrpFileTransferEventKind::GotFile { path, .. } = &received.kind {
+        output.remark(&format!("the received file is {path}"));
+    }
+    alice.wait_for_name("SCSessionGotStreamUpdate").await?;
 
     output.remark("chat is removed, and added again");
     calling.remove_chat().await?;

@@ -5,10 +5,12 @@
 
 mod audio;
 mod chat;
+mod file;
 mod frames;
 mod ice;
 mod meters;
 mod mixing;
+mod msrp;
 mod relay_stream;
 mod tls;
 
@@ -23,9 +25,11 @@ pub use self::meters::AudioStatistics;
 pub(crate) use self::meters::MeterBoard;
 
 use self::audio::{AudioCommand, AudioSockets, AudioTask, Gathering};
-use self::chat::{ChatCommand, ChatListener};
+use self::chat::ChatCommand;
+use self::file::FileCommand;
 use self::ice::ServerResolver;
 use self::mixing::{Mixing, Voice};
+use self::msrp::{Door, Doors};
 use self::relay_stream::TlsClient;
 use self::tls::Identity;
 use crate::configuration::AudioConfiguration;
@@ -51,13 +55,14 @@ type Key = (SessionId, StreamId);
 /// All media of an application.
 pub(super) struct MediaHost {
     mixing: Mixing,
-    identity: Identity,
+    doors: Doors,
     security: TlsClient,
     tracer: Option<Arc<Tracer>>,
     notes: Notes,
     board: MeterBoard,
     audio: HashMap<Key, AudioEntry>,
     chats: HashMap<Key, ChatEntry>,
+    files: HashMap<Key, mpsc::UnboundedSender<FileCommand>>,
 }
 
 /// What turns a prepared audio stream into a running one.
@@ -74,7 +79,7 @@ enum AudioEntry {
 }
 
 enum ChatEntry {
-    Ready(ChatListener),
+    Ready(Door),
     Running(mpsc::UnboundedSender<ChatCommand>),
 }
 
@@ -91,8 +96,9 @@ impl MediaHost {
             |what: &str, error: io::Error| Error::System { what: what.to_owned(), reason: error.to_string() };
         let identity = Identity::generate().map_err(|error| system("a certificate for MSRP", error))?;
         let mixing = Mixing::start(audio, &notes)?;
-        let (audio, chats) = (HashMap::new(), HashMap::new());
-        Ok(Self { mixing, identity, security, tracer, notes, board, audio, chats })
+        let (audio, chats, files) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let doors = Doors::new(identity);
+        Ok(Self { mixing, doors, security, tracer, notes, board, audio, chats, files })
     }
 
     /// Does what a session asks.
@@ -138,16 +144,14 @@ impl MediaHost {
                     voice.pause_recording(paused);
                 }
             }
-            MediaCommand::PrepareChat(stream, preparation) => {
-                match ChatListener::open(&preparation, &self.identity) {
-                    Ok(listener) => {
-                        let (path, fingerprint) = (listener.path(), listener.fingerprint());
-                        self.chats.insert((session, stream), ChatEntry::Ready(listener));
-                        self.note(session, stream, MediaEvent::ChatReady { path, fingerprint });
-                    }
-                    Err(error) => self.failed(session, stream, "a listener for MSRP", &error),
+            MediaCommand::PrepareChat(stream, preparation) => match self.doors.open(&preparation) {
+                Ok(door) => {
+                    let (path, fingerprint) = (door.uri().to_string(), door.fingerprint());
+                    self.chats.insert((session, stream), ChatEntry::Ready(door));
+                    self.note(session, stream, MediaEvent::ChatReady { path, fingerprint });
                 }
-            }
+                Err(error) => self.failed(session, stream, "a listener for MSRP", &error),
+            },
             MediaCommand::RunChat(stream, parameters) => self.run_chat(session, stream, parameters),
             MediaCommand::SendMessage(stream, message) => {
                 let message_id = message.message_id.clone();
@@ -165,6 +169,21 @@ impl MediaHost {
                 Some(ChatEntry::Running(commands)) => drop(commands),
                 _ => self.note(session, stream, MediaEvent::Stopped),
             },
+            MediaCommand::PrepareFile(stream, preparation) => {
+                let (commands, received) = mpsc::unbounded_channel();
+                let (doors, tracer) = (self.doors.clone(), self.tracer.clone());
+                let tell = self.teller(session, stream);
+                tokio::spawn(file::run(doors, preparation, received, tracer, tell));
+                self.files.insert((session, stream), commands);
+            }
+            MediaCommand::RunFile(stream, parameters) => {
+                if let Some(commands) = self.files.get(&(session, stream)) {
+                    // A task that has ended has told of it.
+                    let _ = commands.send(FileCommand::Run(parameters));
+                }
+            }
+            // The task ends with its commands, and tells.
+            MediaCommand::StopFile(stream) => drop(self.files.remove(&(session, stream))),
             MediaCommand::PlayRingtone(path) => self.mixing.play_ringtone(session, &path),
             MediaCommand::StopRingtone => self.mixing.stop_ringtone(session),
         }
@@ -174,6 +193,7 @@ impl MediaHost {
     pub(super) fn stop(&mut self) {
         self.audio.clear();
         self.chats.clear();
+        self.files.clear();
     }
 
     fn run_audio(&mut self, session: SessionId, stream: StreamId, parameters: Box<AudioParameters>) {
@@ -289,10 +309,10 @@ impl MediaHost {
     fn run_chat(&mut self, session: SessionId, stream: StreamId, parameters: Box<ChatParameters>) {
         let key = (session, stream);
         match self.chats.remove(&key) {
-            Some(ChatEntry::Ready(listener)) => {
+            Some(ChatEntry::Ready(door)) => {
                 let (commands, received) = mpsc::unbounded_channel();
                 let tell = self.teller(session, stream);
-                tokio::spawn(chat::run(listener, parameters, received, self.tracer.clone(), tell));
+                tokio::spawn(chat::run(door, parameters, received, self.tracer.clone(), tell));
                 self.chats.insert(key, ChatEntry::Running(commands));
             }
             // A chat that runs goes on as it is: its connection stands.

@@ -39,17 +39,13 @@ impl Identity {
         fingerprint(&self.certificate)
     }
 
-    /// For the side that waits: the peer must show the certificate of this fingerprint, if it
-    /// announced one.
-    pub(super) fn server(&self, expected: Option<String>) -> io::Result<ServerConfig> {
-        let builder = ServerConfig::builder_with_provider(provider())
+    /// For the side that waits. It asks for a certificate and takes any: which one it has to be is known
+    /// when the first request has told for which stream it comes.
+    pub(super) fn server(&self) -> io::Result<ServerConfig> {
+        ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let builder = match expected {
-            Some(expected) => builder.with_client_cert_verifier(Arc::new(Announced::new(expected))),
-            None => builder.with_no_client_auth(),
-        };
-        builder
+            .map_err(io::Error::other)?
+            .with_client_cert_verifier(Arc::new(Announced::any()))
             .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
             .map_err(io::Error::other)
     }
@@ -80,7 +76,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// `sha-256 AB:CD:…` of a certificate (RFC 8122 §5).
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let mut text = String::from("sha-256 ");
     for (index, byte) in Sha256::digest(certificate.as_ref()).iter().enumerate() {
         let colon = if index == 0 { "" } else { ":" };
@@ -89,23 +85,28 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     text
 }
 
-/// Takes just the certificate that the peer's SDP announced.
+/// Takes just the certificate that the peer's SDP announced, or any.
 #[derive(Debug)]
 struct Announced {
-    fingerprint: String,
+    fingerprint: Option<String>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Announced {
     fn new(fingerprint: String) -> Self {
-        Self { fingerprint, provider: provider() }
+        Self { fingerprint: Some(fingerprint), provider: provider() }
+    }
+
+    fn any() -> Self {
+        Self { fingerprint: None, provider: provider() }
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
-        if fingerprint(certificate).eq_ignore_ascii_case(self.fingerprint.trim()) {
-            Ok(())
-        } else {
-            Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        match &self.fingerprint {
+            Some(expected) if !fingerprint(certificate).eq_ignore_ascii_case(expected.trim()) => {
+                Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -156,6 +157,10 @@ impl ServerCertVerifier for Announced {
 }
 
 impl ClientCertVerifier for Announced {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

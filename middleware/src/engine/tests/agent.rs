@@ -20,7 +20,10 @@ use crate::error::Error;
 use crate::messaging::OutgoingMessage;
 use crate::notification::Value;
 use crate::session::machine::SessionConfig;
-use crate::session::{Invitation, MediaCommand, MediaEvent, SessionId, State, StreamId, StreamSet};
+use crate::session::{
+    FileInfo, FileSource, FileToSend, Invitation, MediaCommand, MediaEvent, SessionId, State, StreamId,
+    StreamSet,
+};
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
 pub(super) type Log = Rc<RefCell<Vec<String>>>;
@@ -39,6 +42,8 @@ pub(super) struct Agent {
     log: Log,
     media: VecDeque<(SessionId, StreamId, MediaEvent)>,
     recordings: Vec<(SessionId, StreamId, String)>,
+    /// File transfers, and whether we send.
+    files: Vec<(SessionId, StreamId, bool)>,
     start: Instant,
 }
 
@@ -71,6 +76,7 @@ impl Agent {
             log: log.clone(),
             media: VecDeque::new(),
             recordings: Vec::new(),
+            files: Vec::new(),
             start,
         }
     }
@@ -87,7 +93,10 @@ impl Agent {
                 credentials: Credentials::new("sip:alice@example.com".parse().expect("a URI")),
                 route: None,
             };
-            return self.engine.connect(now, id, session_config(self.address), invitation, streams(argument));
+            let files =
+                if argument.contains("file") { vec![FileToSend::new("photo.jpg")] } else { Vec::new() };
+            let config = session_config(self.address);
+            return self.engine.connect(now, id, config, invitation, streams(argument), files);
         }
         if verb == "page" {
             let to = format!("sip:bob@{peer}").parse().expect("a URI");
@@ -98,17 +107,22 @@ impl Agent {
         }
         let Some(id) = self.session else { panic!("{} has no session for {verb}", self.name) };
         let done = self.engine.with_session(now, id, |session, context| match verb {
-            "accept" => session.accept(context, streams(argument)),
+            "accept" => session.accept(context, streams(argument), Some("files".into())),
             "reject" => session.reject(context, argument.parse().ok().and_then(StatusCode::new)),
             "hold" => session.hold(context, true),
             "unhold" => session.hold(context, false),
             "add" => session.add(context, streams(argument)),
             "remove" => session.remove(context, streams(argument)),
-            "accept-proposal" => session.accept_proposal(context, streams(argument)),
+            "accept-proposal" => session.accept_proposal(context, streams(argument), Some("files".into())),
             "reject-proposal" => session.reject_proposal(context),
             "dtmf" => session.send_dtmf(context, argument.chars().next().unwrap_or('0')),
             "record" => session.start_recording(context, argument.into()),
             "stop-recording" => session.stop_recording(context),
+            "send-file" => session.send_file(context, FileToSend::new(argument)).map(drop),
+            "request-file" => {
+                let info = FileInfo { name: Some(argument.to_owned()), ..FileInfo::default() };
+                session.request_file(context, info, Some("files".into())).map(drop)
+            }
             "message" => {
                 let content = Bytes::copy_from_slice(argument.as_bytes());
                 session.send_message(context, content, "text/plain".to_owned(), None, None).map(|_| ())
@@ -130,7 +144,7 @@ impl Agent {
         let data: String = event
             .data()
             .iter()
-            .filter(|(name, _)| *name != "message_id")
+            .filter(|(name, _)| !matches!(*name, "message_id" | "transfer_id"))
             .map(|(_, value)| format!(" {}", shown(value)))
             .collect();
         self.log(format!("! {}{data}", event.name()));
@@ -176,6 +190,28 @@ impl Agent {
                 let reason = "OK".to_owned();
                 tell(stream, MediaEvent::ChatDelivered { message_id: message.message_id, code: 200, reason });
             }
+            MediaCommand::PrepareFile(stream, preparation) => {
+                let path = format!("msrp://{}:2855/{}{};tcp", self.address.ip(), self.name, stream.0);
+                let (info, offset, sends) = file_of(&preparation.source);
+                self.files.push((session, stream, sends));
+                tell(stream, MediaEvent::FileReady { path, fingerprint: None, info, offset });
+            }
+            MediaCommand::RunFile(stream, parameters) => {
+                tell(stream, MediaEvent::FileStarted);
+                let sends = self.files.iter().any(|file| *file == (session, stream, true));
+                let info = parameters.info;
+                let size = info.size.unwrap_or(1_000);
+                // Half of it is there at once, the rest when the peer has been told to be there.
+                tell(stream, MediaEvent::FileProgress { bytes: size / 2, size });
+                if sends {
+                    let reason = "OK".to_owned();
+                    tell(stream, MediaEvent::FileDelivered { code: 200, reason });
+                } else {
+                    let path = format!("files/{}", info.name.clone().unwrap_or_default()).into();
+                    tell(stream, MediaEvent::FileReceived { path, info });
+                }
+            }
+            MediaCommand::StopFile(stream) => tell(stream, MediaEvent::Stopped),
             MediaCommand::StopChat(stream) => tell(stream, MediaEvent::Stopped),
             _ => {}
         }
@@ -248,12 +284,34 @@ impl Host for Agent {
     }
 }
 
+/// What is known of a file after a look at it.
+fn file_of(source: &FileSource) -> (FileInfo, u64, bool) {
+    let there = |name: Option<String>| FileInfo {
+        name,
+        size: Some(1_000),
+        content_type: Some("image/jpeg".to_owned()),
+        hashes: vec!["sha-1:00:11:22".to_owned()],
+    };
+    match source {
+        FileSource::Send(file) => {
+            let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            (there(name), file.offset, true)
+        }
+        FileSource::Serve { wanted, offset, .. } => (there(wanted.name.clone()), *offset, true),
+        FileSource::Receive { info, offset, .. } => (info.clone(), offset.unwrap_or(0), false),
+    }
+}
+
 pub(super) fn session_config(address: SocketAddr) -> SessionConfig {
     SessionConfig {
         rtp: RtpConfiguration::default(),
-        msrp: MsrpConfiguration { local_use_tls: false, ..MsrpConfiguration::default() },
+        msrp: MsrpConfiguration {
+            local_use_tls: false,
+            shared_folder: Some("shared".into()),
+            ..MsrpConfiguration::default()
+        },
         timers: SessionTimers::default(),
-        accepts: StreamSet::BOTH,
+        accepts: StreamSet::ALL,
         default_address: address.ip(),
     }
 }
@@ -264,7 +322,7 @@ pub(super) fn now_at(start: Instant, instant: Instant) -> Now {
 }
 
 pub(super) fn streams(words: &str) -> StreamSet {
-    StreamSet { audio: words.contains("audio"), chat: words.contains("chat") }
+    StreamSet { audio: words.contains("audio"), chat: words.contains("chat"), file: words.contains("file") }
 }
 
 /// `INVITE`, or `200 INVITE`.

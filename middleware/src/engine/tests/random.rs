@@ -8,7 +8,12 @@ use testkit::{Clock, Link, Network, Random, run};
 use super::agent::{Agent, Log};
 use crate::session::State;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 21] = [
+    "accept audio,chat,file",
+    "send-file photo.jpg",
+    "request-file song.wav",
+    "accept-proposal file",
+    "accept-proposal audio,chat,file",
     "accept audio",
     "accept audio,chat",
     "accept chat",
@@ -41,7 +46,13 @@ fn any_order_of_commands_ends_well() {
         let mut alice = Agent::new("alice", 1, true, start, &log);
         let mut bob = Agent::new("bob", 2, false, start, &log);
         let (alice_at, bob_at) = (alice.address, bob.address);
-        let streams = *random.pick(&["connect audio", "connect audio,chat", "connect chat"]);
+        let streams = *random.pick(&[
+            "connect audio",
+            "connect audio,chat",
+            "connect chat",
+            "connect file",
+            "connect audio,file",
+        ]);
         let words: Vec<&str> = streams.split(' ').collect();
         alice.command(clock.now(), &words, bob_at).expect("it may connect");
         for _ in 0..random.below(30) {

@@ -119,7 +119,7 @@ impl SessionMachine {
 
     /// Closes what is still open; DidEnd follows when it is closed.
     fn wind_down(&mut self, context: Context<'_>) {
-        self.close(context, StreamSet::BOTH);
+        self.close(context, StreamSet::ALL);
         self.timers.wind_down = Some(context.now + self.config.timers.wind_down);
         self.finish_if_wound_down();
     }
@@ -129,12 +129,13 @@ impl SessionMachine {
             && self.stopping.is_empty()
         {
             self.timers.wind_down = None;
-            self.forget(StreamSet::BOTH);
+            self.forget(StreamSet::ALL);
             self.change(|snapshot| {
                 snapshot.route = None;
                 snapshot.on_hold_by_local = false;
                 snapshot.on_hold_by_remote = false;
                 snapshot.proposed_streams = StreamSet::NONE;
+                snapshot.proposed_files.clear();
             });
             self.phase = Phase::Ended;
             self.notify(SessionEvent::DidEnd { originator });

@@ -1,12 +1,14 @@
 //! Offer and answer in a running session: one re-INVITE at a time, in both directions.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sip_core::StatusCode;
 
 use super::{
-    Context, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction, State, StreamSet,
+    Context, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction, State, StreamId,
+    StreamSet,
 };
 use crate::error::Error;
 
@@ -16,6 +18,9 @@ pub(super) enum Change {
     Hold(bool),
     Add(StreamSet),
     Remove(StreamSet),
+    AddFile(StreamId),
+    /// The m-line of a file transfer that is over becomes free.
+    RemoveFile(StreamId),
 }
 
 /// The exchange in flight.
@@ -123,16 +128,26 @@ impl SessionMachine {
                 }
                 self.exchange = Exchange::Preparing(Change::Add(streams));
                 self.enter(Phase::Proposing);
-                self.notify(SessionEvent::GotStreamProposal {
-                    proposer: Originator::Local,
-                    adds_audio: streams.audio,
-                    adds_chat: streams.chat,
-                });
+                self.notify(Self::proposal(Originator::Local, streams));
                 self.prepare(context, streams);
             }
             Change::Remove(_) => {
                 self.exchange = Exchange::Preparing(change);
                 self.send_exchange(context);
+            }
+            Change::AddFile(id) => {
+                if self.begin_add_file(id) {
+                    self.exchange = Exchange::Preparing(change);
+                    self.enter(Phase::Proposing);
+                    self.notify(Self::proposal(Originator::Local, StreamSet::FILE));
+                    self.send_exchange(context);
+                }
+            }
+            Change::RemoveFile(id) => {
+                if self.description.has_file(id) {
+                    self.exchange = Exchange::Preparing(change);
+                    self.send_exchange(context);
+                }
             }
         }
     }
@@ -143,7 +158,7 @@ impl SessionMachine {
         self.exchange = Exchange::Sent(change);
         let offer = self.make_offer();
         self.sip(SipAction::Reinvite { offer });
-        if let Change::Add(_) = change {
+        if matches!(change, Change::Add(_) | Change::AddFile(_)) {
             self.timers.no_answer = Some(context.now + self.config.timers.no_answer);
         }
     }
@@ -183,8 +198,22 @@ impl SessionMachine {
                     self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
                 }
             }
+            Change::AddFile(id) => {
+                self.enter(Phase::Established);
+                let proposer = Originator::Local;
+                if self.file_runs(id) {
+                    self.notify(SessionEvent::AcceptedStreamProposal { proposer });
+                    self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                } else {
+                    let reason = "the peer does not take the file".to_owned();
+                    self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+                }
+            }
             Change::Remove(streams) => {
                 self.forget(streams);
+                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+            }
+            Change::RemoveFile(_) => {
                 self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }
         }
@@ -232,6 +261,15 @@ impl SessionMachine {
                 self.enter(Phase::Established);
                 let (proposer, reason) = (Originator::Local, reason.to_owned());
                 self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+            }
+            Change::AddFile(id) => {
+                self.undo_add_file(id, reason);
+                self.enter(Phase::Established);
+                let (proposer, reason) = (Originator::Local, reason.to_owned());
+                self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+            }
+            Change::RemoveFile(_) => {
+                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }
             // The stream is closed on this side whatever the peer says of it.
             Change::Remove(streams) => {
@@ -303,7 +341,11 @@ impl SessionMachine {
                 return;
             }
         };
-        let adds = offered.acceptable.with_only(self.config.accepts).without(self.streams());
+        let acceptable = offered.acceptable.with_only(self.config.accepts);
+        let adds = StreamSet { file: acceptable.file, ..acceptable.without(self.streams()) };
+        if adds.file {
+            self.got_files(offered.files);
+        }
         if adds.is_empty() {
             self.answer_reinvite(context);
             return;
@@ -312,11 +354,7 @@ impl SessionMachine {
         self.change(|snapshot| snapshot.proposed_streams = adds);
         self.sip(SipAction::ReinviteProvisional { status: StatusCode::RINGING });
         self.enter(Phase::Proposed);
-        self.notify(SessionEvent::GotStreamProposal {
-            proposer: Originator::Remote,
-            adds_audio: adds.audio,
-            adds_chat: adds.chat,
-        });
+        self.notify(Self::proposal(Originator::Remote, adds));
     }
 
     /// Answers an offer that asks nothing of the application: hold, codecs, removed streams.
@@ -355,14 +393,22 @@ impl SessionMachine {
     }
 
     /// Takes the streams that the peer proposes, or some of them.
-    pub(crate) fn accept_proposal(&mut self, context: Context<'_>, streams: StreamSet) -> Result<(), Error> {
+    /// Files are kept in `folder`, else in the one of the configuration.
+    pub(crate) fn accept_proposal(
+        &mut self,
+        context: Context<'_>,
+        streams: StreamSet,
+        folder: Option<PathBuf>,
+    ) -> Result<(), Error> {
         self.check(Operation::AcceptProposal)?;
         self.check_subset(Operation::AcceptProposal, streams)?;
+        let folder = self.folder_for(Operation::AcceptProposal, streams, folder)?;
         if let Exchange::Asked { accepted } = &mut self.exchange {
             if !accepted.is_empty() {
                 return Err(Error::not_possible(Operation::AcceptProposal, "it was accepted already"));
             }
             *accepted = streams;
+            self.prepare_accepted(streams, &folder);
             self.prepare(context, streams);
         }
         Ok(())
@@ -391,6 +437,7 @@ impl SessionMachine {
     fn leave_proposed(&mut self) {
         self.exchange = Exchange::Idle;
         self.timers.stream_start = None;
+        self.forget_proposed_files();
         self.change(|snapshot| snapshot.proposed_streams = StreamSet::NONE);
         self.enter(Phase::Established);
     }

@@ -1,5 +1,7 @@
 //! From NULL through INCOMING and ACCEPTING to ESTABLISHED.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use sip_core::{StatusCode, Uri};
 
@@ -30,19 +32,34 @@ impl SessionMachine {
         let tone = context.ringtones.get_ringtone_for_sipuri(&invite.remote).map(ToOwned::to_owned);
         self.identify(Direction::Incoming, invite.local, invite.remote);
         self.learn_user_agent(invite.user_agent);
+        if streams.file {
+            self.got_files(offered.files);
+        }
         self.change(|snapshot| snapshot.proposed_streams = streams);
         self.sip(SipAction::Provisional { status: StatusCode::RINGING });
         self.enter(Phase::Incoming);
-        self.notify(SessionEvent::NewIncoming { has_audio: streams.audio, has_chat: streams.chat });
+        self.notify(SessionEvent::NewIncoming {
+            has_audio: streams.audio,
+            has_chat: streams.chat,
+            has_file: streams.file,
+        });
         self.ring(tone.as_deref());
         Ok(())
     }
 
     /// Takes some of the offered streams; the 200 leaves once the media are ready.
-    pub(crate) fn accept(&mut self, context: Context<'_>, streams: StreamSet) -> Result<(), Error> {
+    /// Files are kept in `folder`, else in the one of the configuration.
+    pub(crate) fn accept(
+        &mut self,
+        context: Context<'_>,
+        streams: StreamSet,
+        folder: Option<PathBuf>,
+    ) -> Result<(), Error> {
         self.check(Operation::Accept)?;
         self.check_subset(Operation::Accept, streams)?;
+        let folder = self.folder_for(Operation::Accept, streams, folder)?;
         self.enter(Phase::Accepting { answered: false });
+        self.prepare_accepted(streams, &folder);
         self.prepare(context, streams);
         Ok(())
     }

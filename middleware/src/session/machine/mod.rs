@@ -14,12 +14,13 @@
 //! ```
 //!
 //! `outgoing` and `incoming` lead to ESTABLISHED, `exchange` has the re-INVITEs of both
-//! directions, `commands` what can be asked meanwhile, `streams` what media tell, `ending` the
-//! ways out.
+//! directions, `commands` what can be asked meanwhile, `streams` what media tell, `files` the
+//! transfers of files, `ending` the ways out.
 
 mod commands;
 mod ending;
 mod exchange;
+mod files;
 mod incoming;
 mod outgoing;
 mod streams;
@@ -36,12 +37,13 @@ use rand_core::{Rng, SeedableRng};
 use sip_core::Uri;
 
 use self::exchange::{Change, Exchange};
+use self::files::{FileStream, StoppingFile};
 use self::streams::{AudioStream, ChatStream};
 use super::effect::{Effect, Invitation, MediaCommand, SipAction, StreamId};
 use super::{Direction, Operation, SessionSnapshot, State, StreamSet};
 use crate::configuration::{MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers};
 use crate::error::Error;
-use crate::negotiation::Description;
+use crate::negotiation::{Description, OfferedFile};
 use crate::notification::{Event, Originator, SessionEvent};
 
 /// What a session copies when it is created.
@@ -73,6 +75,10 @@ pub(crate) struct SessionMachine {
     description: Description,
     audio: Option<AudioStream>,
     chat: Option<ChatStream>,
+    files: Vec<FileStream>,
+    /// The files of the peer's offer that waits for the application.
+    offered_files: Vec<OfferedFile>,
+    stopping_files: Vec<StoppingFile>,
     /// Streams asked to stop that have not said so yet; true for a chat that ran.
     stopping: Vec<(StreamId, bool)>,
     exchange: Exchange,
@@ -133,6 +139,9 @@ impl SessionMachine {
             description,
             audio: None,
             chat: None,
+            files: Vec::new(),
+            offered_files: Vec::new(),
+            stopping_files: Vec::new(),
             stopping: Vec::new(),
             exchange: Exchange::Idle,
             changes: VecDeque::new(),
@@ -174,6 +183,7 @@ impl SessionMachine {
     pub(crate) fn handle_timeout(&mut self, context: Context<'_>) {
         let due = |timer: &mut Option<Instant>| timer.take_if(|at| *at <= context.now).is_some();
         if due(&mut self.timers.wind_down) {
+            self.files_stopped();
             self.stopping.clear();
             self.finish_if_wound_down();
         }

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use sip_core::StatusCode;
 
+use super::files::MAX_FILES;
 use super::{
     Context, Direction, Invitation, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction,
     State, StreamSet,
 };
 use crate::error::Error;
+use crate::session::FileToSend;
 
 impl SessionMachine {
     /// `new` of the 2009 API: makes it outgoing. The INVITE leaves once the media are ready.
@@ -16,8 +18,13 @@ impl SessionMachine {
         context: Context<'_>,
         invitation: Invitation,
         streams: StreamSet,
+        files: Vec<FileToSend>,
     ) -> Result<(), Error> {
         self.check(Operation::Connect)?;
+        let streams = StreamSet { file: !files.is_empty(), ..streams };
+        if files.len() > MAX_FILES {
+            return Err(Error::not_possible(Operation::Connect, "there are too many files"));
+        }
         if streams.is_empty() {
             return Err(Error::not_possible(Operation::Connect, "at least one stream is needed"));
         }
@@ -25,7 +32,12 @@ impl SessionMachine {
         let route = invitation.route.clone();
         self.change(|snapshot| snapshot.route = route);
         self.enter(Phase::Calling { invitation: Some(Box::new(invitation)) });
-        self.notify(SessionEvent::NewOutgoing { has_audio: streams.audio, has_chat: streams.chat });
+        self.notify(SessionEvent::NewOutgoing {
+            has_audio: streams.audio,
+            has_chat: streams.chat,
+            has_file: streams.file,
+        });
+        self.prepare_files(files);
         self.prepare(context, streams);
         Ok(())
     }
@@ -117,6 +129,7 @@ impl SessionMachine {
             snapshot.start_time = Some(context.wall);
             snapshot.proposed_streams = StreamSet::NONE;
         });
+        self.forget_proposed_files();
         if self.audio.as_ref().is_some_and(|audio| !audio.heard) {
             self.timers.no_audio = Some(context.now + self.config.timers.no_audio);
         }

@@ -89,7 +89,7 @@ impl SessionMachine {
         self.go_on_if_ready(context);
     }
 
-    fn new_stream(&mut self) -> StreamId {
+    pub(super) fn new_stream(&mut self) -> StreamId {
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
         id
@@ -105,6 +105,8 @@ impl SessionMachine {
             self.handle_audio(context, event);
         } else if self.chat.as_ref().is_some_and(|chat| chat.id == stream) {
             self.handle_chat(context, event);
+        } else if self.knows_file(stream) {
+            self.handle_file(context, stream, event);
         } else if self.stopping.iter().any(|(id, _)| *id == stream) {
             self.handle_late(stream, event);
         }
@@ -217,18 +219,20 @@ impl SessionMachine {
     }
 
     /// From a stream that was asked to stop: only what completes something is still of interest.
-    fn handle_late(&mut self, _stream: StreamId, event: MediaEvent) {
+    fn handle_late(&mut self, stream: StreamId, event: MediaEvent) {
         if let MediaEvent::RecordingStopped { file_name } = event {
             self.change_audio(|audio| audio.recording_file_name = None);
             self.notify(SessionEvent::DidStopRecordingAudio { file_name });
+        } else {
+            self.handle_late_file(stream, event);
         }
     }
 
     /// All local media that were asked for are there: the next step of the negotiation.
-    fn go_on_if_ready(&mut self, context: Context<'_>) {
+    pub(super) fn go_on_if_ready(&mut self, context: Context<'_>) {
         let audio = self.audio.as_ref().is_none_or(|audio| audio.local.is_some());
         let chat = self.chat.as_ref().is_none_or(|chat| chat.local.is_some());
-        if !(audio && chat) {
+        if !(audio && chat && self.files_ready()) {
             return;
         }
         self.timers.stream_start = None;
@@ -246,6 +250,7 @@ impl SessionMachine {
         LocalMedia {
             audio: self.audio.as_ref().filter(|_| !leaving.audio).and_then(|audio| audio.local.clone()),
             chat: self.chat.as_ref().filter(|_| !leaving.chat).and_then(|chat| chat.local.clone()),
+            files: self.local_files(),
             held: self.snapshot.on_hold_by_local,
         }
     }
@@ -322,6 +327,7 @@ impl SessionMachine {
             (None, Some(_)) => self.close(context, StreamSet::CHAT),
             (_, None) => {}
         }
+        self.apply_files(negotiated);
         self.set_remote_hold(negotiated.held_by_remote);
     }
 
@@ -370,6 +376,11 @@ impl SessionMachine {
             self.media(MediaCommand::StopChat(id));
             self.chat = None;
         }
+        if streams.file {
+            // Of a proposal that came to nothing the files that ran before go on.
+            let only_offered = matches!(self.state(), State::Proposing | State::Proposed);
+            self.close_files(only_offered);
+        }
     }
 
     /// Tells of each message whose fate is not known that it was not delivered.
@@ -390,6 +401,7 @@ impl SessionMachine {
         if was_chat {
             self.notify(MsrpChatEvent::DidEnd);
         }
+        self.file_stopped(stream);
         self.finish_if_wound_down();
     }
 
@@ -398,6 +410,7 @@ impl SessionMachine {
         let missing = StreamSet {
             audio: self.audio.as_ref().is_some_and(|audio| audio.local.is_none()),
             chat: self.chat.as_ref().is_some_and(|chat| chat.local.is_none()),
+            file: false,
         };
         if !missing.is_empty() {
             self.stream_failed(context, missing, "the local media are not ready in time".to_owned());
@@ -425,7 +438,7 @@ impl SessionMachine {
     }
 
     pub(super) fn streams(&self) -> StreamSet {
-        StreamSet { audio: self.audio.is_some(), chat: self.chat.is_some() }
+        StreamSet { audio: self.audio.is_some(), chat: self.chat.is_some(), file: self.has_files() }
     }
 
     pub(super) fn forget(&mut self, streams: StreamSet) {

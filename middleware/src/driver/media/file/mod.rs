@@ -1,0 +1,498 @@
+//! The task of a file transfer: an MSRP session for one file (RFC 5547 §8.7).
+//!
+//! The bytes go between the connection and a thread that may block on the disk, through a queue of a few
+//! blocks: a slow disk slows the reading of the connection, and thereby the peer; a slow peer the reading of
+//! the disk. A file of any size takes the same memory.
+
+mod disk;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use msrp_cpim::cpim::{Address, Message as CpimMessage};
+use msrp_cpim::{
+    Body, Config, Connection, Event, MsrpUri, OutgoingMessage, Receive, SessionConfig, SessionId,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use self::disk::{Job, Looked, Plan, Unfit};
+use super::msrp::{self, Connected, Door, Doors, Peer, Wire};
+use crate::driver::clock;
+use crate::notification::ChatFailureContext;
+use crate::session::{FileInfo, FileParameters, FilePreparation, MediaEvent};
+use crate::trace::Tracer;
+
+/// Blocks between the connection and the disk.
+const QUEUE: usize = 16;
+/// Bytes in a chunk; the peer answers each.
+const CHUNK: usize = 128 * 1024;
+/// CPIM headers around a file are not longer.
+const MAX_WRAPPING: usize = 16 * 1024;
+/// MSRP's word for a file that is not what it was said to be.
+const WRONG_FILE: u16 = 400;
+/// MSRP's word for a file that cannot be kept.
+const NO_ROOM: u16 = 413;
+
+/// What a file task is told; its end by the end of its commands.
+#[derive(Debug)]
+pub(super) enum FileCommand {
+    Run(Box<FileParameters>),
+}
+
+/// Looks at the file, waits for the descriptions to come to something, and transfers it.
+pub(super) async fn run(
+    doors: Doors,
+    preparation: Box<FilePreparation>,
+    mut commands: mpsc::UnboundedReceiver<FileCommand>,
+    tracer: Option<Arc<Tracer>>,
+    tell: impl Fn(MediaEvent) + Send,
+) {
+    let FilePreparation { listener, source } = *preparation;
+    let looked = tokio::task::spawn_blocking(|| disk::look(source)).await;
+    let looked = looked.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let prepared = looked.and_then(|looked| Ok((doors.open(&listener)?, looked)));
+    match prepared {
+        Ok((door, looked)) => {
+            let (path, fingerprint) = (door.uri().to_string(), door.fingerprint());
+            let (info, offset) = (looked.info.clone(), looked.offset);
+            tell(MediaEvent::FileReady { path, fingerprint, info, offset });
+            let parameters = commands.recv().await;
+            match (parameters, looked) {
+                (Some(FileCommand::Run(parameters)), looked) => {
+                    let transfer = Transfer { door, parameters: *parameters, tracer, tell: &tell, looked };
+                    transfer.run(&mut commands).await;
+                }
+                (None, Looked { plan: Plan::Receive { part, .. }, .. }) => part.discard_if_empty(),
+                (None, _) => {}
+            }
+        }
+        Err(error) => {
+            tell(MediaEvent::Failed { context: ChatFailureContext::Initialize, reason: error.to_string() });
+        }
+    }
+    while commands.recv().await.is_some() {}
+    tell(MediaEvent::Stopped);
+}
+
+struct Transfer<'t, F> {
+    door: Door,
+    parameters: FileParameters,
+    tracer: Option<Arc<Tracer>>,
+    tell: &'t F,
+    looked: Looked,
+}
+
+impl<F: Fn(MediaEvent)> Transfer<'_, F> {
+    async fn run(mut self, commands: &mut mpsc::UnboundedReceiver<FileCommand>) {
+        let connected = match self.connect(commands).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                if let Plan::Receive { part, .. } = &self.looked.plan {
+                    part.discard_if_empty();
+                }
+                if !commands.is_closed() {
+                    (self.tell)(MediaEvent::Failed {
+                        context: ChatFailureContext::Start,
+                        reason: error.to_string(),
+                    });
+                }
+                return;
+            }
+        };
+        (self.tell)(MediaEvent::FileStarted);
+        let Self { door, parameters, tracer, tell, looked } = self;
+        let Looked { info, offset, plan } = looked;
+        let done = match plan {
+            Plan::Send { path, size } => {
+                let session = SessionConfig { chunk_size: CHUNK, ..session(&door, &parameters) };
+                match open(connected, session, tracer) {
+                    Ok((wire, session)) => {
+                        let (blocks, read) = mpsc::channel(QUEUE);
+                        tokio::task::spawn_blocking(move || disk::read(&path, offset, &blocks));
+                        let progress = Progress::new(tell, offset, size);
+                        let sending = Sending { wire, session, read, info, parameters, progress };
+                        sending.run(size - offset, commands).await
+                    }
+                    Err(reason) => Err((0, reason)),
+                }
+            }
+            Plan::Receive { part, max_size } => {
+                let announced = parameters.info.size.or(info.size);
+                let max_size =
+                    announced.map_or(max_size, |size| (size - offset.min(size)) + MAX_WRAPPING as u64);
+                let session = SessionConfig {
+                    receive: Receive::Streamed,
+                    confirm: true,
+                    max_size,
+                    max_partial: 1,
+                    ..session(&door, &parameters)
+                };
+                match open(connected, session, tracer) {
+                    Ok((wire, session)) => {
+                        let (jobs, queue) = mpsc::channel(QUEUE);
+                        let writing = tokio::task::spawn_blocking(move || disk::write(*part, queue));
+                        let progress = Progress::new(tell, offset, announced.unwrap_or(0));
+                        let wrapped = None;
+                        let receiving =
+                            Receiving { wire, session, jobs, writing, info, offset, wrapped, progress };
+                        receiving.run(commands).await
+                    }
+                    Err(reason) => Err((0, reason)),
+                }
+            }
+        };
+        if let Err((code, reason)) = done {
+            tell(MediaEvent::FileFailed { code, reason });
+        }
+    }
+
+    async fn connect(
+        &mut self,
+        commands: &mut mpsc::UnboundedReceiver<FileCommand>,
+    ) -> io::Result<Connected> {
+        let peer = Peer {
+            path: MsrpUri::parse_path(&self.parameters.remote_path).map_err(io::Error::other)?,
+            fingerprint: self.parameters.remote_fingerprint.clone(),
+            active: self.parameters.active,
+        };
+        let patience = self.parameters.start_timeout;
+        let mut connecting = std::pin::pin!(msrp::connect(&mut self.door, &peer, patience));
+        loop {
+            tokio::select! {
+                connected = &mut connecting => return connected,
+                command = commands.recv() => if command.is_none() {
+                    return Err(io::Error::other("the transfer was ended before it was connected"));
+                },
+            }
+        }
+    }
+}
+
+fn session(door: &Door, parameters: &FileParameters) -> SessionConfig {
+    let path = MsrpUri::parse_path(&parameters.remote_path).unwrap_or_default();
+    SessionConfig::new(vec![door.uri().clone()], path, parameters.active)
+}
+
+fn open(
+    connected: Connected,
+    session: SessionConfig,
+    tracer: Option<Arc<Tracer>>,
+) -> Result<(Wire, SessionId), String> {
+    let mut machine = Connection::new(Config::default(), clock::seed());
+    let session = machine.add_session(clock::now().instant, session).map_err(|error| error.to_string())?;
+    Ok((Wire::new(connected, machine, tracer), session))
+}
+
+/// Why a transfer did not come about: an MSRP status, or 0, and words.
+type Failure = (u16, String);
+
+/// A file on its way to the peer.
+struct Sending<'t, F> {
+    wire: Wire,
+    session: SessionId,
+    read: mpsc::Receiver<io::Result<Bytes>>,
+    info: FileInfo,
+    parameters: FileParameters,
+    progress: Progress<'t, F>,
+}
+
+impl<F: Fn(MediaEvent)> Sending<'_, F> {
+    async fn run(
+        mut self,
+        length: u64,
+        commands: &mut mpsc::UnboundedReceiver<FileCommand>,
+    ) -> Result<(), Failure> {
+        let (message, wrapping) = self.message(length).map_err(|error| (0, error.to_string()))?;
+        let total = length + wrapping.len() as u64;
+        if self.parameters.remote_max_size.is_some_and(|max| max < total) {
+            return Err((413, "the peer does not take files of this size".to_owned()));
+        }
+        let now = clock::now().instant;
+        let sent = self.wire.machine.send(now, self.session, message);
+        let message_id = sent.map_err(|error| (0, error.to_string()))?;
+        let ahead = wrapping.len() as u64;
+        let mut first = Some(wrapping).filter(|wrapping| !wrapping.is_empty());
+        let (mut fed, mut wants, mut ended) = (0, false, false);
+        let mut outcome = None;
+        loop {
+            if wants && fed == 0 && (first.is_some() || total == 0) {
+                let data = first.take().unwrap_or_default();
+                fed += data.len() as u64;
+                wants = self.feed(&message_id, data, fed == total)?;
+                continue;
+            }
+            tokio::select! {
+                command = commands.recv(), if !ended => if command.is_none() {
+                    ended = true;
+                    self.wire.disconnect();
+                },
+                event = self.wire.next() => match event {
+                    None => break,
+                    Some(Event::NeedData { .. }) => wants = true,
+                    Some(Event::Progress { confirmed, .. }) => {
+                        self.progress.at(confirmed.saturating_sub(ahead));
+                    }
+                    Some(Event::Delivered { .. }) => {
+                        self.progress.at(length);
+                        let reason = "OK".to_owned();
+                        (self.progress.tell)(MediaEvent::FileDelivered { code: 200, reason });
+                        outcome = Some(Ok(()));
+                    }
+                    Some(Event::NotDelivered { code, reason, .. }) => {
+                        let lost = code == 408 && !ended;
+                        let reason = if lost { format!("{reason}: {}", self.wire.failure()) } else { reason };
+                        outcome.get_or_insert(Err((code, reason)));
+                        self.wire.disconnect();
+                    }
+                    Some(_) => {}
+                },
+                block = self.read.recv(), if wants && !ended && outcome.is_none() => {
+                    let data = match block {
+                        Some(Ok(data)) => data,
+                        Some(Err(error)) => return Err((0, error.to_string())),
+                        None => return Err((0, "the file has become shorter".to_owned())),
+                    };
+                    fed += data.len() as u64;
+                    if fed > total {
+                        return Err((0, "the file has become longer".to_owned()));
+                    }
+                    wants = self.feed(&message_id, data, fed == total)?;
+                }
+            }
+        }
+        outcome.unwrap_or_else(|| Err((408, self.wire.failure().to_owned())))
+    }
+
+    /// Gives the machine a block; it asks for the next one itself.
+    fn feed(&mut self, message_id: &str, data: Bytes, last: bool) -> Result<bool, Failure> {
+        let now = clock::now().instant;
+        let fed = self.wire.machine.feed(now, self.session, message_id, data, last);
+        fed.map(|()| false).map_err(|error| (0, error.to_string()))
+    }
+
+    /// The message that carries the file, and what goes before the file in it.
+    fn message(&self, length: u64) -> Result<(OutgoingMessage, Bytes), msrp_cpim::UsageError> {
+        let kind = self.info.content_type.as_deref().unwrap_or("application/octet-stream");
+        let mut wrapping = Bytes::new();
+        if self.parameters.cpim {
+            let address = |uri: &str| Address { name: None, uri: uri.to_owned() };
+            let mut message = CpimMessage::new(kind, Bytes::new())?;
+            message.push_address("From", &address(&self.parameters.local_uri))?;
+            message.push_address("To", &address(&self.parameters.remote_uri))?;
+            wrapping = message.to_bytes();
+        }
+        let total = length + wrapping.len() as u64;
+        let body = Body::Streamed { total: Some(total), offset: 0 };
+        let content_type = if self.parameters.cpim { "message/cpim" } else { kind };
+        let mut message = OutgoingMessage { body, ..OutgoingMessage::new(content_type, Bytes::new()) };
+        let name: String = self.info.name.iter().flat_map(|name| name.chars()).collect();
+        if !self.parameters.cpim && !name.is_empty() && !name.chars().any(char::is_control) {
+            let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+            let value = format!("attachment; filename=\"{name}\"");
+            message.headers.push(("Content-Disposition".to_owned(), value));
+        }
+        Ok((message, wrapping))
+    }
+}
+
+/// A file on its way to us.
+struct Receiving<'t, F> {
+    wire: Wire,
+    session: SessionId,
+    jobs: mpsc::Sender<Job>,
+    writing: tokio::task::JoinHandle<Option<io::Error>>,
+    info: FileInfo,
+    /// Where in the file the first byte of the message belongs.
+    offset: u64,
+    wrapped: Option<Wrapping>,
+    progress: Progress<'t, F>,
+}
+
+/// The CPIM headers around a file: how long they are once that is known.
+enum Wrapping {
+    Arriving(BytesMut),
+    Known(u64),
+}
+
+impl<F: Fn(MediaEvent)> Receiving<'_, F> {
+    async fn run(mut self, commands: &mut mpsc::UnboundedReceiver<FileCommand>) -> Result<(), Failure> {
+        let (mut ended, mut outcome, mut arrived) = (false, None, 0);
+        let mut file: Option<String> = None;
+        loop {
+            let event = tokio::select! {
+                command = commands.recv(), if !ended => {
+                    if command.is_none() {
+                        ended = true;
+                        self.wire.disconnect();
+                    }
+                    continue;
+                }
+                event = self.wire.next() => event,
+            };
+            let Some(event) = event else { break };
+            match event {
+                Event::Data { message_id, offset, data, content_type, .. } if outcome.is_none() => {
+                    // RFC 5547 §8.7: one file, in one message.
+                    if *file.get_or_insert_with(|| message_id.clone()) != message_id {
+                        continue;
+                    }
+                    arrived += data.len() as u64;
+                    if let Err(failure) = self.take(offset, data, &content_type).await {
+                        outcome = Some(Err(failure));
+                        self.wire.disconnect();
+                    } else {
+                        self.progress.at(arrived);
+                    }
+                }
+                Event::DataEnd { message_id, .. } if outcome.is_none() => {
+                    if *file.get_or_insert_with(|| message_id.clone()) != message_id {
+                        continue;
+                    }
+                    let finished = self.finish().await;
+                    let code = finished.as_ref().err().map_or(200, |(code, _)| *code);
+                    // The peer may be gone already.
+                    let _ = self.wire.machine.confirm(clock::now().instant, self.session, &message_id, code);
+                    outcome = Some(finished);
+                }
+                Event::IncomingAborted { message_id, .. } if file.as_ref() == Some(&message_id) => {
+                    outcome.get_or_insert_with(|| Err((408, "the peer gave it up".to_owned())));
+                }
+                _ => {}
+            }
+        }
+        outcome.unwrap_or_else(|| Err((408, self.wire.failure().to_owned())))
+    }
+
+    async fn take(&mut self, offset: u64, data: Bytes, content_type: &str) -> Result<(), Failure> {
+        let (at, data) = match self.unwrap(offset, data, content_type)? {
+            Some(unwrapped) => unwrapped,
+            None => return Ok(()),
+        };
+        let job = Job::Write { at: self.offset + at, data };
+        match self.jobs.send(job).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err((NO_ROOM, self.disk_error().await)),
+        }
+    }
+
+    /// Takes the CPIM headers off, where the file came in them.
+    fn unwrap(
+        &mut self,
+        offset: u64,
+        data: Bytes,
+        content_type: &str,
+    ) -> Result<Option<(u64, Bytes)>, Failure> {
+        let is_cpim = |kind: &str| {
+            kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("message/cpim")
+        };
+        if !is_cpim(content_type) || self.info.content_type.as_deref().is_some_and(is_cpim) {
+            return Ok(Some((offset, data)));
+        }
+        let wrapping = self.wrapped.get_or_insert_with(|| Wrapping::Arriving(BytesMut::new()));
+        match wrapping {
+            Wrapping::Known(length) => match offset.checked_sub(*length) {
+                Some(at) => Ok(Some((at, data))),
+                None => Err((WRONG_FILE, "its headers came twice".to_owned())),
+            },
+            Wrapping::Arriving(head) => {
+                if offset != head.len() as u64 {
+                    return Err((WRONG_FILE, "its headers did not come first".to_owned()));
+                }
+                head.extend_from_slice(&data);
+                // RFC 3862 §2: headers of the message, an empty line, headers of the content, an empty line.
+                let ends: Vec<usize> = memchr::memmem::find_iter(head, b"\r\n\r\n").take(2).collect();
+                match ends.as_slice() {
+                    [_, second] => {
+                        let length = second + 4;
+                        let rest = head.split_off(length).freeze();
+                        *wrapping = Wrapping::Known(length as u64);
+                        Ok(Some((0, rest)))
+                    }
+                    _ if head.len() > MAX_WRAPPING => {
+                        Err((WRONG_FILE, "its headers are too long".to_owned()))
+                    }
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), Failure> {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.jobs.send(Job::Finish(answer)).await.is_ok();
+        match answered.await {
+            Ok(Ok((path, info))) if asked => {
+                self.progress.at(u64::MAX);
+                (self.progress.tell)(MediaEvent::FileReceived { path, info });
+                Ok(())
+            }
+            Ok(Err(error @ Unfit::Wrong(_))) => Err((WRONG_FILE, error.to_string())),
+            Ok(Err(error @ Unfit::Disk(_))) => Err((NO_ROOM, error.to_string())),
+            _ => Err((NO_ROOM, self.disk_error().await)),
+        }
+    }
+
+    /// Why the disk takes no more.
+    async fn disk_error(&mut self) -> String {
+        match (&mut self.writing).await {
+            Ok(Some(error)) => error.to_string(),
+            Ok(None) => "the file cannot be written".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// Tells how far it is, a hundred times at most.
+struct Progress<'t, F> {
+    tell: &'t F,
+    offset: u64,
+    size: u64,
+    next: u64,
+}
+
+/// Less is not worth telling.
+const STEP: u64 = 64 * 1024;
+
+impl<'t, F: Fn(MediaEvent)> Progress<'t, F> {
+    fn new(tell: &'t F, offset: u64, size: u64) -> Self {
+        Self { tell, offset, size, next: 0 }
+    }
+
+    /// So many bytes behind the offset are there.
+    fn at(&mut self, bytes: u64) {
+        let bytes = self.offset.saturating_add(bytes).min(self.size);
+        if bytes >= self.next && self.next <= self.size && self.size > 0 {
+            let last = bytes == self.size;
+            self.next =
+                if last { u64::MAX } else { bytes + (self.size / 100).max(STEP).min(self.size - bytes) };
+            (self.tell)(MediaEvent::FileProgress { bytes, size: self.size });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn progress_is_told_a_hundred_times_at_most_and_at_the_end() {
+        for size in [1, 100, 65_536, 10_000_000, 5_000_000_000] {
+            let told = RefCell::new(Vec::new());
+            let tell = |event| told.borrow_mut().push(event);
+            let mut progress = Progress::new(&tell, 0, size);
+            for part in 0..=2_000 {
+                progress.at(size / 2_000 * part);
+            }
+            progress.at(size);
+            progress.at(u64::MAX);
+            let told = told.into_inner();
+            assert!(told.len() <= 102, "{size}: {}", told.len());
+            let last = MediaEvent::FileProgress { bytes: size, size };
+            assert_eq!(told.last(), Some(&last));
+            assert_eq!(told.iter().filter(|event| **event == last).count(), 1, "{size}");
+        }
+    }
+}
