@@ -182,9 +182,74 @@ fn a_restart_keeps_media_until_the_new_pair_is_chosen() {
     world.ends[0].sockets.retain(|(_, socket)| *socket != addr("10.0.0.1:5000"));
     world.forget_told();
     world.signal();
+    world.ends.iter_mut().for_each(|end| end.events.clear());
     assert!(world.run_until_completed(2 * SECOND));
     assert_eq!(world.ends[0].selected(1).unwrap().path.base, addr("10.0.0.7:7000"));
     world.assert_media_flows(1);
+}
+
+#[test]
+fn after_a_restart_media_moves_once() {
+    let mut world = World::simple();
+    world.signal();
+    assert!(world.run_until_completed(SECOND));
+    let now = world.now();
+    world.ends[0].agent.restart(now);
+    let parameters = world.ends[0].parameters();
+    world.ends[1].agent.set_remote_parameters(now, parameters);
+    // A better address, and a path on which the nomination takes its time.
+    world.add_host(0, 1, addr("10.0.0.7:7000"));
+    world.forget_told();
+    world.ends.iter_mut().for_each(|end| end.events.clear());
+    world.signal();
+    assert!(world.run_until_completed(2 * SECOND));
+    for end in &world.ends {
+        let provisional = |event: &Event| matches!(event, Event::Selected(pair) if !pair.nominated);
+        assert_eq!(end.count(provisional), 0, "media stays on the old pair until one is nominated");
+        assert_eq!(end.count(|event| matches!(event, Event::Selected(_))), 1);
+    }
+}
+
+#[test]
+fn nobody_else_gives_consent() {
+    use ice_stun::stun::{Builder, Class, Key, Message, XorMappedAddress};
+    let mut world = World::simple();
+    world.signal();
+    assert!(world.run_until_completed(SECOND));
+    let path = world.ends[0].selected(1).unwrap().path;
+    let before = world.clock.elapsed();
+    // The peer is gone; someone who sees the checks answers them without its password.
+    let guess = Key::short_term("a guess");
+    let mut answered = 0;
+    while world.ends[0].count(is_lost) == 0 && world.clock.elapsed() < before + 60 * SECOND {
+        let deadline = world.ends[0].deadline.expect("consent has deadlines");
+        let now = world.clock.advance_to(deadline);
+        world.ends[0].agent.handle_timeout(now);
+        loop {
+            match world.ends[0].agent.poll_output() {
+                Output::Transmit(it) => {
+                    let check = Message::parse(&it.data).unwrap();
+                    for key in [None, Some(&guess)] {
+                        let answer = Builder::answer(&check, Class::Success)
+                            .attribute(&XorMappedAddress(path.base))
+                            .unwrap()
+                            .finish_with(key, true);
+                        world.inject(0, path, &answer);
+                        answered += 1;
+                    }
+                }
+                Output::Event(event) => world.ends[0].events.push((world.clock.elapsed(), event)),
+                Output::Idle(deadline) => {
+                    world.ends[0].deadline = deadline;
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(answered >= 8, "{answered}");
+    let lost = world.ends[0].when(is_lost).expect("consent is lost") - before;
+    assert!(lost <= 30 * SECOND, "{lost:?}");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Default for Config {
             max_peer_reflexive: 16,
             max_early_checks: 16,
             max_role_switches: 8,
-            direct_patience: Duration::from_millis(600),
+            direct_patience: Duration::from_millis(100),
             relay_patience: Duration::from_millis(1_500),
             failure_patience: Duration::from_millis(39_500),
             consent_interval: Duration::from_secs(5),
