@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Ok(arguments) => Arguments::parse_from(arguments),
         Err(error) => {
             eprintln!("sipsimple: {error}");
+            output::Output::new(std::env::args().any(|argument| argument == "--json")).exit(1);
             return ExitCode::FAILURE;
         }
     };

@@ -1,4 +1,5 @@
-//! Bodies of several parts (RFC 2046 §5.1), as notifications of lists have them.
+//! Bodies of several parts (RFC 2046 §5.1), as notifications of lists have them: with as many parts
+//! as there are people, where `sip_core::Multipart`, for bodies of calls, takes a few.
 
 use std::fmt::Write as _;
 
