@@ -1,8 +1,10 @@
 //! Accounts: addresses of ours, and what goes with them.
 
 use sip_core::Uri;
+use sip_core::endpoint::Transport;
 use zeroize::Zeroizing;
 
+use crate::configuration::{RtpConfiguration, TurnServer, TurnTransport};
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::registration::RegistrationOptions;
@@ -69,6 +71,29 @@ impl Account {
         }
     }
 
+    /// A configuration for audio with the STUN and TURN servers of the account; those of `base`
+    /// where it has none. A TURN server is used if a user name and a password go with it.
+    #[must_use]
+    pub fn rtp_config(&self, mut base: RtpConfiguration) -> RtpConfiguration {
+        let settings = &self.settings;
+        if let Some(stun) = &settings.stun_server {
+            base.ice_stun_address = Some(stun.host.clone());
+            base.ice_stun_port = stun.port.unwrap_or(3478);
+        }
+        if let (Some(turn), Some(username), Some(password)) =
+            (&settings.turn_server, &settings.turn_username, &settings.turn_password)
+        {
+            let (transport, port) = match settings.turn_transport {
+                Some(Transport::Tls) => (TurnTransport::Tls, 5349),
+                Some(Transport::Tcp) => (TurnTransport::Tcp, 3478),
+                _ => (TurnTransport::Udp, 3478),
+            };
+            let server = TurnServer::new(&turn.host, username, password.expose());
+            base.ice_turn = Some(TurnServer { transport, port: turn.port.unwrap_or(port), ..server });
+        }
+        base
+    }
+
     /// How to register.
     #[must_use]
     pub fn registration(&self) -> RegistrationOptions {
@@ -113,6 +138,33 @@ mod tests {
         ] {
             assert_eq!(normal_id(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn servers_of_an_account_go_into_the_configuration() {
+        let settings = AccountSettings {
+            stun_server: "stun.example.com".parse().ok(),
+            turn_server: "[2001:db8::1]".parse().ok(),
+            turn_transport: Some(Transport::Tls),
+            turn_username: Some("alice".to_owned()),
+            ..AccountSettings::default()
+        };
+        let with_password = AccountSettings { turn_password: Some(Secret::new("x")), ..settings.clone() };
+        let config = |settings| {
+            let account = Account::with_settings("alice@example.com", settings).expect("an account");
+            account.rtp_config(RtpConfiguration::default())
+        };
+        let plain = config(settings);
+        assert_eq!(
+            (plain.ice_stun_address.as_deref(), plain.ice_stun_port),
+            (Some("stun.example.com"), 3478)
+        );
+        assert_eq!(plain.ice_turn, None, "nobody relays for who proves nothing");
+        let turn = config(with_password).ice_turn.expect("a relay");
+        assert_eq!(
+            (turn.host.as_str(), turn.port, turn.transport),
+            ("2001:db8::1", 5349, TurnTransport::Tls)
+        );
     }
 
     #[test]

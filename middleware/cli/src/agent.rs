@@ -39,11 +39,14 @@ impl Agent {
         output: &Arc<Output>,
     ) -> Result<Self, Failure> {
         let settings = settings::load(common)?.settings();
+        let account = settings::account(common)?;
+        let known = settings.rtp_config();
+        let known = account.map_or(known.clone(), |account| account.rtp_config(known));
         let (builder, notifications, printing) = Self::builder(common, output)?;
         let mut builder = builder
             .accepts(accepts)
             .accept_messages(true)
-            .rtp_config(rtp_config(media, settings.rtp_config())?)
+            .rtp_config(rtp_config(media, known)?)
             .msrp_config(MsrpConfiguration {
                 local_use_tls: media.msrp_tls == YesNo::Yes,
                 ..settings.msrp_config()
@@ -146,12 +149,16 @@ fn rtp_config(media: &Media, settings: RtpConfiguration) -> Result<RtpConfigurat
         }
     }
     let stun = media.stun.as_deref().map(|text| host_and_port("--stun", text, 3478)).transpose()?;
+    let (stun_host, stun_port) = match stun {
+        Some((host, port)) => (Some(host), port),
+        None => (settings.ice_stun_address.clone(), settings.ice_stun_port),
+    };
     Ok(RtpConfiguration {
-        use_ice: media.ice,
-        ice_stun_port: stun.as_ref().map_or(3478, |(_, port)| *port),
-        ice_stun_address: stun.map(|(host, _)| host),
-        ice_turn: turn_server(media)?,
-        ice_relay_only: media.relay_only,
+        use_ice: media.ice || settings.use_ice,
+        ice_stun_port: stun_port,
+        ice_stun_address: stun_host,
+        ice_turn: turn_server(media)?.or_else(|| settings.ice_turn.clone()),
+        ice_relay_only: media.relay_only || settings.ice_relay_only,
         use_srtp: media.srtp != Srtp::Off,
         srtp_forced: media.srtp == Srtp::Mandatory,
         codecs,

@@ -39,14 +39,8 @@ const OPTIONS: [(&str, &str); 12] = [
 ];
 
 /// Settings of an account that are options.
-const ACCOUNT_OPTIONS: [(&str, &str); 6] = [
-    ("registrar", "registrar"),
-    ("expires", "expires"),
-    ("msrp_relay", "msrp-relay"),
-    ("stun_server", "stun"),
-    ("turn_server", "turn"),
-    ("turn_username", "turn-user"),
-];
+const ACCOUNT_OPTIONS: [(&str, &str); 3] =
+    [("registrar", "registrar"), ("expires", "expires"), ("msrp_relay", "msrp-relay")];
 
 #[derive(Debug, Args)]
 #[command(

@@ -51,6 +51,10 @@ impl Settings {
             local_rtp_address: rtp.local_rtp_address,
             use_srtp: rtp.use_srtp,
             srtp_forced: rtp.srtp_forced,
+            use_ice: rtp.use_ice,
+            ice_stun_address: rtp.ice_stun_address.clone(),
+            ice_stun_port: rtp.ice_stun_port,
+            ice_relay_only: rtp.ice_relay_only,
             port_range: rtp.port_range.clone(),
             codecs: rtp.codecs.clone(),
             ..RtpConfiguration::default()

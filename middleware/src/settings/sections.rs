@@ -163,6 +163,16 @@ sections! {
         use_srtp: bool = false;
         /// If SRTP is used, whether it is mandatory.
         srtp_forced: bool = false;
+        /// Whether to use ICE, which looks for a way through NATs.
+        use_ice: bool = false;
+        /// The STUN server that tells our address, where the account names none; without it only
+        /// addresses of this host are used.
+        ice_stun_address: Option<String> = None;
+        /// Its port.
+        ice_stun_port: u16 = 3478;
+        /// Whether nothing but the TURN server of the account is used, so that peers learn no
+        /// address of ours.
+        ice_relay_only: bool = false;
         /// The ports to take; without it the system chooses.
         port_range: Option<RangeInclusive<u16>> = None;
         /// Codecs by their SDP names, the preferred first.
@@ -251,10 +261,12 @@ sections! {
         publish_expires: u32 = 3_600;
         /// The MSRP relay; without it the one that the domain names.
         msrp_relay: Option<HostPort> = None;
-        /// A STUN server.
+        /// The STUN server that tells our address.
         stun_server: Option<HostPort> = None;
-        /// A TURN server.
+        /// The TURN server that relays where nothing else works.
         turn_server: Option<HostPort> = None;
+        /// How it is reached: udp, tcp or tls; without it udp.
+        turn_transport: Option<Transport> = None;
         /// The user name at the TURN server.
         turn_username: Option<String> = None;
         /// The password at the TURN server.
