@@ -1,9 +1,14 @@
-//! Calls with software that others wrote. These need sipp and baresip and take real time,
+//! Calls with software that others wrote. These need sipp, baresip and kamailio and take real time,
 //! so `./dev interop` runs them and `./dev test` does not; everything stays on 127.0.0.1.
 
 mod baresip;
+#[path = "../support/dns.rs"]
+mod dns;
+mod kamailio;
 mod process;
 mod program;
+mod register;
+mod registrars;
 mod sipp;
 mod sound;
 

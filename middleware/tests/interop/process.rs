@@ -29,6 +29,10 @@ impl Running {
         Self { child, name: name.to_owned(), stdout, stderr }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stdout(&self) -> String {
         read(&self.stdout)
     }

@@ -115,7 +115,7 @@ impl Listen {
     }
 }
 
-fn program() -> OsString {
+pub(crate) fn program() -> OsString {
     std::env::var_os("SIPSIMPLE").expect("SIPSIMPLE names the built program; ./dev interop sets it")
 }
 

@@ -1,0 +1,159 @@
+//! Kamailio (Debian: kamailio, kamailio-tls-modules) as a registrar and proxy of `test.local`.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair, SanType};
+
+use crate::process::{Running, until};
+use crate::register::PASSWORD;
+
+/// Its modules, where Debian puts them.
+const MODULES: &str = "/usr/lib/x86_64-linux-gnu/kamailio/modules/";
+
+/// A registrar at one port for UDP and TCP and another for TLS.
+pub(crate) struct Kamailio {
+    running: Running,
+    folder: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) tls_port: u16,
+}
+
+impl Kamailio {
+    /// Starts it and waits until it answers; `None`, and loudly so, if this system has none.
+    pub(crate) fn start(folder: &Path, port: u16, tls_port: u16) -> Option<Self> {
+        let present = Command::new("kamailio").arg("-v").output().is_ok_and(|out| out.status.success());
+        if !present || !Path::new(MODULES).join("tls.so").exists() {
+            eprintln!(
+                "LEFT OUT: there is no kamailio with its TLS module (Debian: kamailio kamailio-tls-modules)"
+            );
+            return None;
+        }
+        certificate(folder);
+        let file = folder.join(format!("kamailio-{port}.cfg"));
+        std::fs::write(&file, config(folder, port, tls_port)).expect("the disk has room");
+        let mut command = Command::new("kamailio");
+        command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f"]).arg(&file).arg("-Y").arg(folder);
+        let running = Running::start(&mut command, folder, &format!("kamailio-{port}"));
+        // It listens for TCP once its workers are there.
+        let ready =
+            until(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        assert!(ready, "kamailio does not start: {}", running.stderr());
+        Some(Self { running, folder: folder.to_owned(), port, tls_port })
+    }
+
+    /// Ends it, with all that it knew.
+    pub(crate) fn stop(mut self) -> (PathBuf, u16, u16) {
+        self.running.terminate(Duration::from_secs(10));
+        (self.folder.clone(), self.port, self.tls_port)
+    }
+
+    /// How many REGISTERs it has taken over that transport.
+    pub(crate) fn registered(&self, transport: &str) -> usize {
+        self.running.stderr().matches(&format!("registered over {transport}:")).count()
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        // Its workers end with it only if it is asked politely. It may have ended already.
+        let _ = Command::new("kill").arg("-TERM").arg(self.running.id().to_string()).output();
+        until(Duration::from_secs(5), || TcpListener::bind(("127.0.0.1", self.port)).is_ok());
+    }
+}
+
+/// The authority that its certificate leads to: itself.
+pub(crate) fn authority(folder: &Path) -> PathBuf {
+    folder.join("kamailio.pem")
+}
+
+fn certificate(folder: &Path) {
+    if authority(folder).exists() {
+        return;
+    }
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.subject_alt_names = vec![
+        SanType::IpAddress([127, 0, 0, 1].into()),
+        SanType::URI("sip:test.local".try_into().expect("ASCII")),
+    ];
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    std::fs::write(authority(folder), certificate.pem()).expect("the disk has room");
+    std::fs::write(folder.join("kamailio.key"), key.serialize_pem()).expect("the disk has room");
+}
+
+fn config(folder: &Path, port: u16, tls_port: u16) -> String {
+    let mut text = format!(
+        "#!KAMAILIO
+debug=2
+log_stderror=yes
+children=2
+tcp_children=2
+auto_aliases=no
+alias=\"test.local\"
+enable_tls=yes
+listen=udp:127.0.0.1:{port}
+listen=tcp:127.0.0.1:{port}
+listen=tls:127.0.0.1:{tls_port}
+mpath=\"{MODULES}\"
+"
+    );
+    let modules = [
+        "kex",
+        "corex",
+        "tm",
+        "sl",
+        "rr",
+        "pv",
+        "maxfwd",
+        "textops",
+        "siputils",
+        "xlog",
+        "auth",
+        "usrloc",
+        "registrar",
+        "tls",
+    ];
+    for module in modules {
+        let _ = writeln!(text, "loadmodule \"{module}.so\"");
+    }
+    let folder = folder.display();
+    let _ = write!(
+        text,
+        "modparam(\"usrloc\", \"db_mode\", 0)
+modparam(\"registrar\", \"method_filtering\", 0)
+modparam(\"registrar\", \"gruu_enabled\", 1)
+modparam(\"auth\", \"qop\", \"auth\")
+modparam(\"tls\", \"certificate\", \"{folder}/kamailio.pem\")
+modparam(\"tls\", \"private_key\", \"{folder}/kamailio.key\")
+modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")
+request_route {{
+    if (!mf_process_maxfwd_header(\"10\")) {{ sl_send_reply(\"483\", \"Too Many Hops\"); exit; }}
+    if (is_method(\"CANCEL\")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
+    if (has_totag()) {{
+        if (loose_route()) {{ t_relay(); exit; }}
+        if (is_method(\"ACK\") && t_check_trans()) {{ t_relay(); }}
+        exit;
+    }}
+    t_check_trans();
+    remove_hf(\"Route\");
+    if (is_method(\"REGISTER|INVITE\")) {{
+        if (!pv_www_authenticate(\"test.local\", \"{PASSWORD}\", \"0\")) {{ www_challenge(\"test.local\", \"0\"); exit; }}
+        consume_credentials();
+    }}
+    if (is_method(\"REGISTER\")) {{
+        xlog(\"L_NOTICE\", \"registered over $proto: $ct\\n\");
+        save(\"location\");
+        exit;
+    }}
+    record_route();
+    if (!lookup(\"location\")) {{ sl_send_reply(\"404\", \"Not Found\"); exit; }}
+    t_relay();
+}}
+"
+    );
+    text
+}

@@ -1,0 +1,66 @@
+//! `sipsimple register`, running, and the JSON that it prints.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Running, until};
+use crate::program::program;
+
+/// The password of everybody here.
+pub(crate) const PASSWORD: &str = "secret";
+
+/// A running `sipsimple register`.
+pub(crate) struct Register {
+    running: Running,
+    _folder: TempDir,
+}
+
+impl Register {
+    /// Starts it on a port of the system's choice.
+    pub(crate) fn start(from: &str, password: Option<&str>, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(program());
+        command
+            .args(["register", "--from", from, "--bind", "127.0.0.1", "--port", "0", "--json"])
+            .args(options);
+        if let Some(password) = password {
+            command.env("SIP_PASSWORD", password).args(["--password-env", "SIP_PASSWORD"]);
+        }
+        let running = Running::start(&mut command, folder.path(), "register");
+        Self { running, _folder: folder }
+    }
+
+    /// The notifications of that name, so far: what they say.
+    pub(crate) fn named(&self, name: &str) -> Vec<Value> {
+        let stdout = self.running.stdout();
+        // The last line may be half written.
+        let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|value| value["name"] == name)
+            .map(|value| value["data"].clone())
+            .collect()
+    }
+
+    /// Waits for the `count`th success; what it says.
+    pub(crate) fn success(&self, count: usize, patience: Duration) -> Value {
+        let name = "SCRegistrationDidSucceed";
+        let there = until(patience, || self.named(name).len() >= count);
+        let found = self.named(name);
+        assert!(there, "{} successes of {count} in {patience:?}: {}", found.len(), self.running.stdout());
+        found[count - 1].clone()
+    }
+
+    /// Asks it to end: it unregisters and leaves with 0.
+    pub(crate) fn stop(mut self) -> String {
+        let status = self.running.terminate(Duration::from_secs(6));
+        let (stdout, stderr) = (self.running.stdout(), self.running.stderr());
+        assert!(status.success(), "register ended with {status}: {stderr}\n{stdout}");
+        assert!(!stderr.contains("panicked at"), "{stderr}");
+        assert!(stdout.contains("SCRegistrationDidEnd"), "{stdout}");
+        stdout
+    }
+}
