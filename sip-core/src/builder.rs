@@ -106,6 +106,11 @@ common!(RequestBuilder);
 common!(ResponseBuilder);
 
 impl RequestBuilder {
+    /// The method.
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// The request.
     pub fn build(mut self) -> Request {
         self.finish();

@@ -22,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     ("sip_telephone", telephone),
     ("sip_from_uri", from_uri),
     ("sip_endpoint", crate::fuzzing_machine::endpoint),
+    ("sip_usages", crate::fuzzing_machine::usages),
 ];
 
 /// A datagram: reads, prints what it read, reads that again as the same; types every header.

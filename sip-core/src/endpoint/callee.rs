@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Method, Request, StatusCode, UsageError,
-    header::HeaderName,
+    header::{HeaderName, InfoPackage},
     usage::{Answer, Phase, TimerRefusal},
 };
 use bytes::Bytes;
@@ -114,12 +114,20 @@ impl Endpoint {
         check_headers(&headers)?;
         let server = self.servers.get(&id).known()?;
         let (call, request) = (server.call, server.request.as_ref().known()?);
+        if *request.method() != Method::Invite
+            && (status == StatusCode::REQUEST_TIMEOUT
+                || (status.is_provisional() && status != StatusCode::TRYING))
+        {
+            // RFC 4320 §4.1, §4.2: they only do harm.
+            return Err(not_now("respond", "a status that other requests than INVITE may get"));
+        }
         let Some(call) = call.filter(|call| self.calls.contains_key(call)) else {
             return self.respond_in(now, id, status, None, &headers, body).map(drop);
         };
         let refreshes = matches!(*request.method(), Method::Invite | Method::Update) && status.is_success();
         let invite = *request.method() == Method::Invite;
         let target = if refreshes { Some(request.headers().clone()) } else { None };
+        let remote = request.from().ok().and_then(|from| from.tag().map(str::to_owned));
         if invite && status.is_success() {
             self.answer(now, call, id, status, &headers, body)?;
         } else if invite && status.is_provisional() {
@@ -135,7 +143,7 @@ impl Endpoint {
             usage.offer.take_if(|r| *r == id);
             usage.update.take_if(|r| *r == id);
             usage.requests.retain(|r| *r != id);
-            if let (Some(target), Some(dialog)) = (target, &mut usage.dialog) {
+            if let (Some(target), Some(dialog)) = (target, usage.dialog_mut(remote.as_deref())) {
                 // RFC 3261 §12.2.2.
                 dialog.refresh(&target);
             }
@@ -300,6 +308,16 @@ impl Endpoint {
         match method {
             Method::Options => return self.options(now, &request, &envelope.via, &source),
             Method::Prack => return self.pracked(now, call, request, &envelope, &source),
+            Method::Info => {
+                let packages = &self.config.info_packages;
+                let package = request.header::<InfoPackage>();
+                if package.is_some_and(|p| !packages.iter().any(|known| *known == p.package)) {
+                    // RFC 6086 §4.2.2.
+                    let known = super::server::join(packages.iter().map(String::as_str));
+                    let (status, extra) = (StatusCode::BAD_INFO_PACKAGE, Some(("Recv-Info", known)));
+                    return self.refuse_signed(now, &request, &envelope, &source, status, extra);
+                }
+            }
             _ => {}
         }
         if let Err((status, extra)) = self.check_change(call, &request, &envelope) {

@@ -119,6 +119,27 @@ impl Endpoint {
         Ok(())
     }
 
+    /// [`Endpoint::cancel`], with why (RFC 3326): `SIP;cause=200;text="Call completed elsewhere"`.
+    ///
+    /// # Errors
+    /// If no INVITE of the call waits for an answer.
+    pub fn cancel_because(
+        &mut self,
+        now: Instant,
+        call: Call,
+        reason: &crate::header::Reason,
+    ) -> Result<(), UsageError> {
+        let usage = self.calls.get(&call).known()?;
+        let key = match (&usage.phase, &usage.reinvite) {
+            (Phase::Calling { client, .. }, _) | (_, Some((client, _))) => *client,
+            _ => return Err(not_now("cancel", "an INVITE without a final response")),
+        };
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.cancel_reason = Some(reason.to_string().into_boxed_str());
+        }
+        self.cancel(now, call)
+    }
+
     /// Acknowledges the 2xx of [`Event::Answered`] or [`Event::ReinviteAnswered`]; `body` is the
     /// answer if the 2xx carried the offer. Repeats of the 2xx are acknowledged without asking.
     ///
@@ -393,6 +414,7 @@ impl Endpoint {
     ) -> Result<Request, UsageError> {
         let list = |values: &mut dyn Iterator<Item = &str>| super::server::join(values);
         let config = &self.config;
+        let changes = matches!(*builder.method(), Method::Invite | Method::Update);
         let mut add = |name: &str, text: String| match text.is_empty() {
             true => Ok(()),
             false => builder.headers_mut().push_raw(name, &text),
@@ -400,6 +422,9 @@ impl Endpoint {
         add("Allow", list(&mut config.allow.iter().map(Method::as_str)))?;
         add("Supported", self.supported_text.clone())?;
         add("User-Agent", config.user_agent.clone())?;
+        if changes {
+            add("Recv-Info", list(&mut config.info_packages.iter().map(String::as_str)))?;
+        }
         for (name, value) in headers {
             builder = builder.raw(name, value)?;
         }

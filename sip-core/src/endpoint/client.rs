@@ -76,6 +76,8 @@ pub(crate) struct Client {
     pub(crate) fallback: Option<Hop>,
     pub(crate) fell_back: bool,
     pub(crate) last_error: Option<String>,
+    /// What a CANCEL of it says (RFC 3326).
+    pub(crate) cancel_reason: Option<Box<str>>,
     /// The ACK of a refusal, for retransmitted ones (RFC 3261 §17.1.1.3).
     ack: Option<Bytes>,
     /// The ACKs of 2xx by the tag in To, for retransmitted ones (RFC 3261 §13.2.2.4).
@@ -133,6 +135,7 @@ impl Client {
             fallback: None,
             fell_back: false,
             last_error: None,
+            cancel_reason: None,
             ack: None,
             acks: Vec::new(),
         }
@@ -446,9 +449,13 @@ impl Endpoint {
         let (Some(path), ClientMachine::Invite(machine)) = (client.path, &mut client.machine) else { return };
         machine.cancelled(now, &timers);
         let cancel_key = ClientKey { cancel: true, ..key };
-        let Some(request) = hop_by_hop(&invite, Method::Cancel, invite.headers().text(HeaderName::TO)) else {
-            return;
-        };
+        let reason = client.cancel_reason.take();
+        let to = invite.headers().text(HeaderName::TO);
+        let Some(mut request) = hop_by_hop(&invite, Method::Cancel, to) else { return };
+        if let Some(reason) = reason {
+            // It was printed by a header.
+            let _ = request.headers_mut().push_raw(HeaderName::REASON.as_str(), &reason);
+        }
         let template = Template::bare(request.clone(), invite.uri());
         let Some(template) = template else { return };
         let mut cancel = Client::new(now, template, User::Nobody);

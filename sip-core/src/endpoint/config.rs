@@ -64,6 +64,9 @@ pub struct Config {
     /// Event packages that peers may subscribe to (RFC 6665 §4.2.1); others are answered 489. None:
     /// every one is handed up.
     pub events: Vec<String>,
+    /// INFO packages that are understood (RFC 6086): they stand in Recv-Info, and an INFO of another
+    /// package is answered 469. INFO without a package is handed up as ever.
+    pub info_packages: Vec<String>,
     /// Subscriptions at one time, both directions; those beyond are refused.
     pub max_subscriptions: usize,
 }
@@ -104,6 +107,7 @@ impl Default for Config {
             max_forks: 16,
             max_provisionals: 16,
             events: Vec::new(),
+            info_packages: Vec::new(),
             max_subscriptions: 10_000,
         }
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Dialog, Message, Method, Request, Response, Scheme, StatusCode, Uri,
-    header::{HeaderName, Require, Supported, Via},
+    header::{ContentDisposition, HeaderName, Require, Supported, Via},
     transaction::{MergeKey, ServerAction, ServerKey},
     usage::{InviteUsage, Reliable, SessionTimer, TimerRefusal},
 };
@@ -140,6 +140,13 @@ impl Endpoint {
             self.refuse(now, &request, &envelope.via, &source, StatusCode::BAD_EXTENSION, |e, b| {
                 e.signed(with_list(b, "Unsupported", unsupported.iter().map(String::as_str)))
             });
+            return;
+        }
+        if !understands_disposition(&request) {
+            // RFC 5621 §5: 415, and what would be taken.
+            let accept = super::server::join(self.config.accept.iter().map(String::as_str));
+            let (status, extra) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some(("Accept", accept)));
+            self.refuse_signed(now, &request, &envelope, &source, status, extra);
             return;
         }
         if let Err((status, extra)) = self.check_events(&request, &envelope) {
@@ -303,4 +310,26 @@ impl Endpoint {
         self.tags.insert(tag, call);
         self.outputs.push_back(Output::Event(Event::Incoming { call, request }));
     }
+}
+
+/// Whether the body is for something that a user agent does, or need not be understood
+/// (RFC 3261 §20.11, RFC 5621 §5).
+fn understands_disposition(request: &Request) -> bool {
+    const KNOWN: [&str; 8] = [
+        "session",
+        "render",
+        "icon",
+        "alert",
+        "early-session",
+        "info-package",
+        "recipient-list",
+        "by-reference",
+    ];
+    if request.body().is_empty() {
+        return true;
+    }
+    request.header::<ContentDisposition>().is_none_or(|d| {
+        let optional = d.params.get("handling").is_some_and(|h| h.eq_ignore_ascii_case("optional"));
+        optional || KNOWN.iter().any(|known| known.eq_ignore_ascii_case(&d.disposition))
+    })
 }

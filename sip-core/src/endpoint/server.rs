@@ -180,6 +180,10 @@ impl Endpoint {
         }
         if status.is_success() && dialog {
             builder = self.capabilities(builder);
+            if matches!(method, Method::Invite | Method::Update) {
+                builder =
+                    with_list(builder, "Recv-Info", self.config.info_packages.iter().map(String::as_str));
+            }
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             builder = self.allowed(builder);

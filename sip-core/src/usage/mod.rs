@@ -3,6 +3,7 @@
 mod invite;
 mod notifier;
 mod publication;
+mod redirection;
 mod registrar;
 mod registration;
 mod reliable;
@@ -14,6 +15,7 @@ pub(crate) use invite::{Answer, Cancel, Early, InviteUsage, Phase, ToAck};
 pub use notifier::NotifierState;
 pub(crate) use notifier::{Notice, NotifierMachine};
 pub use publication::{Publication, PublicationConfig, PublicationOutput};
+pub use redirection::{Redirection, redirect_contacts};
 pub use registrar::{Registrar, RegistrarConfig};
 pub use registration::{Registration, RegistrationConfig, RegistrationOutput};
 pub use reliable::Reliable;

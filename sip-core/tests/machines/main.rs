@@ -5,6 +5,7 @@ mod answers;
 mod auth;
 mod calls;
 mod conformance;
+mod extensions;
 mod faults;
 mod flows;
 mod pair;
