@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::configuration::{
-    AudioConfiguration, MsrpConfiguration, RtpConfiguration, SessionTimers, TlsConfiguration,
+    AudioConfiguration, MsrpConfiguration, RtpConfiguration, SessionRefresh, SessionTimers, TlsConfiguration,
 };
 use crate::driver::{self, Reply};
 use crate::error::Error;
@@ -52,6 +52,7 @@ pub struct Builder {
     pub(crate) audio: AudioConfiguration,
     pub(crate) max_sessions: usize,
     pub(crate) accept_messages: bool,
+    pub(crate) refresh: SessionRefresh,
     pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) center: NotificationCenter,
 }
@@ -74,6 +75,7 @@ impl Application {
             audio: AudioConfiguration::default(),
             max_sessions: usize::MAX,
             accept_messages: false,
+            refresh: SessionRefresh::default(),
             tracer: None,
             center: NotificationCenter::new(),
         }
@@ -195,6 +197,12 @@ impl Builder {
     /// How many sessions there may be at once; more are answered 486.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
+        self
+    }
+
+    /// How sessions are kept alive (RFC 4028); where the peer can, every half hour, unless said otherwise.
+    pub fn session_refresh(mut self, refresh: SessionRefresh) -> Self {
+        self.refresh = refresh;
         self
     }
 

@@ -8,13 +8,14 @@ use sip_core::endpoint::Transport;
 use sipsimple::configuration::{
     AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RtpConfiguration, TlsConfiguration,
 };
-use sipsimple::configuration::{TurnServer, TurnTransport};
+use sipsimple::configuration::{SessionRefresh, TimerMode, TurnServer, TurnTransport};
 use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
 use sipsimple::session::MessageOptions;
 use sipsimple::trace::Tracer;
 use sipsimple::{Application, Builder, Session, StreamSet};
 
 use crate::Failure;
+use crate::arguments::Timers;
 use crate::arguments::{Common, Media, Srtp, TransportArgument, TurnOver, YesNo};
 use crate::output::Output;
 use crate::settings;
@@ -46,6 +47,7 @@ impl Agent {
         let mut builder = builder
             .accepts(accepts)
             .accept_messages(true)
+            .session_refresh(session_refresh(media))
             .rtp_config(rtp_config(media, known)?)
             .msrp_config(MsrpConfiguration {
                 local_use_tls: media.msrp_tls == YesNo::Yes,
@@ -164,6 +166,16 @@ fn rtp_config(media: &Media, settings: RtpConfiguration) -> Result<RtpConfigurat
         codecs,
         ..settings
     })
+}
+
+fn session_refresh(media: &Media) -> SessionRefresh {
+    let mode = match media.session_timers {
+        Timers::Off => TimerMode::Off,
+        Timers::Optional => TimerMode::Optional,
+        Timers::Required => TimerMode::Required,
+    };
+    let (expires, min_se) = (media.session_expires.max(media.min_se), media.min_se);
+    SessionRefresh { mode, expires, min_se, ..SessionRefresh::default() }
 }
 
 fn turn_server(media: &Media) -> Result<Option<TurnServer>, Failure> {

@@ -169,6 +169,15 @@ pub(crate) struct Media {
     /// TLS for chat
     #[arg(long, value_enum, default_value_t = YesNo::Yes)]
     pub(crate) msrp_tls: YesNo,
+    /// Keep sessions alive, and end those that the peer does not (RFC 4028)
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Timers::Optional)]
+    pub(crate) session_timers: Timers,
+    /// Seconds that a session lives without being refreshed
+    #[arg(long, value_name = "S", default_value_t = 1_800, value_parser = clap::value_parser!(u32).range(90..))]
+    pub(crate) session_expires: u32,
+    /// The least that is taken of a peer, in seconds
+    #[arg(long, value_name = "S", default_value_t = 90, value_parser = clap::value_parser!(u32).range(90..))]
+    pub(crate) min_se: u32,
     /// Hang up N seconds after the session started
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<f64>,
@@ -182,6 +191,16 @@ pub(crate) enum Srtp {
     Optional,
     /// Encrypt or refuse
     Mandatory,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timers {
+    /// Never
+    Off,
+    /// If the peer can
+    Optional,
+    /// Always; peers that cannot are refused
+    Required,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]

@@ -15,6 +15,7 @@ pub use ice::{IceConfiguration, TurnServer, TurnTransport};
 pub use msrp::MsrpConfiguration;
 pub use ringtone::RingtoneConfiguration;
 pub use rtp::{RtpConfiguration, SrtpPolicy};
+pub use sip_core::endpoint::{RefreshBy, SessionTimers as SessionRefresh, TimerMode};
 pub use tls::TlsConfiguration;
 
 use std::time::Duration;

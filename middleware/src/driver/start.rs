@@ -43,7 +43,11 @@ pub(crate) async fn start(
     let session = builder.session_config(advertised);
     let numbers = numbers();
     let config = EngineConfig {
-        sip: sip::Config { user_agent: builder.user_agent.clone(), ..sip::Config::default() },
+        sip: sip::Config {
+            user_agent: builder.user_agent.clone(),
+            session_timers: builder.refresh,
+            ..sip::Config::default()
+        },
         session: session.clone(),
         max_sessions: builder.max_sessions,
         accept_messages: builder.accept_messages,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sip_core::endpoint::{Call, Event, ServerRequest};
 use sip_core::header::{ContentType, From, To, Warning};
-use sip_core::{Method, Request, Response, StatusCode};
+use sip_core::{Limits, Method, Multipart, Request, Response, StatusCode};
 
 use super::{Engine, Live, Now, Origin, Owner, bytes32};
 use crate::negotiation::Refusal;
@@ -17,7 +17,8 @@ impl Engine {
             Event::Incoming { call, request } => self.incoming(now, call, &request),
             Event::Provisional { call, response } => {
                 let (status, user_agent) = (response.status(), user_agent(response.headers()));
-                self.tell(now, call, SipEvent::Provisional { status, user_agent });
+                let body = sdp(&response);
+                self.tell(now, call, SipEvent::Provisional { status, user_agent, body });
             }
             Event::Answered { call, response } => {
                 let (body, user_agent) = (sdp(&response), user_agent(response.headers()));
@@ -46,6 +47,7 @@ impl Engine {
                 let code = status.map_or(0, StatusCode::code);
                 self.tell(now, call, SipEvent::ReinviteFailed { code, reason, retry_after });
             }
+            Event::RefreshDue { call } => self.tell(now, call, SipEvent::RefreshDue),
             Event::Request { call, id, request } => self.request(now, call, id, &request),
             Event::Ended { call, by_remote, reason, .. } => {
                 self.tell(now, call, SipEvent::Ended { by_remote, reason });
@@ -80,10 +82,13 @@ impl Engine {
             self.refuse(now, call, StatusCode::BUSY_HERE, "the limit of sessions is reached");
             return;
         }
-        if let Some(refusal) = refuse_body(request) {
-            self.refuse(now, call, refusal.status, &refusal.reason);
-            return;
-        }
+        let offer = match description(request) {
+            Ok(offer) => offer,
+            Err(refusal) => {
+                self.refuse(now, call, refusal.status, &refusal.reason);
+                return;
+            }
+        };
         let (Some(Ok(from)), Some(Ok(to))) = (request.headers().get::<From>(), request.headers().get::<To>())
         else {
             self.refuse(now, call, StatusCode::BAD_REQUEST, "From or To cannot be read");
@@ -93,7 +98,7 @@ impl Engine {
             local: to.uri.clone(),
             remote: from.uri.clone(),
             user_agent: user_agent(request.headers()),
-            offer: Some(request.body().clone()).filter(|body| !body.is_empty()),
+            offer,
         };
         let seed = bytes32(&mut self.random);
         let mut machine = SessionMachine::new(self.config.session.clone(), seed);
@@ -107,8 +112,25 @@ impl Engine {
                 self.sessions.insert(id, live);
                 self.calls.insert(call, id);
                 self.carry_out(now, id);
+                self.take_the_place(now, call, id);
             }
         }
+    }
+
+    /// An INVITE that names a session of ours is the rest of a transfer (RFC 3891): it is taken as that
+    /// session was, which the endpoint ends.
+    fn take_the_place(&mut self, now: Now, call: Call, id: SessionId) {
+        let Some(other) = self.endpoint.replaces(call).and_then(|other| self.calls.get(&other)) else {
+            return;
+        };
+        let Some(streams) = self.sessions.get(other).map(|live| live.machine.snapshot().streams()) else {
+            return;
+        };
+        let _ = self.with_session(now, id, |machine, context| {
+            let offered = machine.snapshot().proposed_streams;
+            let both = offered.with_only(streams);
+            machine.accept(context, if both.is_empty() { offered } else { both }, None)
+        });
     }
 
     fn refuse(&mut self, now: Now, call: Call, status: StatusCode, reason: &str) {
@@ -120,11 +142,13 @@ impl Engine {
 
     /// A re-INVITE or an UPDATE with an offer.
     fn reinvite(&mut self, now: Now, call: Call, id: ServerRequest, request: &Request) {
-        if let Some(refusal) = refuse_body(request) {
-            self.respond(now, id, refusal.status);
-            return;
-        }
-        let body = Some(request.body().clone()).filter(|body| !body.is_empty());
+        let body = match description(request) {
+            Ok(body) => body,
+            Err(refusal) => {
+                self.respond(now, id, refusal.status);
+                return;
+            }
+        };
         match self.live(call) {
             // One at a time: the one before is still with the application.
             Some(live) if live.request.is_some() => self.respond(now, id, StatusCode::REQUEST_PENDING),
@@ -179,23 +203,35 @@ impl Engine {
     }
 }
 
-/// 415 for a body that is not a session description.
-fn refuse_body(request: &Request) -> Option<Refusal> {
+/// The session description of a request: its body, or a part of it (RFC 5621). 415 for what cannot be
+/// read and has to be.
+fn description(request: &Request) -> Result<Option<Bytes>, Refusal> {
     if request.body().is_empty() {
-        return None;
+        return Ok(None);
     }
+    let bad = |reason: String| Refusal { status: StatusCode::BAD_REQUEST, reason };
+    let unknown = |kind: &ContentType| Refusal {
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        reason: format!("{kind} is not application/sdp"),
+    };
     match request.headers().get::<ContentType>() {
-        Some(Ok(kind)) if kind.is("application", "sdp") => None,
-        Some(Ok(kind)) => Some(Refusal {
-            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            reason: format!("{kind} is not application/sdp"),
-        }),
-        Some(Err(error)) => Some(Refusal { status: StatusCode::BAD_REQUEST, reason: error.to_string() }),
-        None => Some(Refusal {
-            status: StatusCode::BAD_REQUEST,
-            reason: "a body without Content-Type".to_owned(),
-        }),
+        Some(Ok(kind)) if kind.is("application", "sdp") => Ok(Some(request.body().clone())),
+        Some(Ok(kind)) if is_multipart(&kind) => {
+            let parts = Multipart::parse(&kind.0, request.body(), &Limits::default())
+                .map_err(|error| bad(error.to_string()))?;
+            match parts.find("application", "sdp") {
+                Some(part) => Ok(Some(part.body.clone())),
+                None => Err(unknown(&kind)),
+            }
+        }
+        Some(Ok(kind)) => Err(unknown(&kind)),
+        Some(Err(error)) => Err(bad(error.to_string())),
+        None => Err(bad("a body without Content-Type".to_owned())),
     }
+}
+
+fn is_multipart(kind: &ContentType) -> bool {
+    ["mixed", "alternative", "related"].iter().any(|subtype| kind.is("multipart", subtype))
 }
 
 /// What a 488 says of why, so that people can be told (RFC 3261 §20.43, §21.4.26).
@@ -207,8 +243,16 @@ fn warning(status: StatusCode, reason: &str) -> Option<(String, String)> {
     Some(("Warning".to_owned(), warning.to_string()))
 }
 
+/// The session description of a response, where it has one.
 fn sdp(response: &Response) -> Option<Bytes> {
-    Some(response.body().clone()).filter(|body| !body.is_empty())
+    let body = Some(response.body().clone()).filter(|body| !body.is_empty())?;
+    match response.headers().get::<ContentType>() {
+        Some(Ok(kind)) if is_multipart(&kind) => {
+            let parts = Multipart::parse(&kind.0, &body, &Limits::default()).ok()?;
+            parts.find("application", "sdp").map(|part| part.body.clone())
+        }
+        _ => Some(body),
+    }
 }
 
 fn user_agent(headers: &sip_core::Headers) -> Option<String> {

@@ -15,7 +15,7 @@ use crate::session::machine::SessionConfig;
 use crate::session::{StreamId, StreamSet};
 
 /// What was offered, what was answered, and which m-line is whose.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Description {
     negotiator: Negotiator,
     session_id: u64,
@@ -242,6 +242,15 @@ impl Description {
         }
         self.held_by_remote = negotiated.held_by_remote;
         Ok(negotiated)
+    }
+
+    /// What the peer's answer would come to, were it the last word: early answers are not.
+    pub(crate) fn preview(
+        &self,
+        body: &[u8],
+        config: &SessionConfig,
+    ) -> Result<Negotiated, NegotiationError> {
+        self.clone().answered(Some(body), config)
     }
 
     /// Gives the exchange in flight up: what was agreed before holds (RFC 3264 §8, RFC 6141).

@@ -21,6 +21,8 @@ pub(super) enum Change {
     AddFile(StreamId),
     /// The m-line of a file transfer that is over becomes free.
     RemoveFile(StreamId),
+    /// Nothing: the session is to be kept alive (RFC 4028), or its addresses told again.
+    Refresh,
 }
 
 /// The exchange in flight.
@@ -131,7 +133,7 @@ impl SessionMachine {
                 self.notify(Self::proposal(Originator::Local, streams));
                 self.prepare(context, streams);
             }
-            Change::Remove(_) => {
+            Change::Remove(_) | Change::Refresh => {
                 self.exchange = Exchange::Preparing(change);
                 self.send_exchange(context);
             }
@@ -185,7 +187,7 @@ impl SessionMachine {
         let before = self.streams();
         self.apply(context, &negotiated);
         match change {
-            Change::Hold(_) => {}
+            Change::Hold(_) | Change::Refresh => {}
             Change::Add(streams) => {
                 let added = self.streams().with_only(streams);
                 self.enter(Phase::Established);
@@ -271,6 +273,7 @@ impl SessionMachine {
             Change::RemoveFile(_) => {
                 self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }
+            Change::Refresh => {}
             // The stream is closed on this side whatever the peer says of it.
             Change::Remove(streams) => {
                 self.close(context, streams);
@@ -279,6 +282,14 @@ impl SessionMachine {
             }
         }
         self.next_change(context);
+    }
+
+    /// The session is to be kept alive by a re-INVITE.
+    pub(super) fn refresh_due(&mut self, context: Context<'_>) {
+        if !self.changes.contains(&Change::Refresh) {
+            self.changes.push_back(Change::Refresh);
+            self.next_change(context);
+        }
     }
 
     fn set_local_hold(&mut self, held: bool) {

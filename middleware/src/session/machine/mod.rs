@@ -85,6 +85,8 @@ pub(crate) struct SessionMachine {
     changes: VecDeque<Change>,
     timers: Timers,
     ringing: bool,
+    /// The peer is heard before it has answered.
+    early: bool,
     next_stream: u64,
     random: ChaCha20Rng,
     effects: VecDeque<Effect>,
@@ -147,6 +149,7 @@ impl SessionMachine {
             changes: VecDeque::new(),
             timers: Timers::default(),
             ringing: false,
+            early: false,
             next_stream: 1,
             random,
             effects: VecDeque::new(),
@@ -289,7 +292,7 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) enum SipEvent {
     /// A provisional response.
-    Provisional { status: sip_core::StatusCode, user_agent: Option<String> },
+    Provisional { status: sip_core::StatusCode, user_agent: Option<String>, body: Option<bytes::Bytes> },
     /// A 2xx to the INVITE.
     Answered { body: Option<bytes::Bytes>, user_agent: Option<String> },
     /// The INVITE failed: a final non-2xx, or 0 for what has no status.
@@ -306,6 +309,8 @@ pub(crate) enum SipEvent {
     ReinviteAnswered { body: Option<bytes::Bytes> },
     /// Our re-INVITE failed; `retry_after` with 491.
     ReinviteFailed { code: u16, reason: String, retry_after: Option<std::time::Duration> },
+    /// The session runs out unless it is refreshed by a re-INVITE (RFC 4028).
+    RefreshDue,
     /// The dialog is gone.
     Ended { by_remote: bool, reason: String },
 }
@@ -314,9 +319,10 @@ impl SessionMachine {
     /// Takes what the SIP side tells.
     pub(crate) fn handle_sip(&mut self, context: Context<'_>, event: SipEvent) {
         match event {
-            SipEvent::Provisional { status, user_agent } => {
-                self.got_provisional(context, status, user_agent);
+            SipEvent::Provisional { status, user_agent, body } => {
+                self.got_provisional(context, status, user_agent, body);
             }
+            SipEvent::RefreshDue => self.refresh_due(context),
             SipEvent::Answered { body, user_agent } => self.answered(context, body, user_agent),
             SipEvent::Failed { code, reason } => self.invite_failed(context, code, reason),
             SipEvent::Confirmed { body } => self.confirmed(context, body),

@@ -5,8 +5,8 @@ use sip_core::StatusCode;
 
 use super::files::MAX_FILES;
 use super::{
-    Context, Direction, Invitation, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction,
-    State, StreamSet,
+    Context, Direction, Invitation, MediaCommand, Operation, Originator, Phase, SessionEvent, SessionMachine,
+    SipAction, State, StreamSet,
 };
 use crate::error::Error;
 use crate::session::FileToSend;
@@ -56,14 +56,37 @@ impl SessionMachine {
         context: Context<'_>,
         status: StatusCode,
         user_agent: Option<String>,
+        body: Option<Bytes>,
     ) {
         if self.state() != State::Calling {
             return;
         }
         self.learn_user_agent(user_agent);
+        if let Some(body) = body {
+            self.early_media(context, &body);
+        }
         if status == StatusCode::RINGING {
             self.notify(SessionEvent::GotRingIndication);
-            self.ring(context.ringtones.outbound_ringtone.as_deref());
+            if !self.early {
+                self.ring(context.ringtones.outbound_ringtone.as_deref());
+            }
+        }
+    }
+
+    /// A provisional response with a description: what is said before the answer is heard, and the
+    /// ringtone is the peer's (RFC 3960 §3). The 2xx says it again.
+    fn early_media(&mut self, context: Context<'_>, body: &[u8]) {
+        match self.description.preview(body, &self.config) {
+            Ok(negotiated) if negotiated.audio.is_some() => {
+                if std::mem::take(&mut self.ringing) {
+                    self.media(MediaCommand::StopRingtone);
+                }
+                self.early = true;
+                self.apply_audio(context, &negotiated);
+            }
+            Ok(_) => {}
+            // What the 2xx says counts.
+            Err(error) => tracing::debug!(%error, "early media cannot be had"),
         }
     }
 

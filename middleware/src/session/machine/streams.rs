@@ -274,6 +274,13 @@ impl SessionMachine {
 
     /// Runs what was negotiated and closes what was not.
     pub(super) fn apply(&mut self, context: Context<'_>, negotiated: &Negotiated) {
+        self.apply_audio(context, negotiated);
+        self.apply_chat(context, negotiated);
+        self.apply_files(negotiated);
+        self.set_remote_hold(negotiated.held_by_remote);
+    }
+
+    pub(super) fn apply_audio(&mut self, context: Context<'_>, negotiated: &Negotiated) {
         match (&negotiated.audio, &mut self.audio) {
             (Some(parameters), Some(audio)) => {
                 let local_rtp: Option<SocketAddr> = audio.local.as_ref().map(|local| local.rtp);
@@ -305,6 +312,9 @@ impl SessionMachine {
             (None, Some(_)) => self.close(context, StreamSet::AUDIO),
             (_, None) => {}
         }
+    }
+
+    fn apply_chat(&mut self, context: Context<'_>, negotiated: &Negotiated) {
         match (&negotiated.chat, &mut self.chat) {
             (Some(parameters), Some(chat)) => {
                 let id = chat.id;
@@ -327,8 +337,6 @@ impl SessionMachine {
             (None, Some(_)) => self.close(context, StreamSet::CHAT),
             (_, None) => {}
         }
-        self.apply_files(negotiated);
-        self.set_remote_hold(negotiated.held_by_remote);
     }
 
     fn set_remote_hold(&mut self, held: bool) {
