@@ -1,8 +1,10 @@
 //! What the endpoint tells: each event goes to its session, or makes one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sip_core::endpoint::{Call, Event, ServerRequest};
-use sip_core::header::{ContentType, From, To, Warning};
+use sip_core::header::{ContentType, From, RetryAfter, To, Warning};
 use sip_core::{Limits, Method, Multipart, Request, Response, StatusCode};
 
 use super::{Engine, Live, Now, Origin, Owner, bytes32};
@@ -43,8 +45,12 @@ impl Engine {
             Event::ReinviteAnswered { call, response } => {
                 self.tell(now, call, SipEvent::ReinviteAnswered { body: sdp(&response) });
             }
-            Event::ReinviteFailed { call, status, reason, retry_after, .. } => {
+            Event::ReinviteFailed { call, status, reason, retry_after, response, .. } => {
                 let code = status.map_or(0, StatusCode::code);
+                // RFC 3261 §14.2: the peer is not done with the one before.
+                let busy = || response.filter(|_| code == 500)?.header::<RetryAfter>();
+                let retry_after = retry_after
+                    .or_else(|| busy().map(|wait| Duration::from_secs(wait.seconds.min(10).into())));
                 self.tell(now, call, SipEvent::ReinviteFailed { code, reason, retry_after });
             }
             Event::RefreshDue { call } => self.tell(now, call, SipEvent::RefreshDue),

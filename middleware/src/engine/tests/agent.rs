@@ -251,6 +251,11 @@ impl Host for Agent {
                     network.send(now, self.address, remote, data.to_vec());
                     self.packets.push(data);
                 }
+                // No connections here: what is too long for a datagram goes in one all the same.
+                Output::Sip(sip::Output::Connect { flow, .. }) => {
+                    let refused = sip::Input::ConnectFailed { flow, reason: "refused".to_owned() };
+                    self.engine.handle_sip(now_at(self.start, now), refused);
+                }
                 Output::Sip(other) => panic!("only datagrams here: {other:?}"),
                 Output::Media { session, command } => self.perform(session, command),
                 Output::Snapshot { .. } => {}

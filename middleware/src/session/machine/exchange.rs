@@ -240,7 +240,7 @@ impl SessionMachine {
             return;
         }
         self.description.rollback();
-        if let (491, Some(wait)) = (code, retry_after) {
+        if let (491 | 500, Some(wait)) = (code, retry_after) {
             self.exchange = Exchange::Waiting(change);
             self.timers.retry = Some(context.now + wait);
             return;
