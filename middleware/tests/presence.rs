@@ -329,6 +329,36 @@ proptest! {
     }
 
     #[test]
+    fn calls_that_are_written_read_the_same(
+        entity in words(),
+        version: u32,
+        dialogs in proptest::collection::vec((words(), proptest::option::of(words()), 0_u64..1_000_000), 0..4),
+        extensions in proptest::collection::vec(foreign(), 0..2),
+    ) {
+        let dialog = |(id, call_id, duration)| Dialog {
+            id,
+            call_id,
+            duration: Some(duration),
+            state: DialogState { code: Some(200), value: DialogStateName::Early, ..DialogState::default() },
+            extensions: extensions.clone(),
+            ..Dialog::default()
+        };
+        let dialogs = dialogs.into_iter().map(dialog).collect();
+        let info = DialogInfo { entity, version, dialogs, ..DialogInfo::default() };
+        let text = info.to_xml();
+        prop_assert_eq!(DialogInfo::parse(text.as_bytes()).expect(&text), info, "{}", text);
+    }
+
+    #[test]
+    fn people_that_are_written_read_the_same(uris in proptest::collection::vec(words(), 0..6)) {
+        let lists = ResourceLists::of_uris(uris.clone());
+        let text = lists.to_xml();
+        let read = ResourceLists::parse(text.as_bytes()).expect(&text);
+        prop_assert_eq!(read.uris(), uris);
+        prop_assert_eq!(read, lists, "{}", text);
+    }
+
+    #[test]
     fn lists_that_are_written_read_the_same(uri in words(), version: u32, full_state: bool, names in proptest::collection::vec(note(), 0..3)) {
         let list = ResourceList { uri, version, full_state, names, ..ResourceList::default() };
         let text = list.to_xml();

@@ -14,6 +14,9 @@
 //! assert!(settings.settings().rtp_config().use_srtp);
 //! assert_eq!(settings.settings().sip.port, 0);
 //!
+//! let builder = settings.builder(); // of an application; `start` starts it
+//! # drop(builder);
+//!
 //! let error = settings.set("sip.port", "many").unwrap_err();
 //! assert_eq!(error.to_string(), "sip.port: expected a number from 0 to 65535, not \"many\"");
 //! # Ok::<(), sipsimple::settings::SettingsError>(())

@@ -149,6 +149,12 @@ impl SettingsManager {
         &self.shared.center
     }
 
+    /// An application as the settings have it, whose notifications go to the same centre.
+    #[must_use]
+    pub fn builder(&self) -> crate::application::Builder {
+        self.settings().builder().notification_center(self.shared.center.clone())
+    }
+
     /// One setting.
     ///
     /// # Errors
