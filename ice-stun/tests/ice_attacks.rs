@@ -133,6 +133,8 @@ fn unauthenticated_checks_change_nothing() {
     let right = lab.own_key();
     let attacks = [
         Builder::new(Class::Request, Method::BINDING, [1; 12]).finish(),
+        // Shorter than what would refuse it.
+        Builder::new(Class::Request, Method::BINDING, [1; 12]).finish_with(None, true),
         base(&name).finish(),
         base(&name).finish_with(None, true),
         base(&name).finish_with(Some(&guess), true),
@@ -151,7 +153,7 @@ fn unauthenticated_checks_change_nothing() {
         }
     }
     // Two have no FINGERPRINT.
-    assert_eq!((lab.agent.stats().unauthenticated, lab.agent.stats().ignored), (5, 2));
+    assert_eq!((lab.agent.stats().unauthenticated, lab.agent.stats().ignored), (6, 2));
     assert_eq!(lab.agent.remote_candidates().count(), 0);
     assert_eq!((lab.agent.selected(1), lab.agent.role()), (None, Role::Controlled));
     lab.run(10 * SECOND);
