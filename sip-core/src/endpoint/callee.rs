@@ -311,7 +311,7 @@ impl Endpoint {
             Method::Info => {
                 let packages = &self.config.info_packages;
                 let package = request.header::<InfoPackage>();
-                if package.is_some_and(|p| !packages.iter().any(|known| *known == p.package)) {
+                if package.is_some_and(|p| !packages.contains(&p.package)) {
                     // RFC 6086 §4.2.2.
                     let known = super::server::join(packages.iter().map(String::as_str));
                     let (status, extra) = (StatusCode::BAD_INFO_PACKAGE, Some(("Recv-Info", known)));

@@ -11,6 +11,7 @@ mod flows;
 mod pair;
 mod reliable;
 mod replaces;
+mod scenarios;
 mod server;
 mod session_timers;
 mod solo;

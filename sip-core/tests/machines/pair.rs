@@ -1,8 +1,10 @@
 //! Two endpoints and a network between them.
 
 use sip_core::{
-    Limits, Message, NameAddr, StatusCode,
-    endpoint::{Body, Call, Config, Endpoint, Event, FlowId, Input, OutgoingCall, Output, Transport},
+    Limits, Message, Method, NameAddr, Request, Response, StatusCode,
+    endpoint::{
+        Body, Call, Config, Endpoint, Event, FlowId, Input, Notifier, OutgoingCall, Output, Transport,
+    },
     resolve::{Answer, Record, RecordKind},
 };
 use std::{
@@ -30,6 +32,12 @@ pub(crate) struct Party {
     pub(crate) over: Vec<Call>,
     pub(crate) ringing: Vec<Call>,
     pub(crate) sent: Vec<String>,
+    /// What was sent when and to whom.
+    pub(crate) trace: Vec<(Instant, SocketAddr, String)>,
+    /// Final responses that ended calls of ours.
+    pub(crate) refusals: Vec<Response>,
+    /// REFERs that were accepted.
+    pub(crate) referred: Vec<(Option<Notifier>, Request)>,
     flows: HashMap<FlowId, (StreamId, End)>,
     accepted: u64,
     next_port: u16,
@@ -58,6 +66,9 @@ impl Party {
             over: Vec::new(),
             ringing: Vec::new(),
             sent: Vec::new(),
+            trace: Vec::new(),
+            refusals: Vec::new(),
+            referred: Vec::new(),
             flows: HashMap::new(),
             accepted: 0,
             next_port: 40_000,
@@ -91,8 +102,16 @@ impl Party {
             }
             Event::Confirmed { call, .. } => self.up.push(call),
             Event::ReinviteAnswered { call, .. } => endpoint.ack(now, call, None).expect("an ACK is due"),
+            Event::Request { id, request, .. } if *request.method() == Method::Refer => {
+                let notifier = endpoint.accept_refer(now, id, 60).expect("it waits");
+                self.referred.push((notifier, request));
+            }
             Event::Reinvite { id, .. } | Event::Request { id, .. } => {
                 endpoint.respond(now, id, StatusCode::OK, Vec::new(), None).expect("it waits");
+            }
+            Event::Failed { call, response: Some(response), .. } if !self.over.contains(&call) => {
+                self.over.push(call);
+                self.refusals.push(response);
             }
             Event::Failed { call, .. } | Event::Ended { call, .. } | Event::Cancelled { call, .. } => {
                 assert!(!self.over.contains(&call), "a call ends once");
@@ -155,6 +174,7 @@ impl Host for Party {
                 Output::Transmit { local, remote, data } => {
                     assert_eq!(local, self.address);
                     self.sent.push(summary(&data));
+                    self.trace.push((now, remote, summary(&data)));
                     network.send(now, local, remote, data.to_vec());
                 }
                 Output::Connect { flow, remote, .. } => {
