@@ -420,12 +420,17 @@ impl Endpoint {
             false => builder.headers_mut().push_raw(name, &text),
         };
         add("Allow", list(&mut config.allow.iter().map(Method::as_str)))?;
-        add("Supported", self.supported_text.clone())?;
+        // One line of Supported, with what the caller adds: some read only the first.
+        let is_supported =
+            |name: &str| crate::header::HeaderName::new(name) == crate::header::HeaderName::SUPPORTED;
+        let more = headers.iter().filter(|(name, _)| is_supported(name)).map(|(_, value)| value.as_str());
+        let ours = Some(self.supported_text.as_str()).filter(|text| !text.is_empty());
+        add("Supported", list(&mut ours.into_iter().chain(more)))?;
         add("User-Agent", config.user_agent.clone())?;
         if changes {
             add("Recv-Info", list(&mut config.info_packages.iter().map(String::as_str)))?;
         }
-        for (name, value) in headers {
+        for (name, value) in headers.iter().filter(|(name, _)| !is_supported(name)) {
             builder = builder.raw(name, value)?;
         }
         if let Some(body) = body {

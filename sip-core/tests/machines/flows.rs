@@ -24,7 +24,8 @@ fn register(solo: &mut Solo, target: &str) {
         reg_id: Some(1),
     });
     let uri = target.parse().expect("a URI");
-    let request = OutgoingRequest { contact, ..OutgoingRequest::new(Method::Register, uri, from) };
+    let headers = vec![("Supported".to_owned(), "path, outbound".to_owned())];
+    let request = OutgoingRequest { contact, headers, ..OutgoingRequest::new(Method::Register, uri, from) };
     solo.endpoint.request(solo.now(), request).expect("a request");
     solo.drain();
 }
@@ -64,6 +65,8 @@ fn contacts_say_which_agent_and_which_flow() {
     let mut solo = Solo::new();
     register(&mut solo, "sip:192.0.2.2");
     let request = solo.request();
+    let supported: Vec<&str> = request.headers().texts("Supported").collect();
+    assert!(matches!(supported[..], [line] if line.ends_with("path, outbound")), "{supported:?}");
     assert_eq!(
         request.headers().text("Contact"),
         Some(&*format!("<sip:us@192.0.2.1:5060;pn-provider=acme>;+sip.instance=\"<{URN}>\";reg-id=1"))
