@@ -67,7 +67,7 @@ pub const HOSTILE: [(&str, &str, &str, usize); 6] = [
     ("30,000 commas", "Route: ", ",", 60_000),
     ("20,000 folds", "Contact: <sip:a@b>", "\r\n ", 20_000),
     ("quotes", "Contact: ", "\"\\", 30_000),
-    ];
+];
 
 /// One of [`HOSTILE`] with that many pieces.
 pub fn hostile(head: &str, piece: &str, count: usize) -> String {

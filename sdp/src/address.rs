@@ -128,9 +128,12 @@ impl Address {
         Ok(Self { net_type: NetType::Internet, addr_type, host })
     }
 
-    /// The IP address, if it is one.
+    /// The IP address, if it is one of the Internet.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
+        match (&self.net_type, &self.addr_type) {
+            (NetType::Internet, AddrType::Ip4 | AddrType::Ip6) => self.host.parse().ok(),
+            _ => None,
+        }
     }
 
     /// `0.0.0.0` or `::`.

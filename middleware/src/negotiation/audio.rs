@@ -151,7 +151,7 @@ pub(super) fn answer(
     }
     let ice = match (&local.ice, ice::read(offer, offered)) {
         (Some(ours), remote @ RemoteIce::Some(_)) => {
-            ours.write(&mut media, rtcp_mux);
+            ours.write(&mut media, rtcp_mux || remote.has_one_component());
             ice::agree(Some(ours), remote)
         }
         (Some(_), RemoteIce::Mismatch) => {

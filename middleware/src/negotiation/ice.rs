@@ -111,6 +111,31 @@ pub(super) enum RemoteIce {
     Some(Box<(RemoteParameters, Vec<Candidate>)>),
 }
 
+impl RemoteIce {
+    /// Whether the peer has candidates for RTP, and none for RTCP.
+    pub(super) fn has_one_component(&self) -> bool {
+        match self {
+            RemoteIce::Some(said) => one_component(&said.1),
+            _ => false,
+        }
+    }
+}
+
+/// Whether there are candidates for RTP, and none for RTCP.
+pub(crate) fn one_component(candidates: &[Candidate]) -> bool {
+    !candidates.is_empty() && candidates.iter().all(|one| one.component() == 1)
+}
+
+/// Where the peer says that it receives RTCP.
+fn default_rtcp(media: &MediaDescription, rtp: SocketAddr) -> SocketAddr {
+    match media.attributes.find::<Rtcp>() {
+        Some(rtcp) => {
+            SocketAddr::new(rtcp.address.and_then(|address| address.ip()).unwrap_or(rtp.ip()), rtcp.port)
+        }
+        None => SocketAddr::new(rtp.ip(), rtp.port().wrapping_add(1)),
+    }
+}
+
 /// Reads a peer's m-line.
 pub(super) fn read(session: &SessionDescription, media: &MediaDescription) -> RemoteIce {
     let ufrag = media.attributes.value("ice-ufrag").or_else(|| session.attributes.value("ice-ufrag"));
@@ -141,6 +166,15 @@ pub(super) fn read(session: &SessionDescription, media: &MediaDescription) -> Re
     if !matches {
         return RemoteIce::Mismatch;
     }
+    // Candidates for RTCP that are not where RTCP goes by default are of no use: RTP alone, then.
+    let rtcp = default.map(|rtp| default_rtcp(media, rtp));
+    let is_rtcp = |one: &Candidate| one.component() == 2 && one.socket_address() == rtcp;
+    let candidates = match candidates.iter().any(|one| one.component() == 2) {
+        true if !candidates.iter().any(is_rtcp) && !remote.options.trickle => {
+            candidates.into_iter().filter(|one| one.component() == 1).collect()
+        }
+        _ => candidates,
+    };
     RemoteIce::Some(Box::new((remote, candidates)))
 }
 

@@ -177,7 +177,8 @@ impl SessionTimer {
         self.running = None;
         let supported = knows_timer(headers);
         let asked = headers.get::<SessionExpires>().and_then(Result::ok);
-        if self.is_off() || (asked.is_none() && !supported) {
+        // A peer that only could is left alone, unless timers are required here.
+        if self.is_off() || (asked.is_none() && (!supported || self.config.mode != TimerMode::Required)) {
             return Vec::new();
         }
         // Not more than was asked for, not less than what anybody on the way takes.
@@ -270,7 +271,7 @@ mod tests {
         let cases = [
             ("X: y", ""),
             ("Session-Expires: 600", "Session-Expires: 600;refresher=uas"),
-            ("k: timer", "Session-Expires: 1800;refresher=uac | Require: timer"),
+            ("k: timer", ""),
             ("k: timer\r\nx: 600;refresher=uac", "Session-Expires: 600;refresher=uac | Require: timer"),
             ("k: timer\r\nx: 4000;refresher=uas", "Session-Expires: 1800;refresher=uas | Require: timer"),
             ("k: timer\r\nx: 4000\r\nMin-SE: 2000", "Session-Expires: 2000;refresher=uac | Require: timer"),
@@ -278,6 +279,9 @@ mod tests {
         for (given, expected) in cases {
             assert_eq!(accepted(&mut timer, given), expected, "{given}");
         }
+        let required = SessionTimers { mode: TimerMode::Required, ..SessionTimers::default() };
+        let mut timer = SessionTimer::new(required);
+        assert_eq!(accepted(&mut timer, "k: timer"), "Session-Expires: 1800;refresher=uac | Require: timer");
         let ours = SessionTimers { refresher: Some(RefreshBy::Us), ..SessionTimers::default() };
         let mut timer = SessionTimer::new(ours);
         assert_eq!(

@@ -22,6 +22,7 @@ use super::audio::AudioSockets;
 use super::relay_stream::{RelayBytes, RelayStream, TlsClient};
 use crate::configuration::{IceConfiguration, TurnServer, TurnTransport};
 use crate::driver::clock;
+use crate::negotiation::one_component;
 use crate::session::{IceParameters, IcePreparation, IceSelection, IceState, MediaEvent};
 
 /// For so long candidates are gathered; what has not come by then is left out.
@@ -199,8 +200,8 @@ impl Ice {
             self.agent.restart_with(now, parameters.local.clone());
             self.told = None;
         }
-        if muxed && !self.muxed {
-            self.muxed = true;
+        self.muxed |= muxed;
+        if muxed || one_component(&parameters.candidates) {
             self.agent.set_components(now, 1);
         }
         let relays = self.relays.iter_mut().filter(|relay| relay.relayed.is_some());
