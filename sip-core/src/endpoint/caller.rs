@@ -242,13 +242,22 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn invite_answered(&mut self, now: Instant, call: Call, key: ClientKey, response: Response) {
+    pub(crate) fn invite_answered(
+        &mut self,
+        now: Instant,
+        call: Call,
+        key: ClientKey,
+        mut response: Response,
+    ) {
         let Some(tag) = self.new_2xx(now, key, &response) else { return };
         let Ok(cseq) = response.cseq() else { return };
+        let mut answer = None;
         let known = self.calls.get_mut(&call).and_then(|u| match &mut u.phase {
             Phase::Calling { early, .. } => {
                 let at = early.iter().position(|e| e.dialog.remote_tag().unwrap_or("") == &*tag)?;
-                Some(early.swap_remove(at).dialog)
+                let Early { dialog, reliable } = early.swap_remove(at);
+                answer = reliable.answer;
+                Some(dialog)
             }
             _ => None,
         });
@@ -281,6 +290,10 @@ impl Endpoint {
             auth.succeeded();
         }
         usage.timer.answered(now, response.headers());
+        if let Some(Body { content_type, content }) = answer.filter(|_| response.body().is_empty()) {
+            // It was the value of a header: it is one line.
+            let _ = response.set_body(&content_type, content);
+        }
         self.arm_call(call);
         self.outputs.push_back(Output::Event(Event::Answered { call, response }));
     }

@@ -123,7 +123,8 @@ pub enum Event {
     Answered {
         /// Which call.
         call: Call,
-        /// The 2xx.
+        /// The 2xx. If the answer came before, in a reliable response, and is not repeated in it, it
+        /// has that for its body.
         response: Response,
     },
     /// The call did not come about. Final.

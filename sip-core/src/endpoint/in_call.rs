@@ -103,6 +103,11 @@ impl Endpoint {
         let usage = self.calls.get_mut(&call).known()?;
         match usage.phase {
             Phase::Calling { .. } => return self.cancel(now, call),
+            // It is answered as soon as a PRACK comes, and ends with the ACK.
+            Phase::Ringing if usage.reliable.as_ref().is_some_and(|r| r.held.is_some()) => {
+                usage.hang_up = Some(headers);
+                return Ok(());
+            }
             Phase::Ringing | Phase::Ending => return Err(not_now("bye", "an established call")),
             Phase::Accepted => {
                 usage.hang_up = Some(headers);

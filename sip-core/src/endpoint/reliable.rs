@@ -104,6 +104,11 @@ impl Endpoint {
             client.settled = true;
             return Reliability::Offer(rack);
         }
+        if offered && !client.settled {
+            let kind = response.headers().text(HeaderName::CONTENT_TYPE).unwrap_or("application/sdp");
+            let kind = crate::unfold(kind).into_owned();
+            client.answer = Some(Body::new(kind, response.body().clone()));
+        }
         client.settled = true;
         Reliability::Ordered(rack)
     }

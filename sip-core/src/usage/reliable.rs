@@ -197,6 +197,9 @@ pub(crate) struct ReliableClient {
     last: Option<u32>,
     /// Whether a description came: the first offer is answered, or about to be.
     pub(crate) settled: bool,
+    /// The first description that came, in answer to our offer: a 2xx need not repeat it
+    /// (RFC 3262 §5).
+    pub(crate) answer: Option<Body>,
     /// The response that the user has to acknowledge, since it carries the offer.
     pub(crate) due: Option<(PrackId, RAck)>,
 }

@@ -167,7 +167,8 @@ fn responses_are_acknowledged_in_order() {
     assert_eq!((prack.uri_text(), prack.headers().text("RAck")), ("sip:o@192.0.2.3", Some("1 1 INVITE")));
     solo.events.clear();
     solo.datagram(&reply(&invite, 200, "peer", CONTACT));
-    assert!(matches!(solo.event(), Event::Answered { call: c, .. } if c == call));
+    let Event::Answered { call: c, response } = solo.event() else { panic!("Answered") };
+    assert_eq!((c, response.body().as_ref()), (call, b"answer".as_ref()), "the 2xx does not repeat it");
     solo.endpoint.ack(solo.now(), call, None).expect("an ACK is due");
     solo.drain();
     let ack = solo.sent.pop_back().expect("ACK").1;
@@ -253,4 +254,24 @@ fn over_loss_every_call_comes_up_once() {
         pair.assert_clean();
     }
     assert!(pracks > 50, "{pracks}");
+}
+
+#[test]
+fn hung_up_while_the_answer_waits() {
+    let mut solo = Solo::new();
+    let call = incoming(&mut solo, CAN, "offer");
+    let now = solo.now();
+    solo.endpoint.provisional(now, call, StatusCode::SESSION_PROGRESS, sdp("answer")).expect("it rings");
+    solo.drain();
+    let progress = solo.response();
+    let rseq = progress.headers().text("RSeq").expect("RSeq").to_owned();
+    let tag = progress.to().expect("To").tag().expect("a tag").to_owned();
+    solo.endpoint.accept(now, call, Vec::new(), None).expect("it is held");
+    solo.endpoint.bye(now, call, Vec::new()).expect("it is accepted, for its user");
+    solo.drain();
+    solo.quiet();
+    solo.datagram(&ask("PRACK", "2", 2, &tag, &format!("RAck: {rseq} 1 INVITE")));
+    assert_eq!(solo.sent_summary(), ["200 PRACK", "200 INVITE"]);
+    solo.datagram(&ask("ACK", "3", 1, &tag, ""));
+    assert_eq!(solo.sent_summary(), ["BYE"]);
 }
