@@ -99,7 +99,14 @@ pub(super) fn offer(local: &LocalAudio, direction: Direction, config: &RtpConfig
 }
 
 /// What an offered m-line could become with this configuration.
-pub(super) fn is_acceptable(offered: &MediaDescription, config: &RtpConfiguration) -> bool {
+pub(super) fn is_acceptable(
+    offer: &SessionDescription,
+    offered: &MediaDescription,
+    config: &RtpConfiguration,
+) -> bool {
+    if remote_address(offer, offered).is_none() {
+        return false;
+    }
     if offered.is_rejected() || !is_rtp(&offered.protocol) || choose(offered, config).is_none() {
         return false;
     }
@@ -125,7 +132,7 @@ pub(super) fn answer(
     held: bool,
     config: &RtpConfiguration,
 ) -> Option<(MediaDescription, Negotiated)> {
-    if !is_acceptable(offered, config) {
+    if !is_acceptable(offer, offered, config) {
         return None;
     }
     let choice = choose(offered, config)?;

@@ -144,7 +144,7 @@ impl Description {
             audio: offer
                 .media
                 .iter()
-                .any(|media| is_audio(media) && audio::is_acceptable(media, &config.rtp)),
+                .any(|media| is_audio(media) && audio::is_acceptable(&offer, media, &config.rtp)),
             chat: offer.media.iter().any(|media| is_chat(media) && chat::is_acceptable(media, &config.msrp)),
         };
         self.remote_offer = Some(offer);

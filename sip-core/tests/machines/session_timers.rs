@@ -133,7 +133,9 @@ fn who_refreshes() {
     assert_eq!(answered(&mut solo, "Supported: timer\nSession-Expires: 1800").0, None);
     let us = SessionTimers { refresher: Some(RefreshBy::Us), ..SessionTimers::default() };
     let mut solo = Solo::with(Config { session_timers: us, ..Config::default() });
-    assert_eq!(answered(&mut solo, "k: timer").0.as_deref(), Some("1800;refresher=uas"));
+    assert_eq!(answered(&mut solo, "k: timer\nx: 1800").0.as_deref(), Some("1800;refresher=uas"));
+    let mut solo = Solo::new();
+    assert_eq!(answered(&mut solo, "k: timer").0, None, "one who only could is left alone");
 }
 
 #[test]
