@@ -338,7 +338,7 @@ impl Endpoint {
         reliable: Reliable,
         timers: crate::usage::TimerMode,
     ) -> Result<(), UsageError> {
-        let mut tags = self.supported.clone();
+        let mut tags = request.header::<Supported>().map_or_else(|| self.supported.clone(), |s| s.0);
         for (tag, known) in
             [("100rel", reliable != Reliable::Off), ("timer", timers != crate::usage::TimerMode::Off)]
         {
