@@ -70,7 +70,9 @@ fn of(lazy: &'static str, typed: &'static str, print: &'static str, text: &str) 
         },
         {
             let (b, limits) = (b(), Limits::default());
-            Work::new(typed, OURS, move || ours(&Message::parse(black_box(b.clone()), &limits).expect("a message")))
+            Work::new(typed, OURS, move || {
+                ours(&Message::parse(black_box(b.clone()), &limits).expect("a message"))
+            })
         },
         {
             let (b, limits) = (b(), Limits::default());

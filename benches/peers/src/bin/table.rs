@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip_core::{Limits, Message, header::{Contact, Route, Via}};
+use sip_core::{
+    Limits, Message,
+    header::{Contact, Route, Via},
+};
 use sipsimple_benches::sip::{HOSTILE, hostile};
 use sipsimple_peers::{LIMIT, OURS, Work, works};
 
