@@ -50,6 +50,14 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// A stream on its own cannot do that, or not now; nothing was changed.
+    #[error("{stream}: {reason}")]
+    Stream {
+        /// Which kind of stream.
+        stream: &'static str,
+        /// Why it can't be, in words.
+        reason: String,
+    },
     /// The application has been stopped.
     #[error("the application has been stopped")]
     Stopped,

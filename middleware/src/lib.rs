@@ -20,6 +20,7 @@ pub mod presence;
 mod registration;
 pub mod session;
 pub mod settings;
+mod streams;
 pub mod trace;
 
 pub use account::Account;
@@ -31,3 +32,4 @@ pub use messaging::OutgoingMessage;
 pub use registration::{Registration, RegistrationId, RegistrationOptions};
 pub use session::{Session, SessionManager, State, StreamSet};
 pub use sip_core::{StatusCode, Uri};
+pub use streams::{MsrpChat, MsrpFileTransfer};

@@ -49,10 +49,7 @@ impl Agent {
             .accept_messages(true)
             .session_refresh(session_refresh(media))
             .rtp_config(rtp_config(media, known)?)
-            .msrp_config(MsrpConfiguration {
-                local_use_tls: media.msrp_tls == YesNo::Yes,
-                ..settings.msrp_config()
-            })
+            .msrp_config(msrp_config(media, settings.msrp_config())?)
             .audio(audio_config(media)?);
         if let Some(max) = max_calls {
             builder = builder.max_sessions(max);
@@ -207,6 +204,26 @@ fn host_and_port(option: &str, text: &str, default: u16) -> Result<(String, u16)
         _ => host = text.parse().map_err(|_| wrong())?,
     }
     Ok((host.to_string().trim_matches(['[', ']']).to_owned(), port))
+}
+
+fn msrp_config(media: &Media, settings: MsrpConfiguration) -> Result<MsrpConfiguration, Failure> {
+    let config = MsrpConfiguration { local_use_tls: media.msrp_tls == YesNo::Yes, ..settings };
+    let Some(relay) = &media.msrp_relay else { return Ok(config) };
+    // An IPv6 address has its port behind a bracket.
+    let (host, port) = match relay.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+        _ => (relay.as_str(), None),
+    };
+    let port = port.map(str::parse).transpose();
+    let port = port.map_err(|_| Failure::Usage(format!("--msrp-relay: {relay:?} is not HOST[:PORT]")))?;
+    Ok(MsrpConfiguration {
+        use_relay_incoming: true,
+        use_relay_outgoing: true,
+        relay_host: Some(host.trim_start_matches('[').trim_end_matches(']').to_owned()),
+        relay_port: port,
+        relay_use_tls: Some(media.msrp_relay_tls == YesNo::Yes),
+        ..config
+    })
 }
 
 fn uses_device(media: &Media) -> bool {

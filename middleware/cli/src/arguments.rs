@@ -166,6 +166,12 @@ pub(crate) struct Media {
     /// Send and receive through the TURN server only
     #[arg(long, requires = "turn")]
     pub(crate) relay_only: bool,
+    /// Relay for chat and files; needs a password [default: none for calls, that of the domain for answers]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) msrp_relay: Option<String>,
+    /// TLS with the relay
+    #[arg(long, value_enum, default_value_t = YesNo::Yes)]
+    pub(crate) msrp_relay_tls: YesNo,
     /// TLS for chat
     #[arg(long, value_enum, default_value_t = YesNo::Yes)]
     pub(crate) msrp_tls: YesNo,

@@ -51,7 +51,8 @@ fn default_identity(application: &Application) -> Uri {
     format!("sip:sipsimple@{host}").parse().expect("an address of this host makes a URI")
 }
 
-fn password(common: &Common) -> Result<Option<String>, Failure> {
+/// The password of the command line.
+pub(crate) fn password(common: &Common) -> Result<Option<String>, Failure> {
     if let Some(variable) = &common.password_env {
         let password = std::env::var(variable);
         return password

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sipsimple::notification::SessionEvent;
+use sipsimple::session::AcceptOptions;
 use sipsimple::{Session, StatusCode, StreamSet};
 
 use crate::Failure;
 use crate::agent::{Agent, asked_to_leave, attend, later};
 use crate::arguments::{Listen, StreamArgument};
+use crate::identity;
 use crate::output::Output;
 use crate::register;
 
@@ -25,6 +27,7 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
     if options.register {
         register::begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
     }
+    let password = identity::password(&options.common)?;
     let mut ended = 0;
     let mut leave = std::pin::pin!(asked_to_leave());
     loop {
@@ -39,13 +42,13 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
         match event {
             SessionEvent::NewIncoming { has_audio, has_chat, has_file } => {
                 let streams = StreamSet { audio: *has_audio, chat: *has_chat, file: *has_file };
-                answer(session.clone(), streams, &options);
+                answer(session.clone(), streams, &options, password.as_ref());
             }
             SessionEvent::GotStreamProposal { proposer, adds_audio, adds_chat, adds_file }
                 if *proposer == sipsimple::notification::Originator::Remote =>
             {
                 let streams = StreamSet { audio: *adds_audio, chat: *adds_chat, file: *adds_file };
-                drop(session.accept_proposal_into(streams, &options.files));
+                drop(session.accept_proposal_with(streams, accept_options(&options, password.as_ref())));
             }
             SessionEvent::DidEnd { .. } => {
                 ended += 1;
@@ -63,12 +66,17 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
     Ok(())
 }
 
-fn answer(session: Session, streams: StreamSet, options: &Listen) {
+fn accept_options(options: &Listen, password: Option<&String>) -> AcceptOptions {
+    let relay_password = password.filter(|_| options.media.msrp_relay.is_some()).cloned();
+    AcceptOptions { folder: Some(options.files.clone()), relay_password }
+}
+
+fn answer(session: Session, streams: StreamSet, options: &Listen, password: Option<&String>) {
     let reject = options.reject.and_then(StatusCode::new);
-    let folder = options.files.clone();
+    let accepting = accept_options(options, password);
     let answer = move || match reject {
         Some(status) => drop(session.reject_with(status)),
-        None => drop(session.accept_into(streams, folder)),
+        None => drop(session.accept_with(streams, accepting)),
     };
     if options.ring > 0.0 { later(options.ring, answer) } else { answer() }
 }

@@ -13,6 +13,16 @@ pub struct MsrpConfiguration {
     /// `msrps` in the local MSRP URI (RFC 4975 §14.2). With no certificate configured one is
     /// made, and its fingerprint goes into the SDP (RFC 4975 §14.4).
     pub local_use_tls: bool,
+    /// Whether sessions that come to us use a relay (RFC 4976), if one is known and there is a password for it.
+    pub use_relay_incoming: bool,
+    /// Whether sessions of ours do.
+    pub use_relay_outgoing: bool,
+    /// The relay. `None`: the one of the SRV records of `_msrps._tcp` and the account's domain.
+    pub relay_host: Option<String>,
+    /// Its port. `None`: as SRV has it, else 2855.
+    pub relay_port: Option<u16>,
+    /// Whether to speak TLS with it. `None`: yes.
+    pub relay_use_tls: Option<bool>,
     /// Media types taken as they are or wrapped in CPIM, as `a=accept-types` has them.
     pub accept_types: Vec<String>,
     /// Media types taken inside `message/cpim`.
@@ -34,6 +44,11 @@ impl Default for MsrpConfiguration {
             local_ip: None,
             local_port: None,
             local_use_tls: true,
+            use_relay_incoming: true,
+            use_relay_outgoing: false,
+            relay_host: None,
+            relay_port: None,
+            relay_use_tls: None,
             accept_types: vec!["message/cpim".to_owned(), "text/*".to_owned()],
             accept_wrapped_types: vec!["*".to_owned()],
             max_message_size: 1 << 20,

@@ -16,8 +16,10 @@ mod signalling;
 mod start;
 mod transport;
 
-pub(crate) use clock::now;
+pub(crate) use clock::{now, seed};
 pub(crate) use commander::Commander;
 pub use commander::Reply;
+pub(crate) use media::AloneStream;
 pub use media::AudioStatistics;
+pub(crate) use network::outbound_address;
 pub(crate) use start::{Started, start};

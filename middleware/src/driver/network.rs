@@ -91,7 +91,7 @@ impl Network {
 /// The address of this host that packets to the outside leave from. Nothing is sent: connecting
 /// a UDP socket only asks the routing table. (192.0.2.1 and 2001:db8::1 are for documentation,
 /// RFC 5737 and RFC 3849.)
-fn outbound_address(ipv4: bool) -> Option<IpAddr> {
+pub(crate) fn outbound_address(ipv4: bool) -> Option<IpAddr> {
     let (any, outside): (IpAddr, IpAddr) = if ipv4 {
         (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into())
     } else {

@@ -61,6 +61,11 @@ impl Resolver {
         });
     }
 
+    /// Asks, and waits for the answer.
+    pub(super) async fn look_up(&self, question: &Question) -> Result<Answer, String> {
+        self.answer(question).await
+    }
+
     async fn answer(&self, question: &Question) -> Result<Answer, String> {
         if let Some(answer) = of_this_host(question) {
             return Ok(answer);

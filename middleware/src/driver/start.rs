@@ -97,7 +97,8 @@ pub(crate) async fn start(
     let (answers, resolved) = mpsc::unbounded_channel();
     let resolver = Resolver::new(&builder.dns_servers, answers);
     let board = commander.board().clone();
-    let media = MediaHost::new(&builder.audio, security, builder.tracer.clone(), notes, board)?;
+    let media =
+        MediaHost::new(&builder.audio, security, resolver.clone(), builder.tracer.clone(), notes, board)?;
     let signalling = Signalling {
         engine,
         jobs,

@@ -416,6 +416,35 @@ pub enum MsrpChatEvent {
         /// Why, in words.
         reason: String,
     },
+    /// A message, whole. Told of streams without a session; a session tells `SCSessionGotMessage`.
+    GotMessage {
+        /// The content, unwrapped from CPIM.
+        content: Bytes,
+        /// Its media type.
+        content_type: String,
+        /// The CPIM headers, in order; empty if it did not come in CPIM.
+        cpim_headers: Vec<(String, String)>,
+        /// The MSRP Message-ID.
+        message_id: String,
+    },
+    /// The peer has a message of ours.
+    DidDeliverMessage {
+        /// What `send_message` returned.
+        message_id: String,
+        /// The MSRP status.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// The peer does not have it, or we can't know.
+    DidNotDeliverMessage {
+        /// What `send_message` returned.
+        message_id: String,
+        /// The MSRP status; 0 for what has none.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 impl MsrpChatEvent {
@@ -427,6 +456,9 @@ impl MsrpChatEvent {
             Self::WillEnd => "MSRPChatWillEnd",
             Self::DidEnd => "MSRPChatDidEnd",
             Self::DidFail { .. } => "MSRPChatDidFail",
+            Self::GotMessage { .. } => "MSRPChatGotMessage",
+            Self::DidDeliverMessage { .. } => "MSRPChatDidDeliverMessage",
+            Self::DidNotDeliverMessage { .. } => "MSRPChatDidNotDeliverMessage",
         }
     }
 
@@ -436,6 +468,13 @@ impl MsrpChatEvent {
             Self::DidInitialize | Self::DidStart | Self::WillEnd | Self::DidEnd => Vec::new(),
             Self::DidFail { context, reason } => {
                 vec![("context", context.name().into()), ("reason", reason.as_str().into())]
+            }
+            Self::GotMessage { content, content_type, cpim_headers, message_id } => {
+                message_data(content, content_type, cpim_headers, message_id)
+            }
+            Self::DidDeliverMessage { message_id, code, reason }
+            | Self::DidNotDeliverMessage { message_id, code, reason } => {
+                delivery_data(message_id, *code, reason)
             }
         }
     }

@@ -35,6 +35,7 @@ use std::time::SystemTime;
 
 use crate::registration::Registration;
 use crate::session::Session;
+use crate::streams::{MsrpChat, MsrpFileTransfer};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -110,6 +111,10 @@ pub enum Sender {
     Session(Session),
     /// A registration.
     Registration(Registration),
+    /// A chat stream without a session.
+    MsrpChat(MsrpChat),
+    /// A file transfer without a session.
+    MsrpFileTransfer(MsrpFileTransfer),
     /// The settings of the agent.
     Settings,
     /// An account, by its address without `sip:`.
@@ -123,6 +128,8 @@ impl Sender {
             (Sender::Application, Sender::Application) => true,
             (Sender::Session(a), Sender::Session(b)) => a.id() == b.id(),
             (Sender::Registration(a), Sender::Registration(b)) => a.id() == b.id(),
+            (Sender::MsrpChat(a), Sender::MsrpChat(b)) => a.number() == b.number(),
+            (Sender::MsrpFileTransfer(a), Sender::MsrpFileTransfer(b)) => a.number() == b.number(),
             (Sender::Settings, Sender::Settings) => true,
             (Sender::Account(a), Sender::Account(b)) => a == b,
             _ => false,
@@ -149,6 +156,8 @@ impl fmt::Display for Sender {
             Sender::Application => f.write_str("application"),
             Sender::Session(session) => write!(f, "{}", session.id()),
             Sender::Registration(registration) => write!(f, "{}", registration.id()),
+            Sender::MsrpChat(chat) => write!(f, "msrp-chat-{}", chat.number()),
+            Sender::MsrpFileTransfer(transfer) => write!(f, "msrp-file-transfer-{}", transfer.number()),
             Sender::Settings => f.write_str("settings"),
             Sender::Account(id) => write!(f, "account {id}"),
         }

@@ -378,6 +378,37 @@ pub struct ChatPreparation {
     pub port: Option<u16>,
     /// Whether to use TLS.
     pub tls: bool,
+    /// The relay to be reached at, if there is to be one.
+    pub relay: Option<RelayPreparation>,
+}
+
+/// A relay to be reached at (RFC 4976). `Debug` prints no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RelayPreparation {
+    /// Its name or address; `None`: the one that the domain's SRV records name.
+    pub host: Option<String>,
+    /// Its port; `None`: as SRV has it, else 2855.
+    pub port: Option<u16>,
+    /// Whether to speak TLS with it.
+    pub tls: bool,
+    /// The domain of the account.
+    pub domain: String,
+    /// As whom it knows us.
+    pub username: String,
+    /// What proves that.
+    pub password: Option<zeroize::Zeroizing<String>>,
+}
+
+impl std::fmt::Debug for RelayPreparation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RelayPreparation")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("domain", &self.domain)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Everything about a negotiated chat stream.

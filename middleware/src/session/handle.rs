@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use sip_core::{StatusCode, Uri};
+use zeroize::Zeroizing;
 
 use super::machine::{Context, SessionConfig, SessionMachine};
 use super::{
@@ -51,6 +52,22 @@ pub struct MessageOptions {
     pub to: Option<Uri>,
     /// When it was written, as RFC 3339 has it; now where `None`.
     pub date_time: Option<String>,
+}
+
+/// What can be said of streams that are accepted.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AcceptOptions {
+    /// Folder for the files among them; that of the configuration where `None`.
+    pub folder: Option<PathBuf>,
+    /// Password of the called user at an MSRP relay; without one no relay is used. `Debug` does not
+    /// print it.
+    pub relay_password: Option<String>,
+}
+
+impl fmt::Debug for AcceptOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcceptOptions").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -113,8 +130,18 @@ impl Session {
     /// The same, with a folder for the files among them; without one, that of the configuration is
     /// taken. Legal in INCOMING.
     pub fn accept_into(&self, streams: StreamSet, folder: impl Into<PathBuf>) -> Reply<()> {
-        let folder = Some(folder.into());
-        self.ask(Operation::Accept, move |session, context| session.accept(context, streams, folder))
+        self.accept_with(streams, AcceptOptions { folder: Some(folder.into()), ..AcceptOptions::default() })
+    }
+
+    /// The same, with everything that can be said of it. Legal in INCOMING.
+    pub fn accept_with(&self, streams: StreamSet, options: AcceptOptions) -> Reply<()> {
+        let AcceptOptions { folder, relay_password } = options;
+        self.ask(Operation::Accept, move |session, context| {
+            if let Some(password) = relay_password {
+                session.use_relay(Zeroizing::new(password));
+            }
+            session.accept(context, streams, folder)
+        })
     }
 
     /// Declines with 486. Legal in INCOMING.
@@ -218,8 +245,17 @@ impl Session {
 
     /// The same, with a folder for the files among them. Legal in PROPOSED.
     pub fn accept_proposal_into(&self, streams: StreamSet, folder: impl Into<PathBuf>) -> Reply<()> {
-        let folder = Some(folder.into());
+        let options = AcceptOptions { folder: Some(folder.into()), ..AcceptOptions::default() };
+        self.accept_proposal_with(streams, options)
+    }
+
+    /// The same, with everything that can be said of it. Legal in PROPOSED.
+    pub fn accept_proposal_with(&self, streams: StreamSet, options: AcceptOptions) -> Reply<()> {
+        let AcceptOptions { folder, relay_password } = options;
         self.ask(Operation::AcceptProposal, move |session, context| {
+            if let Some(password) = relay_password {
+                session.use_relay(Zeroizing::new(password));
+            }
             session.accept_proposal(context, streams, folder)
         })
     }

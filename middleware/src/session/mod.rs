@@ -12,12 +12,12 @@ mod streams;
 pub use effect::{
     AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, FileParameters,
     FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection, IceState, MediaCommand,
-    MediaEvent, ReceivedMessage, SrtpParameters, StreamId,
+    MediaEvent, ReceivedMessage, RelayPreparation, SrtpParameters, StreamId,
 };
 pub(crate) use effect::{Effect, Invitation, SipAction};
 pub use file::{FileDirection, FileInfo, FileSnapshot, FileToSend, ProposedFile};
 pub(crate) use handle::Directory;
-pub use handle::{MessageOptions, Session};
+pub use handle::{AcceptOptions, MessageOptions, Session};
 pub use manager::SessionManager;
 pub use snapshot::{AudioSnapshot, ChatSnapshot, Direction, SessionSnapshot};
 pub use state::{Operation, State};

@@ -9,6 +9,7 @@ mod process;
 mod program;
 mod register;
 mod registrars;
+mod relay;
 mod sipp;
 mod sound;
 
@@ -51,6 +52,18 @@ fn call_to_sipp_uas() {
             "SCSessionDidEnd",
         ]);
     }
+}
+
+#[test]
+#[ignore = "needs kamailio: ./dev interop"]
+fn chat_and_file_through_kamailio_over_tcp() {
+    relay::chat_and_file(false);
+}
+
+#[test]
+#[ignore = "needs kamailio: ./dev interop"]
+fn chat_and_file_through_kamailio_over_tls() {
+    relay::chat_and_file(true);
 }
 
 #[test]

@@ -105,6 +105,12 @@ pub(crate) fn wait_until_bound(port: u16) {
     assert!(bound, "nobody listens at {address}");
 }
 
+/// Waits until somebody takes connections at that TCP port.
+pub(crate) fn wait_until_connectable(port: u16) {
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    assert!(until(Duration::from_secs(10), listens), "nobody listens at 127.0.0.1:{port}");
+}
+
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
 }

@@ -11,7 +11,7 @@ use sipsimple::notification::{
     RegistrationEvent, SessionEvent, Subscription,
 };
 use sipsimple::trace::Tracer;
-use sipsimple::{Application, Credentials, RegistrationOptions, Session, Uri};
+use sipsimple::{Application, Credentials, RegistrationOptions, Session, StreamSet, Uri};
 
 use super::registrar::DOMAIN;
 use crate::Failure;
@@ -46,6 +46,7 @@ impl DemoAgent {
         let rtp = RtpConfiguration { use_srtp: true, srtp_forced: true, ..RtpConfiguration::default() };
         let input = AudioInput::File { path: speech.to_owned(), repeat: true };
         let mut builder = Application::builder()
+            .accepts(StreamSet::ALL)
             .bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
             .port(0)
             .rtp_config(rtp)

@@ -1,124 +1,151 @@
 //! The task of a chat stream: its connection, and the MSRP machine on it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use msrp_cpim::cpim::{Address, Message as CpimMessage};
-use msrp_cpim::{Config, Connection, Event, MsrpUri, OutgoingMessage, SessionConfig, SessionId};
+use msrp_cpim::{Event, MsrpUri, OutgoingMessage, SessionConfig};
 use tokio::sync::mpsc;
 
-use super::msrp::{self, Door, Peer, Wire};
+use super::msrp::{End, Ends, Peer, Standing};
 use crate::driver::clock;
 use crate::notification::ChatFailureContext;
-use crate::session::{ChatMessage, ChatParameters, MediaEvent, ReceivedMessage};
-use crate::trace::Tracer;
+use crate::session::{ChatMessage, ChatParameters, ChatPreparation, MediaEvent, ReceivedMessage};
 
 /// What a chat task is told. Its end is told by the end of its commands.
 #[derive(Debug)]
 pub(super) enum ChatCommand {
+    Run(Box<ChatParameters>),
     Send(Box<ChatMessage>),
 }
 
-/// Runs a chat until its commands end or its connection does. Every message that was sent has
-/// its fate told before the end is.
+/// Makes an end, waits for the descriptions to come to something, and runs a chat until its commands end or
+/// its connection does. Every message that was sent has its fate told before the end is.
 pub(super) async fn run(
-    mut door: Door,
-    parameters: Box<ChatParameters>,
+    ends: Ends,
+    preparation: ChatPreparation,
     mut commands: mpsc::UnboundedReceiver<ChatCommand>,
-    tracer: Option<Arc<Tracer>>,
     tell: impl Fn(MediaEvent) + Send,
 ) {
-    let mut early = Vec::new();
-    let connected = {
+    let mut waiting = Vec::new();
+    let ran = match ends.open(&preparation).await {
+        Ok(end) => {
+            tell(MediaEvent::ChatReady { path: end.path(), fingerprint: end.fingerprint() });
+            play(&ends, end, &mut commands, &mut waiting, &tell).await
+        }
+        Err(error) => Err((ChatFailureContext::Initialize, format!("a place for MSRP: {error}"))),
+    };
+    let reason = match ran {
+        Ok(()) => "the chat has ended".to_owned(),
+        Err((_, ref reason)) => reason.clone(),
+    };
+    for message_id in waiting {
+        tell(MediaEvent::ChatNotDelivered { message_id, code: 0, reason: reason.clone() });
+    }
+    if let (Err((context, reason)), false) = (ran, commands.is_closed()) {
+        tell(MediaEvent::Failed { context, reason });
+    }
+    while let Some(command) = commands.recv().await {
+        if let ChatCommand::Send(message) = command {
+            let message_id = message.message_id;
+            tell(MediaEvent::ChatNotDelivered { message_id, code: 0, reason: reason.clone() });
+        }
+    }
+    tell(MediaEvent::Stopped);
+}
+
+/// Where it failed, and why.
+type Failure = (ChatFailureContext, String);
+
+/// `waiting` has the messages that were never given to the machine.
+async fn play(
+    ends: &Ends,
+    mut end: End,
+    commands: &mut mpsc::UnboundedReceiver<ChatCommand>,
+    waiting: &mut Vec<String>,
+    tell: &(impl Fn(MediaEvent) + Send),
+) -> Result<(), Failure> {
+    let mut early: Vec<ChatMessage> = Vec::new();
+    let failed = |early: &[ChatMessage], waiting: &mut Vec<String>, reason: String| {
+        waiting.extend(early.iter().map(|message| message.message_id.clone()));
+        Err((ChatFailureContext::Start, reason))
+    };
+    let parameters = loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(ChatCommand::Run(parameters)) => break parameters,
+                Some(ChatCommand::Send(message)) => early.push(*message),
+                None => return failed(&early, waiting, "the chat was ended before it began".to_owned()),
+            },
+            reason = end.idle() => return failed(&early, waiting, reason),
+        }
+    };
+    let standing = {
         let path = MsrpUri::parse_path(&parameters.remote_path).unwrap_or_default();
-        let (fingerprint, active) = (parameters.remote_fingerprint.clone(), parameters.active);
-        let peer = Peer { path, fingerprint, active };
-        let mut connecting = std::pin::pin!(msrp::connect(&mut door, &peer, parameters.start_timeout));
+        let peer = Peer {
+            path,
+            fingerprint: parameters.remote_fingerprint.clone(),
+            active: parameters.active,
+            patience: parameters.start_timeout,
+        };
+        let session = SessionConfig {
+            accept_types: parameters.accept_types.clone(),
+            accept_wrapped_types: parameters.accept_wrapped_types.clone(),
+            max_size: parameters.max_message_size,
+            ..SessionConfig::new(Vec::new(), Vec::new(), parameters.active)
+        };
+        let mut connecting = std::pin::pin!(ends.connect(end, &peer, session));
         loop {
             tokio::select! {
-                connected = &mut connecting => break connected,
+                standing = &mut connecting => break standing,
                 command = commands.recv() => match command {
-                    Some(command) => early.push(command),
+                    Some(ChatCommand::Send(message)) => early.push(*message),
+                    Some(ChatCommand::Run(_)) => {}
                     None => break Err(std::io::Error::other("the chat was ended before it was connected")),
                 },
             }
         }
     };
-    let connected = match connected {
-        Ok(connected) => connected,
-        Err(error) => {
-            let reason = error.to_string();
-            while let Ok(command) = commands.try_recv() {
-                early.push(command);
-            }
-            for ChatCommand::Send(message) in early {
-                let message_id = message.message_id;
-                tell(MediaEvent::ChatNotDelivered { message_id, code: 0, reason: reason.clone() });
-            }
-            if !commands.is_closed() {
-                tell(MediaEvent::Failed { context: ChatFailureContext::Start, reason });
-            }
-            tell(MediaEvent::Stopped);
-            return;
-        }
+    let standing = match standing {
+        Ok(standing) => standing,
+        Err(error) => return failed(&early, waiting, error.to_string()),
     };
     tell(MediaEvent::ChatStarted);
-    match machine(&door, &parameters) {
-        Ok((machine, session)) => {
-            let wire = Wire::new(connected, machine, tracer);
-            let mut chat = Chat { wire, session, parameters: *parameters, tell: &tell };
-            for ChatCommand::Send(message) in early {
-                chat.send(*message);
-            }
-            chat.run(&mut commands).await;
-        }
-        Err(reason) => tell(MediaEvent::Failed { context: ChatFailureContext::Start, reason }),
+    let mut chat = Chat { standing, parameters: *parameters, tell };
+    for message in early {
+        chat.send(message);
     }
-    tell(MediaEvent::Stopped);
-}
-
-fn machine(door: &Door, parameters: &ChatParameters) -> Result<(Connection, SessionId), String> {
-    let mut machine = Connection::new(Config::default(), clock::seed());
-    let path = MsrpUri::parse_path(&parameters.remote_path).map_err(|error| error.to_string())?;
-    let config = SessionConfig {
-        accept_types: parameters.accept_types.clone(),
-        accept_wrapped_types: parameters.accept_wrapped_types.clone(),
-        max_size: parameters.max_message_size,
-        ..SessionConfig::new(vec![door.uri().clone()], path, parameters.active)
-    };
-    let session = machine.add_session(clock::now().instant, config).map_err(|error| error.to_string())?;
-    Ok((machine, session))
+    chat.run(commands).await
 }
 
 /// A chat with its connection.
 struct Chat<'t, F> {
-    wire: Wire,
-    session: SessionId,
+    standing: Standing,
     parameters: ChatParameters,
     tell: &'t F,
 }
 
 impl<F: Fn(MediaEvent)> Chat<'_, F> {
-    async fn run(&mut self, commands: &mut mpsc::UnboundedReceiver<ChatCommand>) {
+    async fn run(&mut self, commands: &mut mpsc::UnboundedReceiver<ChatCommand>) -> Result<(), Failure> {
         let mut asked_to_end = false;
         loop {
             tokio::select! {
                 command = commands.recv(), if !asked_to_end => match command {
                     Some(ChatCommand::Send(message)) => self.send(*message),
+                    // A chat that runs goes on as it is: its connection stands.
+                    Some(ChatCommand::Run(_)) => {}
                     None => {
                         asked_to_end = true;
-                        self.wire.disconnect();
+                        self.standing.wire.disconnect();
                     }
                 },
-                event = self.wire.next() => match event {
+                event = self.standing.wire.next() => match event {
                     Some(event) => self.happened(event),
                     None => break,
                 },
             }
         }
-        if !asked_to_end {
-            let reason = self.wire.failure().to_owned();
-            (self.tell)(MediaEvent::Failed { context: ChatFailureContext::Reading, reason });
+        match asked_to_end {
+            true => Ok(()),
+            false => Err((ChatFailureContext::Reading, self.standing.wire.failure().to_owned())),
         }
     }
 
@@ -133,7 +160,7 @@ impl<F: Fn(MediaEvent)> Chat<'_, F> {
         let now = clock::now().instant;
         let sent = outgoing.and_then(|outgoing| {
             let outgoing = OutgoingMessage { message_id: Some(message_id.clone()), ..outgoing };
-            self.wire.machine.send(now, self.session, outgoing).map(drop)
+            self.standing.wire.machine.send(now, self.standing.session, outgoing).map(drop)
         });
         if let Err(error) = sent {
             (self.tell)(MediaEvent::ChatNotDelivered { message_id, code: 0, reason: error.to_string() });
@@ -172,7 +199,7 @@ impl<F: Fn(MediaEvent)> Chat<'_, F> {
             Event::NotDelivered { message_id, code, reason, .. } => {
                 (self.tell)(MediaEvent::ChatNotDelivered { message_id, code, reason });
             }
-            Event::SessionClosed { .. } => self.wire.close_after_writing(),
+            Event::SessionClosed { .. } => self.standing.wire.close_after_writing(),
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 //! Commands come from the signalling task, in order; what becomes of them goes back to it as
 //! notes. A task runs for each audio stream and for each chat stream.
 
+mod alone;
 mod audio;
 mod chat;
 mod file;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::alone::AloneStream;
 pub use self::meters::AudioStatistics;
 pub(crate) use self::meters::MeterBoard;
 
@@ -29,15 +31,15 @@ use self::chat::ChatCommand;
 use self::file::FileCommand;
 use self::ice::ServerResolver;
 use self::mixing::{Mixing, Voice};
-use self::msrp::{Door, Doors};
+use self::msrp::Ends;
 use self::relay_stream::TlsClient;
 use self::tls::Identity;
+use super::resolve::Resolver;
 use crate::configuration::AudioConfiguration;
 use crate::error::Error;
 use crate::notification::ChatFailureContext;
 use crate::session::{
-    AudioParameters, AudioPreparation, ChatParameters, IcePreparation, MediaCommand, MediaEvent, SessionId,
-    StreamId,
+    AudioParameters, AudioPreparation, IcePreparation, MediaCommand, MediaEvent, SessionId, StreamId,
 };
 use crate::trace::Tracer;
 
@@ -55,13 +57,12 @@ type Key = (SessionId, StreamId);
 /// All media of an application.
 pub(super) struct MediaHost {
     mixing: Mixing,
-    doors: Doors,
+    ends: Ends,
     security: TlsClient,
-    tracer: Option<Arc<Tracer>>,
     notes: Notes,
     board: MeterBoard,
     audio: HashMap<Key, AudioEntry>,
-    chats: HashMap<Key, ChatEntry>,
+    chats: HashMap<Key, mpsc::UnboundedSender<ChatCommand>>,
     files: HashMap<Key, mpsc::UnboundedSender<FileCommand>>,
 }
 
@@ -78,16 +79,12 @@ enum AudioEntry {
     },
 }
 
-enum ChatEntry {
-    Ready(Door),
-    Running(mpsc::UnboundedSender<ChatCommand>),
-}
-
 impl MediaHost {
     /// Opens the sound devices, if any are asked for, and starts the media threads.
     pub(super) fn new(
         audio: &AudioConfiguration,
         security: TlsClient,
+        resolver: Resolver,
         tracer: Option<Arc<Tracer>>,
         notes: Notes,
         board: MeterBoard,
@@ -97,8 +94,8 @@ impl MediaHost {
         let identity = Identity::generate().map_err(|error| system("a certificate for MSRP", error))?;
         let mixing = Mixing::start(audio, &notes)?;
         let (audio, chats, files) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let doors = Doors::new(identity);
-        Ok(Self { mixing, doors, security, tracer, notes, board, audio, chats, files })
+        let ends = Ends::new(identity, security.clone(), resolver, tracer);
+        Ok(Self { mixing, ends, security, notes, board, audio, chats, files })
     }
 
     /// Does what a session asks.
@@ -144,36 +141,32 @@ impl MediaHost {
                     voice.pause_recording(paused);
                 }
             }
-            MediaCommand::PrepareChat(stream, preparation) => match self.doors.open(&preparation) {
-                Ok(door) => {
-                    let (path, fingerprint) = (door.uri().to_string(), door.fingerprint());
-                    self.chats.insert((session, stream), ChatEntry::Ready(door));
-                    self.note(session, stream, MediaEvent::ChatReady { path, fingerprint });
+            MediaCommand::PrepareChat(stream, preparation) => {
+                let (commands, received) = mpsc::unbounded_channel();
+                let tell = self.teller(session, stream);
+                tokio::spawn(chat::run(self.ends.clone(), preparation, received, tell));
+                self.chats.insert((session, stream), commands);
+            }
+            MediaCommand::RunChat(stream, parameters) => {
+                if let Some(commands) = self.chats.get(&(session, stream)) {
+                    // A task that has ended has told of it.
+                    let _ = commands.send(ChatCommand::Run(parameters));
                 }
-                Err(error) => self.failed(session, stream, "a listener for MSRP", &error),
-            },
-            MediaCommand::RunChat(stream, parameters) => self.run_chat(session, stream, parameters),
+            }
             MediaCommand::SendMessage(stream, message) => {
                 let message_id = message.message_id.clone();
-                let running = match self.chats.get(&(session, stream)) {
-                    Some(ChatEntry::Running(commands)) => commands.send(ChatCommand::Send(message)).is_ok(),
-                    _ => false,
-                };
-                if !running {
+                let chat = self.chats.get(&(session, stream));
+                if chat.is_none_or(|commands| commands.send(ChatCommand::Send(message)).is_err()) {
                     let reason = "the chat has ended".to_owned();
                     self.note(session, stream, MediaEvent::ChatNotDelivered { message_id, code: 0, reason });
                 }
             }
-            MediaCommand::StopChat(stream) => match self.chats.remove(&(session, stream)) {
-                // The task ends with its commands, and tells.
-                Some(ChatEntry::Running(commands)) => drop(commands),
-                _ => self.note(session, stream, MediaEvent::Stopped),
-            },
+            // The task ends with its commands, and tells.
+            MediaCommand::StopChat(stream) => drop(self.chats.remove(&(session, stream))),
             MediaCommand::PrepareFile(stream, preparation) => {
                 let (commands, received) = mpsc::unbounded_channel();
-                let (doors, tracer) = (self.doors.clone(), self.tracer.clone());
                 let tell = self.teller(session, stream);
-                tokio::spawn(file::run(doors, preparation, received, tracer, tell));
+                tokio::spawn(file::run(self.ends.clone(), preparation, received, tell));
                 self.files.insert((session, stream), commands);
             }
             MediaCommand::RunFile(stream, parameters) => {
@@ -304,23 +297,6 @@ impl MediaHost {
             Err(error) => MediaEvent::RecordingFailed { file_name, reason: error.to_string() },
         };
         self.note(session, stream, event);
-    }
-
-    fn run_chat(&mut self, session: SessionId, stream: StreamId, parameters: Box<ChatParameters>) {
-        let key = (session, stream);
-        match self.chats.remove(&key) {
-            Some(ChatEntry::Ready(door)) => {
-                let (commands, received) = mpsc::unbounded_channel();
-                let tell = self.teller(session, stream);
-                tokio::spawn(chat::run(door, parameters, received, self.tracer.clone(), tell));
-                self.chats.insert(key, ChatEntry::Running(commands));
-            }
-            // A chat that runs goes on as it is: its connection stands.
-            Some(running) => {
-                self.chats.insert(key, running);
-            }
-            None => {}
-        }
     }
 
     fn teller(&self, session: SessionId, stream: StreamId) -> impl Fn(MediaEvent) + Send + Sync + use<> {

@@ -13,8 +13,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
 };
 use sha2::{Digest, Sha256};
 
@@ -50,22 +49,13 @@ impl Identity {
             .map_err(io::Error::other)
     }
 
-    /// For the side that connects.
-    pub(super) fn client(&self, expected: Option<String>) -> io::Result<ClientConfig> {
-        let builder = ClientConfig::builder_with_provider(provider())
+    /// For the side that connects: the peer must show the certificate of this fingerprint.
+    pub(super) fn client(&self, expected: String) -> io::Result<ClientConfig> {
+        ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let builder = match expected {
-            Some(expected) => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Announced::new(expected)))
-            }
-            None => {
-                let mut roots = RootCertStore::empty();
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-                builder.with_root_certificates(roots)
-            }
-        };
-        builder
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Announced::new(expected)))
             .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())
             .map_err(io::Error::other)
     }

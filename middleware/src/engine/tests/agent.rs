@@ -198,7 +198,7 @@ impl Agent {
             }
             MediaCommand::RunFile(stream, parameters) => {
                 tell(stream, MediaEvent::FileStarted);
-                let sends = self.files.iter().any(|file| *file == (session, stream, true));
+                let sends = self.files.contains(&(session, stream, true));
                 let info = parameters.info;
                 let size = info.size.unwrap_or(1_000);
                 // Half of it is there at once, the rest when the peer has been told to be there.

@@ -17,7 +17,7 @@ use crate::negotiation::{LocalChat, LocalFile, Negotiated, OfferedFile};
 use crate::notification::{
     ChatFailureContext, MsrpFileTransferEvent, MsrpFileTransferEventKind as Is, SessionEvent,
 };
-use crate::session::effect::{ChatPreparation, FilePreparation, FileSource, MediaEvent};
+use crate::session::effect::{FilePreparation, FileSource, MediaEvent};
 use crate::session::{FileDirection, FileInfo, FileSnapshot, FileToSend};
 
 /// Files of a session at a time.
@@ -216,11 +216,7 @@ impl SessionMachine {
             end: None,
             settled: false,
         });
-        let listener = ChatPreparation {
-            address: self.config.msrp.local_ip.unwrap_or(self.config.default_address),
-            port: self.config.msrp.local_port,
-            tls,
-        };
+        let listener = self.msrp_end(tls);
         self.media(MediaCommand::PrepareFile(id, Box::new(FilePreparation { listener, source })));
     }
 
@@ -281,12 +277,11 @@ impl SessionMachine {
                 self.change_file(id, |file| file.bytes = bytes);
                 self.tell_file(id, Is::DidMakeProgress { bytes, size });
             }
-            MediaEvent::FileReceived { path, info } => {
-                if !std::mem::replace(&mut file.settled, true) {
-                    file.info = info.clone();
-                    let path = path.to_string_lossy().into_owned();
-                    self.tell_file(id, Is::GotFile { path, info });
-                }
+            MediaEvent::FileReceived { path, info } if !file.settled => {
+                file.settled = true;
+                file.info = info.clone();
+                let path = path.to_string_lossy().into_owned();
+                self.tell_file(id, Is::GotFile { path, info });
             }
             MediaEvent::FileDelivered { code, reason } => {
                 if !std::mem::replace(&mut file.settled, true) {

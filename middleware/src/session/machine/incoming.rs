@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use sip_core::{StatusCode, Uri};
+use zeroize::Zeroizing;
 
 use super::{
     Context, Direction, Operation, Originator, Phase, SessionEvent, SessionMachine, SipAction, State,
@@ -45,6 +46,12 @@ impl SessionMachine {
         });
         self.ring(tone.as_deref());
         Ok(())
+    }
+
+    /// With this password the MSRP streams that are accepted use a relay, if one is known.
+    pub(crate) fn use_relay(&mut self, password: Zeroizing<String>) {
+        let user = self.snapshot.local_uri.as_ref().and_then(|uri| uri.user().map(str::to_owned));
+        self.relay_login = user.map(|user| (user, password));
     }
 
     /// Takes some of the offered streams; the 200 leaves once the media are ready.

@@ -35,6 +35,7 @@ use std::time::{Instant, SystemTime};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use sip_core::Uri;
+use zeroize::Zeroizing;
 
 use self::exchange::{Change, Exchange};
 use self::files::{FileStream, StoppingFile};
@@ -83,6 +84,8 @@ pub(crate) struct SessionMachine {
     stopping: Vec<(StreamId, bool)>,
     exchange: Exchange,
     changes: VecDeque<Change>,
+    /// Name and password for an MSRP relay.
+    relay_login: Option<(String, Zeroizing<String>)>,
     timers: Timers,
     ringing: bool,
     /// The peer is heard before it has answered.
@@ -147,6 +150,7 @@ impl SessionMachine {
             stopping: Vec::new(),
             exchange: Exchange::Idle,
             changes: VecDeque::new(),
+            relay_login: None,
             timers: Timers::default(),
             ringing: false,
             early: false,

@@ -8,6 +8,7 @@ use super::{
     Context, Direction, Invitation, MediaCommand, Operation, Originator, Phase, SessionEvent, SessionMachine,
     SipAction, State, StreamSet,
 };
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::session::FileToSend;
 
@@ -29,6 +30,9 @@ impl SessionMachine {
             return Err(Error::not_possible(Operation::Connect, "at least one stream is needed"));
         }
         self.identify(Direction::Outgoing, invitation.credentials.uri.clone(), invitation.callee.clone());
+        let Credentials { uri, username, password, .. } = &invitation.credentials;
+        let username = username.clone().or_else(|| uri.user().map(str::to_owned));
+        self.relay_login = username.zip(password.clone());
         let route = invitation.route.clone();
         self.change(|snapshot| snapshot.route = route);
         self.enter(Phase::Calling { invitation: Some(Box::new(invitation)) });

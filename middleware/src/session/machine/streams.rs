@@ -7,7 +7,8 @@ use bytes::Bytes;
 use ice_stun::ice::Credentials;
 
 use super::{
-    Context, MediaCommand, Originator, Phase, SessionEvent, SessionMachine, State, StreamId, StreamSet,
+    Context, Direction, MediaCommand, Originator, Phase, SessionEvent, SessionMachine, State, StreamId,
+    StreamSet,
 };
 use crate::configuration::SrtpPolicy;
 use crate::negotiation::{
@@ -15,7 +16,7 @@ use crate::negotiation::{
 };
 use crate::notification::MsrpChatEvent;
 use crate::session::effect::{
-    AudioPreparation, ChatPreparation, IcePreparation, IceSelection, IceState, MediaEvent,
+    AudioPreparation, ChatPreparation, IcePreparation, IceSelection, IceState, MediaEvent, RelayPreparation,
 };
 use crate::session::snapshot::{AudioSnapshot, ChatSnapshot};
 
@@ -77,16 +78,33 @@ impl SessionMachine {
         }
         if streams.chat {
             let id = self.new_stream();
-            let preparation = ChatPreparation {
-                address: self.config.msrp.local_ip.unwrap_or(self.config.default_address),
-                port: self.config.msrp.local_port,
-                tls: self.description.chat_uses_tls(&self.config),
-            };
+            let preparation = self.msrp_end(self.description.chat_uses_tls(&self.config));
             self.chat = Some(ChatStream { id, local: None, running: false, outstanding: BTreeSet::new() });
             self.media(MediaCommand::PrepareChat(id, preparation));
         }
         self.timers.stream_start = Some(context.now + self.config.timers.stream_start);
         self.go_on_if_ready(context);
+    }
+
+    /// Where an MSRP stream of this session is to be reached.
+    pub(super) fn msrp_end(&self, tls: bool) -> ChatPreparation {
+        let msrp = &self.config.msrp;
+        let wanted = match self.snapshot.direction {
+            Some(Direction::Outgoing) => msrp.use_relay_outgoing,
+            _ => msrp.use_relay_incoming,
+        };
+        let login = self.relay_login.as_ref().filter(|_| wanted);
+        let domain = self.snapshot.local_uri.as_ref().map(|uri| uri.host().to_string()).unwrap_or_default();
+        let relay = login.map(|(username, password)| RelayPreparation {
+            host: msrp.relay_host.clone(),
+            port: msrp.relay_port,
+            tls: msrp.relay_use_tls.unwrap_or(true),
+            domain,
+            username: username.clone(),
+            password: Some(password.clone()),
+        });
+        let address = msrp.local_ip.unwrap_or(self.config.default_address);
+        ChatPreparation { address, port: msrp.local_port, tls, relay }
     }
 
     pub(super) fn new_stream(&mut self) -> StreamId {

@@ -36,6 +36,15 @@ pub(super) enum Plan {
     Receive { part: Box<Part>, max_size: u64 },
 }
 
+impl Looked {
+    /// Nothing comes of it.
+    pub(super) fn discard(&self) {
+        if let Plan::Receive { part, .. } = &self.plan {
+            part.discard_if_empty();
+        }
+    }
+}
+
 /// Looks at a file. This may take long: hashes need every byte.
 pub(super) fn look(source: FileSource) -> io::Result<Looked> {
     match source {
@@ -264,7 +273,7 @@ impl Part {
     }
 
     /// Nothing came: nothing needs to stay.
-    pub(super) fn discard_if_empty(&self) {
+    fn discard_if_empty(&self) {
         if self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             // Whoever removed it before us was as right.
             let _ = fs::remove_file(&self.path);

@@ -7,21 +7,17 @@
 mod disk;
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use msrp_cpim::cpim::{Address, Message as CpimMessage};
-use msrp_cpim::{
-    Body, Config, Connection, Event, MsrpUri, OutgoingMessage, Receive, SessionConfig, SessionId,
-};
+use msrp_cpim::{Body, Event, MsrpUri, OutgoingMessage, Receive, SessionConfig, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
 use self::disk::{Job, Looked, Plan, Unfit};
-use super::msrp::{self, Connected, Door, Doors, Peer, Wire};
+use super::msrp::{End, Ends, Peer, Standing, Wire};
 use crate::driver::clock;
 use crate::notification::ChatFailureContext;
 use crate::session::{FileInfo, FileParameters, FilePreparation, MediaEvent};
-use crate::trace::Tracer;
 
 /// Blocks between the connection and the disk.
 const QUEUE: usize = 16;
@@ -42,29 +38,38 @@ pub(super) enum FileCommand {
 
 /// Looks at the file, waits for the descriptions to come to something, and transfers it.
 pub(super) async fn run(
-    doors: Doors,
+    ends: Ends,
     preparation: Box<FilePreparation>,
     mut commands: mpsc::UnboundedReceiver<FileCommand>,
-    tracer: Option<Arc<Tracer>>,
     tell: impl Fn(MediaEvent) + Send,
 ) {
     let FilePreparation { listener, source } = *preparation;
     let looked = tokio::task::spawn_blocking(|| disk::look(source)).await;
     let looked = looked.unwrap_or_else(|error| Err(io::Error::other(error)));
-    let prepared = looked.and_then(|looked| Ok((doors.open(&listener)?, looked)));
+    let prepared = match looked {
+        Ok(looked) => ends.open(&listener).await.map(|end| (end, looked)),
+        Err(error) => Err(error),
+    };
     match prepared {
-        Ok((door, looked)) => {
-            let (path, fingerprint) = (door.uri().to_string(), door.fingerprint());
+        Ok((mut end, looked)) => {
+            let (path, fingerprint) = (end.path(), end.fingerprint());
             let (info, offset) = (looked.info.clone(), looked.offset);
             tell(MediaEvent::FileReady { path, fingerprint, info, offset });
-            let parameters = commands.recv().await;
-            match (parameters, looked) {
-                (Some(FileCommand::Run(parameters)), looked) => {
-                    let transfer = Transfer { door, parameters: *parameters, tracer, tell: &tell, looked };
-                    transfer.run(&mut commands).await;
+            let parameters = tokio::select! {
+                command = commands.recv() => command.ok_or_else(|| "it was ended before it began".to_owned()),
+                reason = end.idle() => Err(reason),
+            };
+            match parameters {
+                Ok(FileCommand::Run(parameters)) => {
+                    let transfer = Transfer { parameters: *parameters, tell: &tell, looked };
+                    transfer.run(&ends, end, &mut commands).await;
                 }
-                (None, Looked { plan: Plan::Receive { part, .. }, .. }) => part.discard_if_empty(),
-                (None, _) => {}
+                Err(reason) => {
+                    looked.discard();
+                    if !commands.is_closed() {
+                        tell(MediaEvent::Failed { context: ChatFailureContext::Start, reason });
+                    }
+                }
             }
         }
         Err(error) => {
@@ -76,112 +81,87 @@ pub(super) async fn run(
 }
 
 struct Transfer<'t, F> {
-    door: Door,
     parameters: FileParameters,
-    tracer: Option<Arc<Tracer>>,
     tell: &'t F,
     looked: Looked,
 }
 
 impl<F: Fn(MediaEvent)> Transfer<'_, F> {
-    async fn run(mut self, commands: &mut mpsc::UnboundedReceiver<FileCommand>) {
-        let connected = match self.connect(commands).await {
-            Ok(connected) => connected,
-            Err(error) => {
-                if let Plan::Receive { part, .. } = &self.looked.plan {
-                    part.discard_if_empty();
-                }
-                if !commands.is_closed() {
-                    (self.tell)(MediaEvent::Failed {
-                        context: ChatFailureContext::Start,
-                        reason: error.to_string(),
-                    });
-                }
-                return;
-            }
+    async fn run(self, ends: &Ends, end: End, commands: &mut mpsc::UnboundedReceiver<FileCommand>) {
+        let Self { parameters, tell, looked } = self;
+        let announced = parameters.info.size.or(looked.info.size);
+        let offset = looked.offset;
+        let blank = SessionConfig::new(Vec::new(), Vec::new(), parameters.active);
+        let session = match &looked.plan {
+            Plan::Send { .. } => SessionConfig { chunk_size: CHUNK, ..blank },
+            Plan::Receive { max_size, .. } => SessionConfig {
+                receive: Receive::Streamed,
+                confirm: true,
+                max_size: announced.map_or(*max_size, |size| (size - offset.min(size)) + MAX_WRAPPING as u64),
+                max_partial: 1,
+                ..blank
+            },
         };
-        (self.tell)(MediaEvent::FileStarted);
-        let Self { door, parameters, tracer, tell, looked } = self;
-        let Looked { info, offset, plan } = looked;
+        let Standing { wire, session, .. } =
+            &mut match connect(ends, end, &parameters, session, commands).await {
+                Ok(standing) => standing,
+                Err(error) => {
+                    looked.discard();
+                    if !commands.is_closed() {
+                        let (context, reason) = (ChatFailureContext::Start, error.to_string());
+                        tell(MediaEvent::Failed { context, reason });
+                    }
+                    return;
+                }
+            };
+        let session = *session;
+        tell(MediaEvent::FileStarted);
+        let Looked { info, plan, .. } = looked;
         let done = match plan {
             Plan::Send { path, size } => {
-                let session = SessionConfig { chunk_size: CHUNK, ..session(&door, &parameters) };
-                match open(connected, session, tracer) {
-                    Ok((wire, session)) => {
-                        let (blocks, read) = mpsc::channel(QUEUE);
-                        tokio::task::spawn_blocking(move || disk::read(&path, offset, &blocks));
-                        let progress = Progress::new(tell, offset, size);
-                        let sending = Sending { wire, session, read, info, parameters, progress };
-                        sending.run(size - offset, commands).await
-                    }
-                    Err(reason) => Err((0, reason)),
-                }
+                let (blocks, read) = mpsc::channel(QUEUE);
+                tokio::task::spawn_blocking(move || disk::read(&path, offset, &blocks));
+                let progress = Progress::new(tell, offset, size);
+                let sending = Sending { wire, session, read, info, parameters, progress };
+                sending.run(size - offset, commands).await
             }
-            Plan::Receive { part, max_size } => {
-                let announced = parameters.info.size.or(info.size);
-                let max_size =
-                    announced.map_or(max_size, |size| (size - offset.min(size)) + MAX_WRAPPING as u64);
-                let session = SessionConfig {
-                    receive: Receive::Streamed,
-                    confirm: true,
-                    max_size,
-                    max_partial: 1,
-                    ..session(&door, &parameters)
-                };
-                match open(connected, session, tracer) {
-                    Ok((wire, session)) => {
-                        let (jobs, queue) = mpsc::channel(QUEUE);
-                        let writing = tokio::task::spawn_blocking(move || disk::write(*part, queue));
-                        let progress = Progress::new(tell, offset, announced.unwrap_or(0));
-                        let wrapped = None;
-                        let receiving =
-                            Receiving { wire, session, jobs, writing, info, offset, wrapped, progress };
-                        receiving.run(commands).await
-                    }
-                    Err(reason) => Err((0, reason)),
-                }
+            Plan::Receive { part, .. } => {
+                let (jobs, queue) = mpsc::channel(QUEUE);
+                let writing = tokio::task::spawn_blocking(move || disk::write(*part, queue));
+                let progress = Progress::new(tell, offset, announced.unwrap_or(0));
+                let wrapped = None;
+                let receiving = Receiving { wire, session, jobs, writing, info, offset, wrapped, progress };
+                receiving.run(commands).await
             }
         };
         if let Err((code, reason)) = done {
             tell(MediaEvent::FileFailed { code, reason });
         }
     }
+}
 
-    async fn connect(
-        &mut self,
-        commands: &mut mpsc::UnboundedReceiver<FileCommand>,
-    ) -> io::Result<Connected> {
-        let peer = Peer {
-            path: MsrpUri::parse_path(&self.parameters.remote_path).map_err(io::Error::other)?,
-            fingerprint: self.parameters.remote_fingerprint.clone(),
-            active: self.parameters.active,
-        };
-        let patience = self.parameters.start_timeout;
-        let mut connecting = std::pin::pin!(msrp::connect(&mut self.door, &peer, patience));
-        loop {
-            tokio::select! {
-                connected = &mut connecting => return connected,
-                command = commands.recv() => if command.is_none() {
-                    return Err(io::Error::other("the transfer was ended before it was connected"));
-                },
-            }
+async fn connect(
+    ends: &Ends,
+    end: End,
+    parameters: &FileParameters,
+    session: SessionConfig,
+    commands: &mut mpsc::UnboundedReceiver<FileCommand>,
+) -> io::Result<Standing> {
+    let peer = Peer {
+        path: MsrpUri::parse_path(&parameters.remote_path).map_err(io::Error::other)?,
+        fingerprint: parameters.remote_fingerprint.clone(),
+        active: parameters.active,
+        patience: parameters.start_timeout,
+    };
+    let mut connecting = std::pin::pin!(ends.connect(end, &peer, session));
+    loop {
+        tokio::select! {
+            standing = &mut connecting => return standing,
+            command = commands.recv() => if command.is_none() {
+                return Err(io::Error::other("the transfer was ended before it was connected"));
+            },
         }
     }
-}
-
-fn session(door: &Door, parameters: &FileParameters) -> SessionConfig {
-    let path = MsrpUri::parse_path(&parameters.remote_path).unwrap_or_default();
-    SessionConfig::new(vec![door.uri().clone()], path, parameters.active)
-}
-
-fn open(
-    connected: Connected,
-    session: SessionConfig,
-    tracer: Option<Arc<Tracer>>,
-) -> Result<(Wire, SessionId), String> {
-    let mut machine = Connection::new(Config::default(), clock::seed());
-    let session = machine.add_session(clock::now().instant, session).map_err(|error| error.to_string())?;
-    Ok((Wire::new(connected, machine, tracer), session))
 }
 
 /// Why a transfer did not come about: an MSRP status, or 0, and words.
@@ -189,7 +169,7 @@ type Failure = (u16, String);
 
 /// A file on its way to the peer.
 struct Sending<'t, F> {
-    wire: Wire,
+    wire: &'t mut Wire,
     session: SessionId,
     read: mpsc::Receiver<io::Result<Bytes>>,
     info: FileInfo,
@@ -298,7 +278,7 @@ impl<F: Fn(MediaEvent)> Sending<'_, F> {
 
 /// A file on its way to us.
 struct Receiving<'t, F> {
-    wire: Wire,
+    wire: &'t mut Wire,
     session: SessionId,
     jobs: mpsc::Sender<Job>,
     writing: tokio::task::JoinHandle<Option<io::Error>>,

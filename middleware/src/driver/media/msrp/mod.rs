@@ -1,9 +1,14 @@
 //! MSRP over sockets: who connects to whom, and the machine on each connection.
+//!
+//! A stream has an [`End`] from when it is prepared: a [`listener`]'s door, or a place at our [`relay`]. When
+//! the descriptions have come to something, the end becomes a connection with a session on it.
 
 mod listener;
+mod relay;
 mod wire;
 
 pub(super) use listener::{Door, Doors};
+pub(super) use relay::Relayed;
 pub(super) use wire::Wire;
 
 use std::io;
@@ -12,12 +17,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use msrp_cpim::MsrpUri;
+use msrp_cpim::chunk::SMALL_CHUNK;
+use msrp_cpim::{Config, Connection, MsrpUri, SessionConfig, SessionId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::tls::Identity;
+use crate::driver::clock;
+use crate::driver::resolve::Resolver;
+use crate::driver::transport::Security;
+use crate::session::ChatPreparation;
+use crate::trace::Tracer;
 
 /// The port of an MSRP URI without one (RFC 4975 §6).
 const DEFAULT_PORT: u16 = 2855;
@@ -27,11 +38,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// A connection that stands, with its two ends.
 pub(super) struct Connected {
-    pub(super) stream: Box<dyn Duplex>,
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+    stream: Box<dyn Duplex>,
+    local: SocketAddr,
+    remote: SocketAddr,
     /// What was read of it already.
-    pub(super) early: Bytes,
+    early: Bytes,
 }
 
 /// Whom a stream is to be connected with, as the descriptions came to.
@@ -42,33 +53,143 @@ pub(super) struct Peer {
     pub(super) fingerprint: Option<String>,
     /// Whether we connect (else we wait for the connection).
     pub(super) active: bool,
+    /// Time for the connection to come about.
+    pub(super) patience: Duration,
 }
 
-/// Makes the connection, or waits for it.
-pub(super) async fn connect(door: &mut Door, peer: &Peer, patience: Duration) -> io::Result<Connected> {
-    let connecting =
-        async { if peer.active { call(door.identity(), peer).await } else { door.answer(peer).await } };
-    match tokio::time::timeout(patience, connecting).await {
-        Ok(connected) => connected,
-        Err(_) => {
-            let seconds = patience.as_secs();
-            Err(io::Error::other(format!("no MSRP connection within {seconds} s")))
+/// What makes ends: listeners, relays and who we are.
+#[derive(Clone)]
+pub(super) struct Ends {
+    doors: Doors,
+    security: Arc<Security>,
+    resolver: Resolver,
+    tracer: Option<Arc<Tracer>>,
+}
+
+/// Our side of a stream before its connection is put to use.
+pub(super) enum End {
+    Direct(Door),
+    Relayed(Box<Relayed>),
+}
+
+/// A session on a connection.
+pub(super) struct Standing {
+    pub(super) wire: Wire,
+    pub(super) session: SessionId,
+    /// Kept for as long as the stream has the URI.
+    _door: Option<Door>,
+}
+
+impl Ends {
+    pub(super) fn new(
+        identity: Identity,
+        security: Arc<Security>,
+        resolver: Resolver,
+        tracer: Option<Arc<Tracer>>,
+    ) -> Self {
+        Self { doors: Doors::new(identity), security, resolver, tracer }
+    }
+
+    /// Makes an end, at the relay where there is to be one.
+    pub(super) async fn open(&self, preparation: &ChatPreparation) -> io::Result<End> {
+        if let Some(relay) = &preparation.relay {
+            let opened = Relayed::open(relay, &self.security, &self.resolver, self.tracer.as_ref()).await;
+            match opened {
+                Ok(relayed) => return Ok(End::Relayed(Box::new(relayed))),
+                // One that was named is wanted; one that a domain might have is used if there is one.
+                Err(error) if relay.host.is_some() => return Err(error),
+                Err(error) => tracing::debug!(%error, "MSRP without a relay"),
+            }
+        }
+        self.doors.open(preparation).map(End::Direct)
+    }
+
+    /// Puts a session on a connection with the peer. `session` has everything but the paths.
+    pub(super) async fn connect(
+        &self,
+        end: End,
+        peer: &Peer,
+        session: SessionConfig,
+    ) -> io::Result<Standing> {
+        let now = || clock::now().instant;
+        let mut session = SessionConfig { remote_path: peer.path.clone(), active: peer.active, ..session };
+        match end {
+            End::Direct(mut door) => {
+                let connecting = async {
+                    if peer.active { self.call(door.identity(), peer).await } else { door.answer(peer).await }
+                };
+                let connected =
+                    tokio::time::timeout(peer.patience, connecting).await.unwrap_or_else(|_| {
+                        let seconds = peer.patience.as_secs();
+                        Err(io::Error::other(format!("no MSRP connection within {seconds} s")))
+                    })?;
+                let mut machine = Connection::new(Config::default(), clock::seed());
+                session.local_path = vec![door.uri().clone()];
+                if peer.path.len() > 1 {
+                    session.chunk_size = session.chunk_size.min(SMALL_CHUNK);
+                }
+                let session = machine.add_session(now(), session).map_err(io::Error::other)?;
+                let wire = Wire::new(connected, machine, self.tracer.clone());
+                Ok(Standing { wire, session, _door: Some(door) })
+            }
+            End::Relayed(relayed) => {
+                let Relayed { mut wire, local_path, .. } = *relayed;
+                session.local_path = local_path;
+                // RFC 4975 §7.1.1: what is larger may be interrupted, which not every relay can.
+                session.chunk_size = session.chunk_size.min(SMALL_CHUNK);
+                let session = wire.machine.add_session(now(), session).map_err(io::Error::other)?;
+                Ok(Standing { wire, session, _door: None })
+            }
         }
     }
+
+    /// Connects to the first hop of the peer's path.
+    async fn call(&self, identity: &Identity, peer: &Peer) -> io::Result<Connected> {
+        let hop = peer.path.first().ok_or_else(|| io::Error::other("the peer's path is empty"))?;
+        let port = hop.port.unwrap_or(DEFAULT_PORT);
+        let stream = TcpStream::connect((hop.host.as_str(), port)).await?;
+        stream.set_nodelay(true)?;
+        let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+        let stream: Box<dyn Duplex> = match (hop.secure, &peer.fingerprint) {
+            (false, _) => Box::new(stream),
+            (true, Some(fingerprint)) => {
+                let config = identity.client(fingerprint.clone())?;
+                let name =
+                    rustls_pki_types::ServerName::try_from(hop.host.clone()).map_err(io::Error::other)?;
+                Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+            }
+            // RFC 4975 §14.4: without a fingerprint the certificate has to be good for the name.
+            (true, None) => Box::new(self.security.connect(stream, &hop.host).await?),
+        };
+        Ok(Connected { stream, local, remote, early: Bytes::new() })
+    }
 }
 
-/// Connects to the first hop of the peer's path.
-async fn call(identity: &Identity, peer: &Peer) -> io::Result<Connected> {
-    let hop = peer.path.first().ok_or_else(|| io::Error::other("the peer's path is empty"))?;
-    let port = hop.port.unwrap_or(DEFAULT_PORT);
-    let stream = TcpStream::connect((hop.host.as_str(), port)).await?;
-    stream.set_nodelay(true)?;
-    let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
-    if !hop.secure {
-        return Ok(Connected { stream: Box::new(stream), local, remote, early: Bytes::new() });
+impl End {
+    /// As `a=path` has it.
+    pub(super) fn path(&self) -> String {
+        match self {
+            End::Direct(door) => door.uri().to_string(),
+            End::Relayed(relayed) => MsrpUri::print_path(&relayed.path),
+        }
     }
-    let config = identity.client(peer.fingerprint.clone())?;
-    let name = rustls_pki_types::ServerName::try_from(hop.host.clone()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    Ok(Connected { stream: Box::new(stream), local, remote, early: Bytes::new() })
+
+    /// As `a=fingerprint` has it. At a relay it is the relay that proves itself to the peer.
+    pub(super) fn fingerprint(&self) -> Option<String> {
+        match self {
+            End::Direct(door) => door.fingerprint(),
+            End::Relayed(_) => None,
+        }
+    }
+
+    /// Keeps it alive until it is put to use; returns only if it is lost, with the reason.
+    pub(super) async fn idle(&mut self) -> String {
+        match self {
+            End::Direct(_) => std::future::pending().await,
+            End::Relayed(relayed) => {
+                while relayed.wire.next().await.is_some() {}
+                format!("the MSRP relay: {}", relayed.wire.failure())
+            }
+        }
+    }
 }

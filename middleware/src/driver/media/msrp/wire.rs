@@ -9,6 +9,7 @@ use bytes::Bytes;
 use msrp_cpim::{Connection, Event, Input, Output};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
+use super::relay::Login;
 use super::{Connected, Duplex};
 use crate::driver::clock;
 use crate::trace::{Carrier, Protocol, Traced, Tracer, Way};
@@ -31,6 +32,8 @@ pub(in crate::driver::media) struct Wire {
     local: SocketAddr,
     remote: SocketAddr,
     tracer: Option<Arc<Tracer>>,
+    /// What our relay is told when it asks who we are.
+    pub(super) login: Option<Login>,
 }
 
 impl Wire {
@@ -55,6 +58,7 @@ impl Wire {
             local,
             remote,
             tracer,
+            login: None,
         };
         tracing::debug!(%local, %remote, "MSRP connected");
         let now = clock::now().instant;
@@ -71,8 +75,26 @@ impl Wire {
     pub(in crate::driver::media) async fn next(&mut self) -> Option<Event> {
         loop {
             let deadline = match self.machine.poll_output() {
+                Output::Event(Event::AuthChallenge { auth, challenges, uri, .. }) if self.login.is_some() => {
+                    let answer = self.login.as_mut().and_then(|login| login.answer(&challenges, &uri));
+                    let now = clock::now().instant;
+                    let answered = match answer {
+                        Some(answer) => self.machine.answer_challenge(now, auth, &answer).is_ok(),
+                        None => false,
+                    };
+                    if !answered {
+                        self.note("the relay asks for what we do not know");
+                        self.machine.disconnect(now);
+                    }
+                    continue;
+                }
                 Output::Event(event) => {
                     match &event {
+                        // Without the relay's URI nobody reaches us any more.
+                        Event::AuthFailed { code, reason, .. } => {
+                            self.note(&format!("the relay: {code} {reason}"));
+                            self.machine.disconnect(clock::now().instant);
+                        }
                         Event::SessionClosed { code, reason, .. } => self.note(&format!("{code} {reason}")),
                         Event::ProtocolError(error) => self.note(&error.to_string()),
                         _ => {}

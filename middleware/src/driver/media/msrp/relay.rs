@@ -1,0 +1,174 @@
+//! Our own relay (RFC 4976 §5.1): found, connected to, convinced, and asked again before its URI expires.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use msrp_cpim::{AuthConfig, Config, Connection, Event, IdSource, MsrpUri};
+use sip_core::auth::{Challenge, Credentials, Digest};
+use sip_core::resolve::{Question, Record, RecordKind};
+use tokio::net::TcpStream;
+
+use super::{Connected, DEFAULT_PORT, Duplex, Wire};
+use crate::driver::clock;
+use crate::driver::resolve::Resolver;
+use crate::driver::transport::Security;
+use crate::session::RelayPreparation;
+use crate::trace::Tracer;
+
+/// A relay that has not granted a URI by then is none.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Relays of a domain that are tried.
+const MAX_RELAYS: usize = 8;
+
+/// A connection to our relay, with the URI that it granted.
+pub(in crate::driver::media) struct Relayed {
+    pub(super) wire: Wire,
+    /// The relays, and then ourselves: what requests of ours come from.
+    pub(super) local_path: Vec<MsrpUri>,
+    /// What the peer is told.
+    pub(super) path: Vec<MsrpUri>,
+}
+
+/// What a relay is told when it asks who we are.
+pub(super) struct Login {
+    credentials: Credentials,
+    ids: IdSource,
+}
+
+impl Login {
+    /// The value of `Authorization`; `None` if the relay speaks no digest that we know.
+    pub(super) fn answer(&mut self, challenges: &[String], uri: &str) -> Option<String> {
+        let known = challenges.iter().flat_map(|value| Challenge::all(value));
+        let challenge = known.max_by_key(|challenge| challenge.algorithm)?;
+        let cnonce = self.ids.next_id();
+        // RFC 4976 §5.1 has no `uri` here, and says which one it is: that of the relay. Relays that are built on
+        // a SIP server insist on reading it, the others ignore it.
+        let digest = Digest { cnonce: &cnonce, ..Digest::new("AUTH", uri) };
+        Some(challenge.answer(&self.credentials, &digest))
+    }
+}
+
+impl Relayed {
+    /// Asks the relays of the configuration, or of the domain, one after the other.
+    pub(super) async fn open(
+        relay: &RelayPreparation,
+        security: &Security,
+        resolver: &Resolver,
+        tracer: Option<&Arc<Tracer>>,
+    ) -> io::Result<Self> {
+        let mut last = io::Error::other(format!("{} has no MSRP relay", relay.domain));
+        for (host, port) in find(relay, resolver).await {
+            let asked = tokio::time::timeout(PATIENCE, ask(relay, &host, port, security, tracer)).await;
+            match asked.unwrap_or_else(|_| Err(io::Error::other("it does not answer"))) {
+                Ok(relayed) => return Ok(relayed),
+                Err(error) => {
+                    tracing::warn!(%host, port, %error, "an MSRP relay cannot be used");
+                    last = io::Error::other(format!("the MSRP relay {host}:{port}: {error}"));
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+/// RFC 4976 §5.1: the relay that was named, or those of the domain by SRV.
+async fn find(relay: &RelayPreparation, resolver: &Resolver) -> Vec<(String, u16)> {
+    if let Some(host) = &relay.host {
+        return vec![(host.clone(), relay.port.unwrap_or(DEFAULT_PORT))];
+    }
+    let service = if relay.tls { "_msrps._tcp" } else { "_msrp._tcp" };
+    let question = Question::new(&format!("{service}.{}", relay.domain), RecordKind::Srv);
+    let records = match resolver.look_up(&question).await {
+        Ok(answer) => answer.records,
+        Err(reason) => {
+            tracing::debug!(domain = relay.domain, %reason, "no MSRP relay");
+            Vec::new()
+        }
+    };
+    let mut found: Vec<(u16, u16, String, u16)> = records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Srv { priority, weight, port, target } if !target.trim_end_matches('.').is_empty() => {
+                Some((priority, u16::MAX - weight, target, port))
+            }
+            _ => None,
+        })
+        .collect();
+    found.sort();
+    found.into_iter().take(MAX_RELAYS).map(|(_, _, host, port)| (host, relay.port.unwrap_or(port))).collect()
+}
+
+async fn ask(
+    relay: &RelayPreparation,
+    host: &str,
+    port: u16,
+    security: &Security,
+    tracer: Option<&Arc<Tracer>>,
+) -> io::Result<Relayed> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+    let stream: Box<dyn Duplex> = match relay.tls {
+        true => Box::new(security.connect(stream, host).await?),
+        false => Box::new(stream),
+    };
+    let connected = Connected { stream, local, remote, early: Bytes::new() };
+    let mut ids = IdSource::new(clock::seed());
+    let ours = MsrpUri::new(relay.tls, printed(local), local.port(), ids.next_id());
+    let relay_uri =
+        MsrpUri { session_id: None, ..MsrpUri::new(relay.tls, host.to_owned(), port, String::new()) };
+    let machine = Connection::new(Config::default(), clock::seed());
+    let mut wire = Wire::new(connected, machine, tracer.cloned());
+    if let Some(password) = &relay.password {
+        let credentials = Credentials::new(relay.username.clone(), password.as_str());
+        wire.login = Some(Login { credentials, ids });
+    }
+    let auth = AuthConfig { relay: vec![relay_uri], local: ours.clone(), expires: None };
+    wire.machine.auth(clock::now().instant, auth).map_err(io::Error::other)?;
+    loop {
+        match wire.next().await {
+            Some(Event::Authorized { mut use_path, path, .. }) => {
+                use_path.push(ours);
+                return Ok(Relayed { wire, local_path: use_path, path });
+            }
+            Some(Event::AuthFailed { code, reason, .. }) => {
+                return Err(io::Error::other(format!("{code} {reason}")));
+            }
+            Some(_) => {}
+            None => return Err(io::Error::other(wire.failure().to_owned())),
+        }
+    }
+}
+
+fn printed(local: SocketAddr) -> String {
+    match local.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => ip.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_challenge_is_answered_with_the_uri_of_the_relay() {
+        let credentials = Credentials::new("alice", "secret");
+        let mut login = Login { credentials, ids: IdSource::new([3; 32]) };
+        let challenge = |algorithm: &str| {
+            format!("Digest realm=\"example.com\", nonce=\"abc\", qop=\"auth\", algorithm={algorithm}")
+        };
+        let answer =
+            login.answer(&[challenge("MD5"), challenge("SHA-256")], "msrps://relay.example.com:2855;tcp");
+        let answer = answer.expect("both are known");
+        for part in ["username=\"alice\"", "algorithm=SHA-256", "uri=\"msrps://relay.example.com:2855;tcp\""]
+        {
+            assert!(answer.contains(part), "{answer}");
+        }
+        assert!(!answer.contains("secret"));
+        assert_eq!(login.answer(&["Basic realm=\"x\"".to_owned()], "x"), None);
+    }
+}
