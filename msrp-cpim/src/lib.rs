@@ -23,7 +23,7 @@ mod xml;
 
 pub use connection::{
     AuthConfig, AuthId, Body, Config, Connection, Event, Input, OutgoingMessage, Output, Receive,
-    SessionConfig, SessionId,
+    SessionConfig, SessionId, SessionMemory,
 };
 pub use error::{LimitError, ParseError, ParseErrorKind, UsageError};
 pub use ident::{IdSource, is_ident};

@@ -133,7 +133,7 @@ impl Connection {
             return Err(400);
         }
         let next = range.map_or(0, |r| r.start - 1);
-        if let Some(code) = session.over.get(message_id) {
+        if let Some(code) = session.memory.over.get(message_id) {
             self.counters.duplicates += 1;
             let message_id = message_id.to_owned();
             return Ok(Kind::Over { session: key, message_id, code: *code, next });
@@ -297,7 +297,7 @@ impl Connection {
     fn chunk_ended(&mut self, key: u64, message_id: &str, end: u64, flag: Flag, head: &Head) -> u16 {
         let Some(session) = self.sessions.get_mut(&key) else { return 481 };
         let max_size = session.config.max_size;
-        let over = session.over.get(message_id).copied();
+        let over = session.memory.over.get(message_id).copied();
         let Some(partial) = session.partials.get_mut(message_id) else { return over.unwrap_or(200) };
         let (fits, complete) = match &mut partial.sink {
             Sink::Whole(whole) => {
@@ -327,7 +327,7 @@ impl Connection {
                 let body = whole.into_bytes();
                 let total = as_u64(body.len());
                 if !wrapped_type_accepted(session, &partial.content_type, &body) {
-                    session.over.insert(name, 415);
+                    session.memory.over.insert(name, 415);
                     return 415;
                 }
                 self.event(Event::Message {
@@ -371,7 +371,7 @@ impl Connection {
         self.now = Some(now);
         let known = self.sessions.get_mut(&session.0).ok_or(UsageError::NoSuchSession)?;
         let held = known.unconfirmed.remove(message_id).ok_or(UsageError::NoSuchMessage)?;
-        if let Some(over) = known.over.get_mut(message_id) {
+        if let Some(over) = known.memory.over.get_mut(message_id) {
             // What is repeated gets the same answer.
             *over = code;
         }

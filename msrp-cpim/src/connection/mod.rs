@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 pub use outgoing::{Body, OutgoingMessage};
 pub use relay::{AuthConfig, AuthId};
-pub use session::{Receive, SessionConfig, SessionId};
+pub use session::{Receive, SessionConfig, SessionId, SessionMemory};
 
 use crate::error::{LimitError, ParseError, UsageError};
 use crate::ident::IdSource;
@@ -309,6 +309,8 @@ pub struct Connection {
 
     sessions: BTreeMap<u64, Session>,
     next_key: u64,
+    /// Of sessions that have ended.
+    memories: BTreeMap<u64, SessionMemory>,
     elsewhere: Vec<MsrpUri>,
     auths: BTreeMap<u64, Auth>,
 
@@ -352,6 +354,7 @@ impl Connection {
             counters: Counters::default(),
             sessions: BTreeMap::new(),
             next_key: 0,
+            memories: BTreeMap::new(),
             elsewhere: Vec::new(),
             auths: BTreeMap::new(),
             request: None,
@@ -485,6 +488,13 @@ impl Connection {
         Ok(())
     }
 
+    /// What a session that has ended remembers, for [`SessionConfig::memory`] of the connection on which it is
+    /// taken up. Empty if it was taken already, or forgotten for newer ones.
+    #[must_use]
+    pub fn take_memory(&mut self, session: SessionId) -> SessionMemory {
+        self.memories.remove(&session.0).unwrap_or_default()
+    }
+
     /// Says that this local URI is bound to another connection: requests for it are answered with 506.
     pub fn bound_elsewhere(&mut self, local: MsrpUri) {
         if self.elsewhere.len() < self.config.max_sessions {
@@ -565,6 +575,10 @@ impl Connection {
         }
         if let Some(session) = self.sessions.remove(&key) {
             let session_id = SessionId(key);
+            self.memories.insert(key, session.memory);
+            while self.memories.len() > self.config.max_sessions {
+                self.memories.pop_first();
+            }
             for message_id in session.partials.into_keys() {
                 self.event(Event::IncomingAborted { session: session_id, message_id });
             }

@@ -22,6 +22,16 @@ pub enum Receive {
     Streamed,
 }
 
+/// Which messages are over, with the codes that their further chunks get.
+///
+/// It outlives the connection: a session that is taken up on another one, with
+/// [`super::Connection::take_memory`] of the first, shows no message twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionMemory {
+    pub(super) over: BTreeMap<String, u16>,
+    pub(super) order: VecDeque<String>,
+}
+
 /// A session as negotiated in SDP.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
@@ -46,6 +56,8 @@ pub struct SessionConfig {
     pub max_partial: usize,
     /// Pieces with gaps between them in one such message.
     pub max_fragments: usize,
+    /// What an earlier connection of the same session remembers.
+    pub memory: SessionMemory,
     /// Identifiers of complete messages that are remembered, so that none is shown twice.
     pub max_remembered: usize,
     /// Bytes in a chunk; above 2,048 the chunks are interruptible (RFC 4975 §7.1.1).
@@ -67,6 +79,7 @@ impl SessionConfig {
             confirm: false,
             max_partial: 32,
             max_fragments: 4096,
+            memory: SessionMemory::default(),
             max_remembered: 1024,
             chunk_size: crate::chunk::SMALL_CHUNK,
         }
@@ -91,8 +104,7 @@ pub(super) struct Session {
     /// Bytes in all reassemblers.
     pub(super) buffered: u64,
     /// Messages that are over, with the code that every further chunk gets.
-    pub(super) over: BTreeMap<String, u16>,
-    pub(super) over_order: VecDeque<String>,
+    pub(super) memory: SessionMemory,
     /// Whole messages about which the application has not spoken yet.
     pub(super) unconfirmed: BTreeMap<String, Unconfirmed>,
 }
@@ -142,8 +154,7 @@ impl Session {
             waiting: Vec::new(),
             partials: BTreeMap::new(),
             buffered: 0,
-            over: BTreeMap::new(),
-            over_order: VecDeque::new(),
+            memory: config.memory.clone(),
             unconfirmed: BTreeMap::new(),
             config,
         })
@@ -181,12 +192,12 @@ impl Session {
         if let Some(Partial { sink: Sink::Whole(whole), .. }) = &partial {
             self.buffered = self.buffered.saturating_sub(whole.received());
         }
-        if self.over.insert(message_id.to_owned(), code).is_none() {
-            self.over_order.push_back(message_id.to_owned());
+        if self.memory.over.insert(message_id.to_owned(), code).is_none() {
+            self.memory.order.push_back(message_id.to_owned());
         }
-        while self.over_order.len() > self.config.max_remembered.max(1) {
-            if let Some(oldest) = self.over_order.pop_front() {
-                self.over.remove(&oldest);
+        while self.memory.order.len() > self.config.max_remembered.max(1) {
+            if let Some(oldest) = self.memory.order.pop_front() {
+                self.memory.over.remove(&oldest);
             }
         }
         partial
