@@ -101,8 +101,12 @@ fn verbs_that_documents_name_are_verbs_of_dev() {
     let script = read(&root().join("dev"));
     let usage =
         script.split("<<'USAGE'").nth(1).and_then(|rest| rest.split("\nUSAGE").next()).expect("usage");
-    let verbs: BTreeSet<&str> =
-        usage.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
+    let verbs: BTreeSet<&str> = usage
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     assert!(verbs.contains("demo") && verbs.contains("test"), "{verbs:?}");
     for verb in &verbs {
         assert!(script.contains(&format!("\n    {verb})")), "./dev lists {verb} and does not know it");

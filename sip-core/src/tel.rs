@@ -141,7 +141,8 @@ impl Telephone {
     /// The sip URI by which a gateway of that host is asked to dial the number
     /// (RFC 3261 §19.1.6).
     pub fn to_sip_uri(&self, host: &Host) -> Result<Uri, UsageError> {
-        Uri::sip(Some(&self.to_string()), host, None)?.with_param("user", Some("phone"))
+        let user = crate::uri::escaped_user(&self.to_string());
+        format!("sip:{user}@{host};user=phone").parse::<Uri>().map_err(Into::into)
     }
 }
 
@@ -203,12 +204,24 @@ impl Uri {
                 let phone = self.param("user").is_some_and(|user| user.eq_ignore_ascii_case("phone"));
                 let user = self.user().filter(|_| phone)?;
                 // Parameters may stand in the user part plain or escaped.
-                let text = if user.contains(';') { Cow::Borrowed(user) } else { uri::unescape(user) };
+                let text = if user.contains(';') { own_escapes(user) } else { uri::unescape(user) };
                 Some(Telephone::parse(&text))
             }
             Scheme::Other => None,
         }
     }
+}
+
+/// What a user part has to escape and a telephone number has plain; its other escapes are its own.
+fn own_escapes(user: &str) -> Cow<'_, str> {
+    if !user.contains('%') {
+        return Cow::Borrowed(user);
+    }
+    let plain = [("%23", "#"), ("%5B", "["), ("%5D", "]"), ("%3A", ":")];
+    let text = plain.iter().fold(user.to_owned(), |text, (escape, plain)| {
+        text.replace(escape, plain).replace(&escape.to_ascii_lowercase(), plain)
+    });
+    Cow::Owned(text)
 }
 
 #[cfg(test)]

@@ -596,6 +596,15 @@ fn escape_into(out: &mut String, text: &str) {
     });
 }
 
+/// A user part that has its escapes already: what they stand for stays as it is.
+pub(crate) fn escaped_user(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    escape(&mut out, text, |b| {
+        is_unreserved(b) || matches!(b, b'%' | b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
+    });
+    out
+}
+
 pub(crate) fn escape_param_into(out: &mut String, text: &str) {
     escape(out, text, |b| is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$'));
 }

@@ -10,6 +10,7 @@ mod program;
 mod register;
 mod registrars;
 mod relay;
+mod scenarios;
 mod sipp;
 mod sound;
 

@@ -60,6 +60,17 @@ pub(crate) fn call(uri: &str, options: &[&str]) -> Events {
     Events::read(&running.stdout())
 }
 
+/// `sipsimple call`, left to itself; it is ended when what comes back is dropped.
+pub(crate) fn call_in_background(uri: &str, options: &[&str]) -> (Running, TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(program());
+    command
+        .args(["call", uri, "--bind", "127.0.0.1", "--port", "0", "--device", "null", "--json"])
+        .args(options);
+    let running = Running::start(&mut command, folder.path(), "call");
+    (running, folder)
+}
+
 /// A running `sipsimple listen`.
 pub(crate) struct Listen {
     running: Running,
