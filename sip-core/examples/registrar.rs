@@ -1,4 +1,5 @@
-//! A registrar and proxy over UDP, for a laboratory: `cargo run --example registrar -- 192.0.2.10:5060 example.com alice:secret bob:hidden`.
+//! A registrar and proxy over UDP, for a laboratory: `cargo run --example registrar -- 192.0.2.10:5060 example.com alice:secret bob:hidden`;
+//! with `--md5` its challenges are such as older agents understand.
 
 use std::{
     env,
@@ -8,7 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use sip_core::usage::{Registrar, RegistrarConfig};
+use sip_core::{
+    auth::Algorithm,
+    usage::{Registrar, RegistrarConfig},
+};
 
 #[expect(clippy::disallowed_methods, reason = "a program has a clock; the library is given one")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,6 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let realm = arguments.next().unwrap_or_else(|| "example.com".to_owned());
     let config = arguments.fold(RegistrarConfig::new(realm), |config, user| match user.split_once(':') {
         Some((name, password)) => config.user(name, password),
+        // Some agents know no other.
+        None if user == "--md5" => RegistrarConfig { algorithm: Algorithm::Md5, ..config },
         None => config.user(user.clone(), user),
     });
     let socket = UdpSocket::bind(local)?;

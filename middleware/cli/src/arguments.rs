@@ -250,6 +250,12 @@ pub(crate) struct Call {
     /// Add chat S seconds after the start
     #[arg(long, value_name = "S")]
     pub(crate) add_chat_after: Option<f64>,
+    /// Register our address (`--from`) first, and unregister before leaving: who is behind a NAT is
+    /// reached in the course of the call that way
+    #[arg(long, requires = "from")]
+    pub(crate) register: bool,
+    #[command(flatten)]
+    pub(crate) registrar: Registrar,
     /// Send this file; repeatable. Without audio and chat the call ends when it is delivered
     #[arg(long, value_name = "PATH")]
     pub(crate) send_file: Vec<PathBuf>,

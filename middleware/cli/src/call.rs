@@ -12,6 +12,7 @@ use crate::agent::{Agent, asked_to_leave, attend, later, streams};
 use crate::arguments::Call;
 use crate::identity::{address, credentials};
 use crate::output::Output;
+use crate::register;
 
 pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failure> {
     let callee = address("the address to call", &options.uri)?;
@@ -19,6 +20,10 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failu
     let streams = streams(&options.media);
     let mut agent = Agent::start(&options.common, &options.media, streams, None, output).await?;
     let credentials = credentials(&options.common, options.from.as_deref(), &agent.application)?;
+    if options.register {
+        register::begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
+        register::done(&mut agent).await?;
+    }
     let session = agent.application.session_manager().new_session();
     let files = options.send_file.iter().map(FileToSend::new).collect();
     session.connect_with_files(callee, credentials, route, streams, files).await?;

@@ -66,3 +66,17 @@ pub(crate) fn begin(
     };
     Ok(application.register(options))
 }
+
+/// Waits until a registration that was begun has come about, or can't.
+pub(crate) async fn done(agent: &mut Agent) -> Result<(), Failure> {
+    while let Some(notification) = agent.notifications.next().await {
+        match notification.event() {
+            Event::Registration(RegistrationEvent::DidSucceed { .. }) => return Ok(()),
+            Event::Registration(RegistrationEvent::DidFail { code, reason, .. }) => {
+                return Err(Failure::Failed(format!("the registration failed: {code} {reason}")));
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::Failed("the registration came to no end".to_owned()))
+}

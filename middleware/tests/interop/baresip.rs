@@ -34,6 +34,18 @@ impl Encryption {
     }
 }
 
+/// Where a baresip is that registers behind a NAT and uses ICE.
+pub(crate) struct Behind {
+    /// Its own address.
+    pub(crate) host: &'static str,
+    /// The address of the registrar, which is the STUN server and the relay too.
+    pub(crate) server: &'static str,
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
+    /// Whether it asks the relay for an address.
+    pub(crate) relayed: bool,
+}
+
 /// A configured baresip.
 pub(crate) struct Baresip {
     folder: PathBuf,
@@ -43,17 +55,39 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Writes a configuration into a new folder within `folder`; it will play `playing`.
     pub(crate) fn new(folder: &Path, codec: &str, encryption: Encryption, playing: &Sound) -> Self {
+        let port = free_port();
+        let account = format!(
+            "<sip:baresip@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={codec}{}\n",
+            encryption.theirs()
+        );
+        Self::configured(folder, "127.0.0.1", port, &account, playing)
+    }
+
+    /// The same behind a NAT: it registers with the server, and looks for a way by ICE.
+    pub(crate) fn behind(folder: &Path, place: Behind, playing: &Sound) -> Self {
+        let Behind { host, server, user, password, relayed } = place;
+        let helper = match relayed {
+            true => format!("turn:{server}:3478;stunuser={user};stunpass={user}-relay"),
+            false => format!("stun:{server}:3478"),
+        };
+        let account = format!(
+            "<sip:{user}@{server}>;auth_user={user};auth_pass={password};regint=60;answermode=auto;\
+             audio_codecs=PCMU/8000/1;medianat=ice;stunserver={helper}\n"
+        );
+        Self::configured(folder, host, 5060, &account, playing)
+    }
+
+    fn configured(folder: &Path, host: &str, port: u16, account: &str, playing: &Sound) -> Self {
         let folder = folder.join("baresip");
         let dumps = folder.join("dumps");
         std::fs::create_dir_all(&dumps).expect("new folders");
-        let port = free_port();
         // RTP ports apart from those of other tests; baresip picks among them.
         let rtp = 20_000 + (port % 400) * 100;
         let file = folder.join("playing.wav");
         playing.write(&file);
         let config = format!(
-            "sip_listen 127.0.0.1:{port}\n\
-             net_interface 127.0.0.1\n\
+            "sip_listen {host}:{port}\n\
+             net_interface {host}\n\
              rtp_ports {rtp}-{}\n\
              call_max_calls 4\n\
              call_local_timeout 60\n\
@@ -72,6 +106,9 @@ impl Baresip {
              module aubridge.so\n\
              module sndfile.so\n\
              module srtp.so\n\
+             module stun.so\n\
+             module turn.so\n\
+             module ice.so\n\
              module uuid.so\n\
              module_tmp account.so\n\
              module_app menu.so\n\
@@ -80,10 +117,6 @@ impl Baresip {
             file.display(),
             modules().display(),
             dumps.display(),
-        );
-        let account = format!(
-            "<sip:baresip@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={codec}{}\n",
-            encryption.theirs()
         );
         std::fs::write(folder.join("config"), config).expect("a new file");
         std::fs::write(folder.join("accounts"), account).expect("a new file");
@@ -117,11 +150,15 @@ impl Baresip {
     }
 
     fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = Command::new("baresip");
-        command.arg("-f").arg(&self.folder).args(["-t", "60"]).args(arguments);
-        let running = Running::start(&mut command, &self.folder, "baresip");
+        let running = self.start_in(Command::new("baresip"), arguments);
         wait_until_bound(self.port);
         running
+    }
+
+    /// Starts it by a command that may run it elsewhere.
+    pub(crate) fn start_in(&self, mut command: Command, arguments: &[&str]) -> Running {
+        command.arg("-f").arg(&self.folder).args(["-t", "60"]).args(arguments);
+        Running::start(&mut command, &self.folder, "baresip")
     }
 }
 

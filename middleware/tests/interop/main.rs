@@ -1,10 +1,13 @@
 //! Calls with software that others wrote. These need sipp, baresip and kamailio and take real time,
-//! so `./dev interop` runs them and `./dev test` does not; everything stays on 127.0.0.1.
+//! so `./dev interop` runs them and `./dev test` does not; everything stays on 127.0.0.1, or in
+//! network namespaces where NATs are needed.
 
 mod baresip;
 #[path = "../support/dns.rs"]
 mod dns;
 mod kamailio;
+mod laboratory;
+mod nat;
 mod process;
 mod program;
 mod register;

@@ -14,18 +14,19 @@ use crate::process::{Running, free_port, until};
 pub(crate) struct Event {
     pub(crate) name: String,
     pub(crate) sender: String,
+    pub(crate) data: Value,
 }
 
 /// All of them.
 pub(crate) struct Events(Vec<Event>);
 
 impl Events {
-    fn read(stdout: &str) -> Self {
+    pub(crate) fn read(stdout: &str) -> Self {
         let events = stdout.lines().map(|line| {
             let value: Value = serde_json::from_str(line)
                 .unwrap_or_else(|error| panic!("{error} in a line of --json: {line}"));
             let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
-            Event { name: text("name"), sender: text("sender") }
+            Event { name: text("name"), sender: text("sender"), data: value["data"].clone() }
         });
         Self(events.collect())
     }

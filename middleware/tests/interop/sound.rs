@@ -46,6 +46,13 @@ impl Sound {
         Self { rate: RATE, channels: vec![samples.collect()] }
     }
 
+    /// The same after some seconds of silence: for those who first have to find a way.
+    pub(crate) fn after(&self, seconds: u32) -> Self {
+        let silence = vec![0.0; (self.rate * seconds) as usize];
+        let later = |channel: &Vec<f32>| [silence.as_slice(), channel.as_slice()].concat();
+        Self { rate: self.rate, channels: self.channels.iter().map(later).collect() }
+    }
+
     pub(crate) fn write(&self, path: &Path) {
         let spec = hound::WavSpec {
             channels: 1,

@@ -26,6 +26,8 @@ pub struct RegistrarConfig {
     pub max_expires: u32,
     /// Contacts that one user may have.
     pub max_contacts: usize,
+    /// How passwords are hashed in challenges: SHA-256, or MD5 for agents that know nothing else.
+    pub algorithm: Algorithm,
 }
 
 impl RegistrarConfig {
@@ -37,6 +39,7 @@ impl RegistrarConfig {
             min_expires: 60,
             max_expires: 3_600,
             max_contacts: 10,
+            algorithm: Algorithm::Sha256,
         }
     }
 
@@ -124,7 +127,7 @@ impl Registrar {
             return self.reply(request, StatusCode::NOT_FOUND, |reply| reply);
         };
         if let Err(stale) = self.authorize(now, request, &user, &password) {
-            let challenge = self.authority.challenge(now, Algorithm::Sha256, stale).to_string();
+            let challenge = self.authority.challenge(now, self.config.algorithm, stale).to_string();
             return self.reply(request, StatusCode::UNAUTHORIZED, |mut reply| {
                 // A challenge of ours has no line ends.
                 let _ = reply.headers_mut().push_raw("WWW-Authenticate", &challenge);
