@@ -22,7 +22,19 @@ pub(crate) struct LocalIce {
     /// The pair that is in use, once there is one.
     pub(crate) selected: Option<IceSelection>,
     /// The peer's, once they are known: others restart ICE.
-    pub(crate) remote: Option<Credentials>,
+    pub(crate) remote: Option<RemoteSide>,
+    /// What stands in descriptions until the peer has answered to a restart of ours.
+    pub(crate) before_restart: Option<(Credentials, Option<IceSelection>)>,
+}
+
+/// What is kept of the peer's side.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteSide {
+    pub(crate) credentials: Credentials,
+    /// Whether it follows RFC 8445, and needs no offer that tells the pair in use.
+    pub(crate) ice2: bool,
+    /// Where media goes by default.
+    pub(crate) rtp: SocketAddr,
 }
 
 /// New credentials: 48 bits and 144 bits of randomness (RFC 8839 §5.4).
@@ -45,6 +57,31 @@ impl LocalIce {
         of(CandidateKind::ServerReflexive)
             .or_else(|| of(CandidateKind::Host))
             .or_else(|| of(CandidateKind::Relayed))
+    }
+
+    /// Whether the peer has to be told of the pair by another offer: it does not follow RFC 8445, and
+    /// media does not go where the descriptions say (RFC 8839 §4.4.1.2.2).
+    pub(crate) fn needs_update(&self, selection: &IceSelection) -> bool {
+        let Some(remote) = &self.remote else { return false };
+        let local = self.default(1).and_then(Candidate::socket_address);
+        let is_told = self
+            .selected
+            .is_some_and(|told| (told.local, told.remote) == (selection.local, selection.remote));
+        let is_default = local == Some(selection.local) && remote.rtp == selection.remote;
+        selection.controlling && !remote.ice2 && !is_told && !is_default
+    }
+
+    /// Begins anew with these credentials, once the peer answers.
+    pub(crate) fn restart(&mut self, credentials: Credentials) {
+        let before = std::mem::replace(&mut self.credentials, credentials);
+        self.before_restart = Some((before, self.selected.take()));
+    }
+
+    /// The restart did not come about.
+    pub(crate) fn undo_restart(&mut self) {
+        if let Some((credentials, selected)) = self.before_restart.take() {
+            (self.credentials, self.selected) = (credentials, selected);
+        }
     }
 
     /// Writes it into an m-line: attributes, and where media goes by default. With `muxed` there is

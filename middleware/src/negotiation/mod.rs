@@ -16,7 +16,7 @@ pub(crate) use audio::LocalAudio;
 pub(crate) use chat::LocalChat;
 pub(crate) use description::Description;
 pub(crate) use file::{LocalFile, selector as file_selector};
-pub(crate) use ice::{LocalIce, new_credentials, one_component};
+pub(crate) use ice::{LocalIce, RemoteSide, new_credentials, one_component};
 
 use sip_core::StatusCode;
 

@@ -174,6 +174,7 @@ fn ice_is_told_and_read_and_rtcp_shares_the_port() {
                 candidates: vec![host(1, audio.rtp), host(2, audio.rtcp)],
                 selected: None,
                 remote: None,
+                before_restart: None,
             });
         }
         media
@@ -211,6 +212,7 @@ fn who_changes_addresses_without_knowing_ice_turns_it_off() {
             candidates: vec![Candidate::host(1, Transport::Udp, audio.rtp, 1)],
             selected: None,
             remote: None,
+            before_restart: None,
         });
     }
     let mut description = Description::new(2);

@@ -179,6 +179,13 @@ impl Session {
         self.ask(Operation::Unhold, |session, context| session.hold(context, false))
     }
 
+    /// Looks for a way through NATs anew (RFC 8445 §9), while audio goes on on the old one: after a
+    /// change of network, for example. The peer is asked by a re-INVITE; if it refuses, the old
+    /// way stays. Legal in ESTABLISHED with audio that uses ICE.
+    pub fn restart_ice(&self) -> Reply<()> {
+        self.ask(Operation::RestartIce, |session, context| session.restart_ice(context))
+    }
+
     /// Records what both sides say into a WAV file in `folder`, which is made where it is
     /// missing. The default name has both participants and the time. Legal in ESTABLISHED with
     /// audio.

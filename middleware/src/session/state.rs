@@ -93,6 +93,8 @@ pub enum Operation {
     Hold,
     /// `unhold`
     Unhold,
+    /// `restart_ice`
+    RestartIce,
     /// `start_recording_audio`
     StartRecordingAudio,
     /// `stop_recording_audio`
@@ -125,11 +127,12 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Operation; 19] = [
+    pub const ALL: [Operation; 20] = [
         Operation::Connect,
         Operation::Accept,
         Operation::Reject,
         Operation::Hold,
+        Operation::RestartIce,
         Operation::Unhold,
         Operation::StartRecordingAudio,
         Operation::StopRecordingAudio,
@@ -154,6 +157,7 @@ impl Operation {
             Operation::Accept => "accept",
             Operation::Reject => "reject",
             Operation::Hold => "hold",
+            Operation::RestartIce => "restart_ice",
             Operation::Unhold => "unhold",
             Operation::StartRecordingAudio => "start_recording_audio",
             Operation::StopRecordingAudio => "stop_recording_audio",
@@ -178,6 +182,7 @@ impl Operation {
             Operation::Connect => &[State::Null],
             Operation::Accept | Operation::Reject => &[State::Incoming],
             Operation::Hold
+            | Operation::RestartIce
             | Operation::Unhold
             | Operation::StartRecordingAudio
             | Operation::SendDtmf

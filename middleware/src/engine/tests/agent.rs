@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use ice_stun::ice::{Candidate, CandidateKind, Transport};
 use sip_core::endpoint as sip;
 use sip_core::{Message, StatusCode};
 use testkit::{Delivery, Host, Network};
@@ -21,8 +22,8 @@ use crate::messaging::OutgoingMessage;
 use crate::notification::Value;
 use crate::session::machine::SessionConfig;
 use crate::session::{
-    FileInfo, FileSource, FileToSend, Invitation, MediaCommand, MediaEvent, SessionId, State, StreamId,
-    StreamSet,
+    FileInfo, FileSource, FileToSend, IceSelection, IceState, Invitation, MediaCommand, MediaEvent,
+    SessionId, State, StreamId, StreamSet,
 };
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
@@ -45,9 +46,55 @@ pub(super) struct Agent {
     /// File transfers, and whether we send.
     files: Vec<(SessionId, StreamId, bool)>,
     start: Instant,
+    ice: Ice,
+    /// The audio stream, and whether we nominate, where ICE is used.
+    ice_stream: Option<(StreamId, bool)>,
+    /// User fragments so far: ours and the peer's.
+    generations: [Vec<String>; 2],
+}
+
+/// Whether ICE is used.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ice {
+    No,
+    Yes,
+    /// By both, but neither is told that the other follows RFC 8445.
+    Old,
 }
 
 impl Agent {
+    /// The same with ICE; its checks are played by commands.
+    pub(super) fn with_ice(mut self, ice: Ice) -> Self {
+        self.ice = ice;
+        self.engine.config.session.rtp.use_ice = ice != Ice::No;
+        self
+    }
+
+    fn session_config(&self) -> SessionConfig {
+        let mut config = session_config(self.address);
+        config.rtp.use_ice = self.ice != Ice::No;
+        config
+    }
+
+    /// What a command says of ICE: `completed`, or `completed moved` for a pair that no description
+    /// tells.
+    fn ice_state(&self, words: &[&str], peer: SocketAddr) -> (StreamId, MediaEvent) {
+        let (stream, controlling) = self.ice_stream.expect("audio with ICE");
+        let state = [IceState::Checking, IceState::Completed, IceState::Disconnected, IceState::Failed];
+        let state = state.into_iter().find(|state| state.name() == words[0]).expect("a state");
+        let port = if words.contains(&"moved") { 7_000 } else { 40_000 };
+        let selection = matches!(state, IceState::Completed | IceState::Disconnected).then(|| IceSelection {
+            local: SocketAddr::new(self.address.ip(), 40_000 + 2 * u16::try_from(stream.0).expect("few")),
+            local_kind: CandidateKind::Host,
+            remote: SocketAddr::new(peer.ip(), port + 2),
+            remote_kind: CandidateKind::Host,
+            local_rtcp: None,
+            remote_rtcp: None,
+            controlling,
+        });
+        (stream, MediaEvent::IceState { state, selection })
+    }
+
     pub(super) fn new(name: &'static str, seed: u8, watches_wire: bool, start: Instant, log: &Log) -> Self {
         let address: SocketAddr = match name {
             "alice" => "192.0.2.1:5060",
@@ -78,6 +125,9 @@ impl Agent {
             recordings: Vec::new(),
             files: Vec::new(),
             start,
+            ice: Ice::No,
+            ice_stream: None,
+            generations: [Vec::new(), Vec::new()],
         }
     }
 
@@ -95,7 +145,7 @@ impl Agent {
             };
             let files =
                 if argument.contains("file") { vec![FileToSend::new("photo.jpg")] } else { Vec::new() };
-            let config = session_config(self.address);
+            let config = self.session_config();
             return self.engine.connect(now, id, config, invitation, streams(argument), files);
         }
         if verb == "page" {
@@ -106,10 +156,16 @@ impl Agent {
             return self.engine.send_message(now, message).map(drop);
         }
         let Some(id) = self.session else { panic!("{} has no session for {verb}", self.name) };
+        if verb == "ice" {
+            let (stream, event) = self.ice_state(&words[1..], peer);
+            self.engine.handle_media(now, id, stream, event);
+            return Ok(());
+        }
         let done = self.engine.with_session(now, id, |session, context| match verb {
             "accept" => session.accept(context, streams(argument), Some("files".into())),
             "reject" => session.reject(context, argument.parse().ok().and_then(StatusCode::new)),
             "hold" => session.hold(context, true),
+            "restart-ice" => session.restart_ice(context),
             "unhold" => session.hold(context, false),
             "add" => session.add(context, streams(argument)),
             "remove" => session.remove(context, streams(argument)),
@@ -160,15 +216,32 @@ impl Agent {
     fn perform(&mut self, session: SessionId, command: MediaCommand) {
         let mut tell = |stream, event| self.media.push_back((session, stream, event));
         match command {
-            MediaCommand::PrepareAudio(stream, _) => {
+            MediaCommand::PrepareAudio(stream, preparation) => {
                 let port = 40_000 + 2 * u16::try_from(stream.0).expect("few streams");
                 let at = |port| SocketAddr::new(self.address.ip(), port);
-                tell(
-                    stream,
-                    MediaEvent::AudioReady { rtp: at(port), rtcp: at(port + 1), candidates: Vec::new() },
-                );
+                let mut candidates = Vec::new();
+                if let Some(ice) = preparation.ice {
+                    self.ice_stream = Some((stream, ice.controlling));
+                    let host = |component| {
+                        Candidate::host(component, Transport::Udp, at(port + component - 1), u16::MAX)
+                    };
+                    candidates.extend([host(1), host(2)]);
+                }
+                tell(stream, MediaEvent::AudioReady { rtp: at(port), rtcp: at(port + 1), candidates });
             }
             MediaCommand::RunAudio(stream, parameters) => {
+                if let Some(ice) = &parameters.ice {
+                    let (ours, theirs) = (ice.local.ufrag(), ice.remote.credentials.ufrag());
+                    let [ours, theirs] = [(0, ours), (1, theirs)].map(|(side, ufrag)| {
+                        let known = &mut self.generations[side];
+                        if !known.iter().any(|one| one == ufrag) {
+                            known.push(ufrag.to_owned());
+                        }
+                        known.len()
+                    });
+                    let line = format!("{} * ICE {ours} with ICE {theirs} of the peer", self.name);
+                    self.log.borrow_mut().push(line);
+                }
                 tell(stream, MediaEvent::AudioReceived { from: parameters.remote_rtp });
             }
             MediaCommand::StopAudio(stream) => {
@@ -233,7 +306,11 @@ impl Host for Agent {
 
     fn receive(&mut self, now: Instant, delivery: Delivery) {
         let Delivery::Datagram(datagram) = delivery else { panic!("only datagrams here: {delivery:?}") };
-        let data = Bytes::from(datagram.data);
+        let mut data = Bytes::from(datagram.data);
+        if self.ice == Ice::Old {
+            // An option that nobody knows is as good as none, and as long.
+            data = String::from_utf8_lossy(&data).replace("ice-options:ice2", "ice-options:none").into();
+        }
         self.log_packet('<', &data);
         let input = sip::Input::Datagram { local: self.address, remote: datagram.from, data };
         self.engine.handle_sip(now_at(self.start, now), input);

@@ -7,6 +7,7 @@
 //! alice > INVITE             a packet leaves Alice (the wire is watched at her side)
 //! alice < 180 INVITE         a packet reaches her
 //! bob ! SCSessionWillStart   a notification at Bob's
+//! bob * ICE 1 with ICE 1 …   checks begin, in this generation of each side
 //! ```
 //! A first comment that has the word `lossless` keeps a trace out of the runs with loss.
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use testkit::{Clock, Link, Network, run};
 
-use super::agent::{Agent, Log};
+use super::agent::{Agent, Ice, Log};
 
 pub(super) struct Script {
     lines: Vec<String>,
@@ -30,6 +31,17 @@ impl Script {
 
     pub(super) fn lossless(&self) -> bool {
         self.lines.iter().take_while(|line| line.starts_with('#')).any(|line| line.contains("lossless"))
+    }
+
+    /// `with ICE` in the first comment has both use it; `ICE of old` too, as RFC 5245 has it.
+    fn ice(&self) -> Ice {
+        let mut head = self.lines.iter().take_while(|line| line.starts_with('#'));
+        let has = |line: &String, word| line.contains(word);
+        match head.find(|line| has(line, "with ICE") || has(line, "ICE of old")) {
+            None => Ice::No,
+            Some(line) if has(line, "ICE of old") => Ice::Old,
+            Some(_) => Ice::Yes,
+        }
     }
 
     fn commands(&self) -> impl Iterator<Item = &String> {
@@ -52,8 +64,8 @@ impl Script {
         let mut network = Network::new(seed);
         network.set_default(link);
         let start = clock.now();
-        let mut alice = Agent::new("alice", 1, true, start, &log);
-        let mut bob = Agent::new("bob", 2, false, start, &log);
+        let mut alice = Agent::new("alice", 1, true, start, &log).with_ice(self.ice());
+        let mut bob = Agent::new("bob", 2, false, start, &log).with_ice(self.ice());
         let mut happened = vec![std::mem::take(&mut *log.borrow_mut())];
         for line in self.commands() {
             let words: Vec<&str> = line.trim_start_matches('@').split_whitespace().collect();

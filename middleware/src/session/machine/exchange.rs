@@ -11,6 +11,7 @@ use super::{
     StreamSet,
 };
 use crate::error::Error;
+use crate::negotiation::new_credentials;
 
 /// A change of the session that takes a re-INVITE.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum Change {
     RemoveFile(StreamId),
     /// Nothing: the session is to be kept alive (RFC 4028), or its addresses told again.
     Refresh,
+    /// ICE begins anew (RFC 8445 §9).
+    RestartIce,
 }
 
 /// The exchange in flight.
@@ -137,6 +140,13 @@ impl SessionMachine {
                 self.exchange = Exchange::Preparing(change);
                 self.send_exchange(context);
             }
+            Change::RestartIce => {
+                let credentials = new_credentials(&mut self.random);
+                let Some(ice) = self.ice_mut() else { return };
+                ice.restart(credentials);
+                self.exchange = Exchange::Preparing(change);
+                self.send_exchange(context);
+            }
             Change::AddFile(id) => {
                 if self.begin_add_file(id) {
                     self.exchange = Exchange::Preparing(change);
@@ -187,7 +197,7 @@ impl SessionMachine {
         let before = self.streams();
         self.apply(context, &negotiated);
         match change {
-            Change::Hold(_) | Change::Refresh => {}
+            Change::Hold(_) | Change::Refresh | Change::RestartIce => {}
             Change::Add(streams) => {
                 let added = self.streams().with_only(streams);
                 self.enter(Phase::Established);
@@ -274,6 +284,11 @@ impl SessionMachine {
                 self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }
             Change::Refresh => {}
+            Change::RestartIce => {
+                if let Some(ice) = self.ice_mut() {
+                    ice.undo_restart();
+                }
+            }
             // The stream is closed on this side whatever the peer says of it.
             Change::Remove(streams) => {
                 self.close(context, streams);
@@ -288,6 +303,14 @@ impl SessionMachine {
     pub(super) fn refresh_due(&mut self, context: Context<'_>) {
         if !self.changes.contains(&Change::Refresh) {
             self.changes.push_back(Change::Refresh);
+            self.next_change(context);
+        }
+    }
+
+    /// ICE is to begin anew, once.
+    pub(super) fn restart_due(&mut self, context: Context<'_>) {
+        if !self.changes.contains(&Change::RestartIce) {
+            self.changes.push_back(Change::RestartIce);
             self.next_change(context);
         }
     }

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use ice_stun::ice::Credentials;
 
 use super::{
-    Context, Direction, MediaCommand, Originator, Phase, SessionEvent, SessionMachine, State, StreamId,
-    StreamSet,
+    Context, Direction, MediaCommand, Operation, Originator, Phase, SessionEvent, SessionMachine, State,
+    StreamId, StreamSet,
 };
 use crate::configuration::SrtpPolicy;
+use crate::error::Error;
 use crate::negotiation::{
-    LocalAudio, LocalChat, LocalIce, LocalMedia, Negotiated, NegotiationError, new_credentials,
+    LocalAudio, LocalChat, LocalIce, LocalMedia, Negotiated, NegotiationError, RemoteSide, new_credentials,
 };
 use crate::notification::MsrpChatEvent;
 use crate::session::effect::{
@@ -143,6 +144,7 @@ impl SessionMachine {
                     candidates,
                     selected: None,
                     remote: None,
+                    before_restart: None,
                 });
                 audio.local = Some(LocalAudio { rtp, rtcp, keys, ice, muxed: false });
                 self.go_on_if_ready(context);
@@ -178,16 +180,38 @@ impl SessionMachine {
 
     /// ICE is further, or back: told; without any way the stream is lost.
     fn ice_went_on(&mut self, context: Context<'_>, state: IceState, selection: Option<IceSelection>) {
-        if let Some(ice) =
-            self.audio.as_mut().and_then(|audio| audio.local.as_mut()).and_then(|local| local.ice.as_mut())
-        {
-            ice.selected = selection.filter(|_| state == IceState::Completed);
+        let mut needs_update = false;
+        if let Some(ice) = self.ice_mut() {
+            let chosen = selection.filter(|_| matches!(state, IceState::Completed | IceState::Disconnected));
+            needs_update = chosen.is_some_and(|chosen| ice.needs_update(&chosen));
+            match &mut ice.before_restart {
+                // It is of the time before.
+                Some((_, selected)) => *selected = chosen,
+                None => ice.selected = chosen,
+            }
         }
         self.change_audio(|audio| (audio.ice_state, audio.ice_selection) = (Some(state), selection));
         self.notify(SessionEvent::IceStateDidChange { state, selection });
         if state == IceState::Failed {
             self.stream_lost(context, StreamSet::AUDIO, "ICE found no way to the peer, or lost it");
+        } else if needs_update {
+            self.refresh_due(context);
         }
+    }
+
+    pub(super) fn ice_mut(&mut self) -> Option<&mut LocalIce> {
+        self.audio.as_mut()?.local.as_mut()?.ice.as_mut()
+    }
+
+    /// Looks for a way anew: when it is known that the old one won't do.
+    pub(crate) fn restart_ice(&mut self, context: Context<'_>) -> Result<(), Error> {
+        let operation = Operation::RestartIce;
+        self.check(operation)?;
+        if self.ice_mut().is_none_or(|ice| ice.remote.is_none()) {
+            return Err(Error::not_possible(operation, "the session has no audio with ICE"));
+        }
+        self.restart_due(context);
+        Ok(())
     }
 
     fn handle_chat(&mut self, context: Context<'_>, event: MediaEvent) {
@@ -279,12 +303,12 @@ impl SessionMachine {
     }
 
     pub(super) fn make_answer(&mut self) -> Result<(Bytes, Negotiated), NegotiationError> {
-        if let Some(ice) =
-            self.audio.as_mut().and_then(|audio| audio.local.as_mut()).and_then(|local| local.ice.as_mut())
-            && ice.remote.as_ref().is_some_and(|remote| self.description.restarts_ice(remote))
-        {
-            ice.credentials = new_credentials(&mut self.random);
-            ice.selected = None;
+        let known = self.ice_mut().and_then(|ice| ice.remote.as_ref()).map(|it| it.credentials.clone());
+        if known.is_some_and(|known| self.description.restarts_ice(&known)) {
+            let credentials = new_credentials(&mut self.random);
+            if let Some(ice) = self.ice_mut() {
+                (ice.credentials, ice.selected, ice.before_restart) = (credentials, None, None);
+            }
         }
         let local = self.local_media();
         self.description.answer(&local, &self.config)
@@ -308,7 +332,12 @@ impl SessionMachine {
                 if let Some(local) = &mut audio.local {
                     local.muxed = parameters.rtcp_mux;
                     if let Some(ours) = &mut local.ice {
-                        ours.remote = parameters.ice.as_ref().map(|ice| ice.remote.credentials.clone());
+                        ours.remote = parameters.ice.as_ref().map(|ice| RemoteSide {
+                            credentials: ice.remote.credentials.clone(),
+                            ice2: ice.remote.options.ice2,
+                            rtp: parameters.remote_rtp,
+                        });
+                        ours.before_restart = None;
                     }
                 }
                 let mut parameters = parameters.clone();
