@@ -141,7 +141,7 @@ impl Telephone {
     /// The sip URI by which a gateway of that host is asked to dial the number
     /// (RFC 3261 §19.1.6).
     pub fn to_sip_uri(&self, host: &Host) -> Result<Uri, UsageError> {
-        let user = crate::uri::escaped_user(&self.to_string());
+        let user = uri::escaped_user(&self.to_string());
         format!("sip:{user}@{host};user=phone").parse::<Uri>().map_err(Into::into)
     }
 }
