@@ -3,7 +3,7 @@
 //! - **wire**: [`uri`], [`wire`], [`cpim`], [`mod@file`]: values and bytes.
 //! - **documents**: [`iscomposing`], [`imdn`]: what is said about messages.
 //! - **machines**: [`chunk`]: what cuts messages into chunks and puts them together.
-//! - **endpoint**: [`connection`]: one TCP or TLS connection with its sessions.
+//! - **endpoint**: [`connection`]: one TCP or TLS connection with its sessions; [`relay`]: a relay between them.
 
 pub mod chunk;
 pub mod connection;
@@ -16,6 +16,7 @@ mod ident;
 pub mod imdn;
 pub mod inspect;
 pub mod iscomposing;
+pub mod relay;
 mod scan;
 pub mod uri;
 pub mod wire;

@@ -94,7 +94,10 @@ impl Connection {
         let last = from.rsplit([' ', '\t']).next().unwrap_or_default();
         if last != session.remote_text {
             let from = MsrpUri::parse_path(from).map_err(|_| 400_u16)?;
-            if !from.last().is_some_and(|uri| uri.matches(&session.remote)) {
+            // RFC 4976 §6.4.1: a relay on the way reports what it could not forward.
+            let reports = head.method() == Some(Method::Report);
+            let known = |uri: &MsrpUri| uri.matches(&session.remote) || (reports && session.on_the_way(uri));
+            if !from.last().is_some_and(known) {
                 return Err(self.wrong_path(481));
             }
         }
@@ -117,6 +120,15 @@ impl Connection {
             return;
         }
         let range = head.byte_range().ok().flatten();
+        // That all has arrived only the other end can tell.
+        let from_end = self.sessions.get(&key).is_some_and(|session| {
+            let from = head.path(HeaderName::FromPath).unwrap_or_default();
+            from.last().is_some_and(|uri| uri.matches(&session.remote))
+        });
+        if status.code == 200 && !from_end {
+            self.counters.wrong_path += 1;
+            return;
+        }
         let comment = status.comment.unwrap_or_default();
         self.report(key, message_id, status.code, &comment, range);
     }

@@ -160,6 +160,11 @@ impl Session {
         })
     }
 
+    /// Whether this is one of the relays between us and the peer.
+    pub(super) fn on_the_way(&self, uri: &MsrpUri) -> bool {
+        self.config.local_path.iter().chain(&self.config.remote_path).any(|hop| hop.matches(uri))
+    }
+
     /// Whether this media type may be sent to us unwrapped.
     pub(super) fn accepts(&self, content_type: &str) -> bool {
         self.config.accept_types.is_empty() || matches_any(&self.config.accept_types, content_type)
