@@ -11,6 +11,7 @@ use crate::error::ParseError;
 use crate::file;
 use crate::imdn::Imdn;
 use crate::iscomposing::IsComposing;
+use crate::relay::{Relay, RelayConfig, RelayInput, RelayOutput};
 use crate::uri::MsrpUri;
 use crate::wire::{Decoder, DecoderLimits, Message, Piece};
 
@@ -27,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("imdn", imdn),
     ("iscomposing", iscomposing),
     ("msrp_connection", machine),
+    ("msrp_relay", relay),
 ];
 
 /// What parses prints, and what it prints parses to the same.
@@ -127,6 +129,50 @@ pub fn machine(data: &[u8]) {
     machine.handle_input(now, Input::Closed);
     drain(&mut machine);
     assert_eq!((outcomes, machine.outstanding()), (1, 0), "one outcome of one message");
+}
+
+/// A relay with one client to which everybody may have a URI: whatever arrives, what it writes are whole frames,
+/// and only the client's own connection and the hops it asked for get any.
+pub fn relay(data: &[u8]) {
+    let Some((step, data)) = data.split_first() else { return };
+    #[expect(clippy::disallowed_methods, reason = "a target is no machine: any origin of time will do")]
+    let now = Instant::now();
+    let uri = "msrp://relay.example.com:2855;tcp".parse().expect("a URI");
+    let mut relay = Relay::new(RelayConfig::new(uri), [*step; 32]);
+    let mut known = std::collections::BTreeSet::from([1, 2]);
+    let mut written = std::collections::BTreeMap::<u64, Vec<u8>>::new();
+    let mut drain = |relay: &mut Relay| loop {
+        match relay.poll_output() {
+            RelayOutput::Idle(_) => break,
+            RelayOutput::Auth(request) => relay.grant(now, &request),
+            RelayOutput::Connect(id, _) => {
+                known.insert(id);
+                relay.handle_input(now, RelayInput::Connected(id));
+            }
+            RelayOutput::Write(id, frame) => {
+                assert!(known.contains(&id), "bytes for a connection that nobody knows");
+                written.entry(id).or_default().extend_from_slice(&frame);
+            }
+            RelayOutput::Disconnect(_) => {}
+        }
+    };
+    relay.handle_input(now, RelayInput::Accepted(1));
+    relay.handle_input(now, RelayInput::Accepted(2));
+    for (index, piece) in data.chunks(usize::from(*step).max(1)).enumerate() {
+        let from = if *step & 1 == 1 && index % 2 == 1 { 2 } else { 1 };
+        relay.handle_input(now, RelayInput::Received(from, piece));
+        drain(&mut relay);
+    }
+    relay.handle_timeout(now + Duration::from_secs(40));
+    relay.handle_input(now, RelayInput::Closed(1));
+    drain(&mut relay);
+    for bytes in written.into_values() {
+        let mut rest = Bytes::from(bytes);
+        while !rest.is_empty() {
+            let (_, length) = Message::parse_first(&rest).expect("whole frames");
+            let _ = rest.split_to(length);
+        }
+    }
 }
 
 /// Hands `data` to a connection after its own input.

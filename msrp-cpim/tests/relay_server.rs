@@ -250,3 +250,23 @@ fn what_is_lost_behind_it_is_reported() {
     assert!(told, "{:?}", world.clients[&1].events);
     assert_eq!(fates(&world), 1);
 }
+
+/// Frames of any kind, cut and mutated, from two connections: whole frames come out.
+#[test]
+fn mutated_frames_do_it_no_harm() {
+    let (_, relay) = msrp_cpim::fuzzing::TARGETS.iter().find(|(name, _)| *name == "msrp_relay").unwrap();
+    let auth = format!(
+        "MSRP abcd1234 AUTH\r\nTo-Path: {RELAY}\r\nFrom-Path: msrp://a.example:1/a;tcp\r\n-------abcd1234$\r\n"
+    );
+    let seed = format!(
+        "{auth}MSRP abcd5678 SEND\r\nTo-Path: msrp://relay.example:2855/x;tcp msrp://b.example:1002/bob;tcp\r\n\
+         From-Path: msrp://a.example:1/a;tcp\r\nMessage-ID: m1\r\nByte-Range: 1-2/2\r\n\
+         Content-Type: text/plain\r\n\r\nhi\r\n-------abcd5678$\r\n"
+    );
+    let mut random = testkit::Random::new(4976);
+    for _ in 0..3_000 {
+        let mut data = random.mutate(seed.as_bytes());
+        data.insert(0, random.below(256) as u8);
+        relay(&data);
+    }
+}
