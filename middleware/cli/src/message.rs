@@ -45,10 +45,10 @@ pub(crate) async fn run(options: Message, output: &Arc<Output>) -> Result<(), Fa
                 let status = if *code == 0 { String::new() } else { format!("{code} ") };
                 break Err(Failure::Failed(format!("the message was not taken: {status}{reason}")));
             }
-            Event::Message(MessageEvent::DidSucceed { message_id, .. }) if *message_id == sent => {
-                if !options.notify {
-                    break Ok(());
-                }
+            Event::Message(MessageEvent::DidSucceed { message_id, .. })
+                if *message_id == sent && !options.notify =>
+            {
+                break Ok(());
             }
             Event::Message(MessageEvent::GotDisposition { message_id, .. }) if *message_id == sent => {
                 break Ok(());

@@ -101,6 +101,13 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket)
 }
 
+/// The media thread's side of an audio stream: what it sends, what it is given, what is counted.
+pub(super) struct MediaEnds {
+    pub(super) frames: FrameDrain,
+    pub(super) source: PacketSource,
+    pub(super) meters: Arc<Meters>,
+}
+
 /// A running audio stream.
 pub(super) struct AudioTask<F> {
     sockets: AudioSockets,
@@ -239,9 +246,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         sockets: AudioSockets,
         ice: Option<IceLink>,
         commands: mpsc::UnboundedReceiver<AudioCommand>,
-        frames: FrameDrain,
-        source: PacketSource,
-        meters: Arc<Meters>,
+        MediaEnds { frames, source, meters }: MediaEnds,
         parameters: Box<AudioParameters>,
         tell: F,
     ) -> Self {

@@ -26,7 +26,7 @@ pub(crate) use self::alone::AloneStream;
 pub use self::meters::AudioStatistics;
 pub(crate) use self::meters::MeterBoard;
 
-use self::audio::{AudioCommand, AudioSockets, AudioTask, Gathering};
+use self::audio::{AudioCommand, AudioSockets, AudioTask, Gathering, MediaEnds};
 use self::chat::ChatCommand;
 use self::file::FileCommand;
 use self::ice::ServerResolver;
@@ -234,10 +234,11 @@ impl MediaHost {
         };
         let meters = self.board.add(session);
         let (commands, received) = mpsc::unbounded_channel();
+        let ends = MediaEnds { frames, source, meters };
         let tell = self.teller(session, stream);
         self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
         Some(Box::new(move |sockets, link| {
-            let task = AudioTask::new(sockets, link, received, frames, source, meters, parameters, tell);
+            let task = AudioTask::new(sockets, link, received, ends, parameters, tell);
             tokio::spawn(task.run());
         }))
     }
