@@ -16,9 +16,11 @@ use crate::driver::{self, Reply};
 use crate::error::Error;
 use crate::messaging::OutgoingMessage;
 use crate::notification::NotificationCenter;
+use crate::publication::{Publication, PublicationId, PublicationOptions};
 use crate::registration::{Registration, RegistrationId, RegistrationOptions};
 use crate::session::machine::SessionConfig;
 use crate::session::{SessionManager, StreamSet};
+use crate::subscription::{Subscription, SubscriptionId, SubscriptionOptions};
 use crate::trace::Tracer;
 
 /// How long `stop` waits for peers to take their BYE.
@@ -107,13 +109,36 @@ impl Application {
         Registration::new(id, self.commander.clone())
     }
 
+    /// Follows the state of somebody or something, until it is ended or the application stops. What
+    /// comes of it is told by `SCSubscription…` notifications, the state itself by
+    /// `SCSubscriptionGotNotify`.
+    pub fn subscribe(&self, options: SubscriptionOptions) -> Subscription {
+        let id = SubscriptionId(self.numbers.fetch_add(1, Ordering::Relaxed));
+        drop(self.commander.ask(move |engine, now| {
+            engine.subscribe(now, id, options);
+            Ok(())
+        }));
+        Subscription::new(id, self.commander.clone())
+    }
+
+    /// Publishes a state of ours and keeps it published, until it is ended or the application stops.
+    /// What comes of it is told by `SCPublication…` notifications.
+    pub fn publish(&self, options: PublicationOptions) -> Publication {
+        let id = PublicationId(self.numbers.fetch_add(1, Ordering::Relaxed));
+        drop(self.commander.ask(move |engine, now| {
+            engine.publish(now, id, options);
+            Ok(())
+        }));
+        Publication::new(id, self.commander.clone())
+    }
+
     /// Sends a message outside of any session (RFC 3428) and returns its id. What becomes of it is
     /// told by `SCMessageDidSucceed` or `SCMessageDidFail`.
     pub fn send_message(&self, message: OutgoingMessage) -> Reply<String> {
         self.commander.ask(move |engine, now| engine.send_message(now, message))
     }
 
-    /// Ends all sessions and registrations, waits until their peers know, three seconds at most, and stops.
+    /// Ends all sessions, publications, subscriptions and registrations, waits until their peers know, three seconds at most, and stops.
     pub async fn stop(self) {
         let Application { stop, task, center, .. } = self;
         let limit = driver::now().instant + STOP_TIME;

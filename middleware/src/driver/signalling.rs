@@ -17,8 +17,10 @@ use super::resolve::{Resolved, Resolver};
 use super::transport::{StreamInput, Streams, UdpSockets};
 use crate::engine::{Engine, Now, Origin, Output};
 use crate::notification::{NotificationCenter, Sender};
+use crate::publication::Publication;
 use crate::registration::Registration;
 use crate::session::{Session, SessionId, SessionManager};
+use crate::subscription::Subscription;
 use crate::trace::{Carrier, Protocol, Traced, Tracer, Way};
 
 /// Datagrams taken in a row before others get their turn.
@@ -200,6 +202,12 @@ impl Signalling {
                         Origin::Application => Sender::Application,
                         Origin::Registration(id) => {
                             Sender::Registration(Registration::new(id, self.commander.clone()))
+                        }
+                        Origin::Subscription(id) => {
+                            Sender::Subscription(Subscription::new(id, self.commander.clone()))
+                        }
+                        Origin::Publication(id) => {
+                            Sender::Publication(Publication::new(id, self.commander.clone()))
                         }
                     };
                     self.center.post(clock::now().wall, sender, event);

@@ -62,6 +62,7 @@ impl Engine {
             Event::Response { id, response } if response.status().is_final() => {
                 match self.requests.remove(&id) {
                     Some(Owner::Registration(id)) => self.registration_answered(now, id, response),
+                    Some(Owner::Publication(id)) => self.publication_answered(now, id, response),
                     Some(Owner::Message(id)) => {
                         self.message_answered(id, response.status(), response.reason())
                     }
@@ -70,13 +71,31 @@ impl Engine {
             }
             Event::RequestFailed { id, cause, reason } => match self.requests.remove(&id) {
                 Some(Owner::Registration(id)) => self.registration_failed(now, id, cause, reason),
+                Some(Owner::Publication(id)) => self.publication_failed(now, id, cause, reason),
                 Some(Owner::Message(message_id)) => {
                     self.post(Origin::Application, MessageEvent::DidFail { message_id, code: 0, reason });
                 }
                 None => {}
             },
-            Event::RegisterSent { id, path, contact } => self.registration_sent(id, path, contact),
-            Event::FlowFailed { path, .. } => self.registration_flow_failed(now, path),
+            Event::RegisterSent { id, path, contact } => {
+                self.publication_sent(id, path);
+                self.registration_sent(id, path, contact);
+            }
+            Event::FlowFailed { path, .. } => {
+                self.registration_flow_failed(now, path);
+                self.publication_flow_failed(now, path);
+                self.subscription_flow_failed(now, path);
+            }
+            Event::Subscribed { subscription, response } => {
+                self.subscription_accepted(now, subscription, &response);
+            }
+            Event::Notified { subscription, request } => self.notified(subscription, &request),
+            Event::SubscriptionLost { subscription, reason, retry, response } => {
+                self.subscription_lost(subscription, reason, retry, response.as_ref());
+            }
+            Event::SubscriptionEnded { subscription, reason, response } => {
+                self.subscription_ended(subscription, reason, response.as_ref());
+            }
             // Provisional responses to re-INVITEs, and other branches of a fork.
             _ => {}
         }

@@ -7,7 +7,9 @@
 mod dispatch;
 mod messages;
 mod perform;
+mod publications;
 mod registrations;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
@@ -25,11 +27,13 @@ use sip_core::endpoint::{self as sip, Call, Endpoint, RequestId, ServerRequest};
 use crate::configuration::RingtoneConfiguration;
 use crate::error::Error;
 use crate::notification::Event;
+use crate::publication::PublicationId;
 use crate::registration::RegistrationId;
 use crate::session::machine::{Context, SessionConfig, SessionMachine, SipEvent};
 use crate::session::{
     Effect, FileToSend, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
 };
+use crate::subscription::SubscriptionId;
 
 /// Both clocks at one moment: whoever drives the engine reads them.
 #[derive(Copy, Clone, Debug)]
@@ -56,12 +60,15 @@ pub(crate) struct EngineConfig {
 pub(crate) enum Origin {
     Application,
     Registration(RegistrationId),
+    Subscription(SubscriptionId),
+    Publication(PublicationId),
 }
 
 /// Whose a request out of any call is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Owner {
     Registration(RegistrationId),
+    Publication(PublicationId),
     Message(String),
 }
 
@@ -70,6 +77,7 @@ enum Owner {
 enum Due {
     Session(SessionId),
     Registration(RegistrationId),
+    Publication(PublicationId),
 }
 
 /// What the engine wants done, in order.
@@ -99,6 +107,10 @@ pub(crate) struct Engine {
     sessions: HashMap<SessionId, Live>,
     calls: HashMap<Call, SessionId>,
     registrations: BTreeMap<RegistrationId, registrations::Kept>,
+    subscriptions: BTreeMap<SubscriptionId, subscriptions::Followed>,
+    /// The endpoint's names of subscriptions.
+    subscribed: HashMap<sip::Subscription, SubscriptionId>,
+    publications: BTreeMap<PublicationId, publications::Told>,
     /// Requests out of any call that are under way.
     requests: HashMap<RequestId, Owner>,
     deadlines: BTreeSet<(Instant, Due)>,
@@ -135,6 +147,9 @@ impl Engine {
             sessions: HashMap::new(),
             calls: HashMap::new(),
             registrations: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            subscribed: HashMap::new(),
+            publications: BTreeMap::new(),
             requests: HashMap::new(),
             deadlines: BTreeSet::new(),
             endpoint_deadline: None,
@@ -171,6 +186,10 @@ impl Engine {
                 }
                 Due::Registration(id) => {
                     self.registration_due(now, id);
+                    self.settle(now);
+                }
+                Due::Publication(id) => {
+                    self.publication_due(now, id);
                     self.settle(now);
                 }
             }
@@ -214,12 +233,20 @@ impl Engine {
         let _ = self.with_session(now, id, |machine, context| machine.terminate(context));
     }
 
-    /// Ends all sessions and registrations.
+    /// Ends all sessions, publications, subscriptions and registrations.
     pub(crate) fn terminate_all(&mut self, now: Now) {
         let mut ids: Vec<_> = self.sessions.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
             self.terminate(now, id);
+        }
+        let ids: Vec<_> = self.publications.keys().copied().collect();
+        for id in ids {
+            self.end_publication(now, id);
+        }
+        let ids: Vec<_> = self.subscriptions.keys().copied().collect();
+        for id in ids {
+            self.end_subscription(now, id);
         }
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
@@ -237,7 +264,11 @@ impl Engine {
 
     /// Whether nothing is under way any more: no session, and no BYE without its answer.
     pub(crate) fn is_settled(&self) -> bool {
-        self.sessions.is_empty() && self.registrations.is_empty() && self.endpoint.is_settled()
+        self.sessions.is_empty()
+            && self.registrations.is_empty()
+            && self.subscriptions.is_empty()
+            && self.publications.is_empty()
+            && self.endpoint.is_settled()
     }
 
     /// Runs `command` on a session and carries out what comes of it; `None` if it is over.

@@ -19,6 +19,8 @@ pub(super) struct Kept {
     route: String,
     /// The last try's outcome: whether the registrar has answered it.
     answered: bool,
+    /// Whether the registrar was out of reach since it answered last.
+    away: bool,
     pub(super) deadline: Option<std::time::Instant>,
 }
 
@@ -63,7 +65,7 @@ impl Engine {
         };
         let mut machine = usage::Registration::new(config, bytes32(&mut self.random));
         machine.start(now.instant);
-        let kept = Kept { machine, request: None, route: hop, answered: false, deadline: None };
+        let kept = Kept { machine, request: None, route: hop, answered: false, away: false, deadline: None };
         self.registrations.insert(id, kept);
         self.run_registration(now, id);
         self.settle(now);
@@ -78,12 +80,14 @@ impl Engine {
         }
     }
 
-    /// The network is another one: everything is registered again at once.
+    /// The network is another one: everything is registered, asked for and told again at once.
     pub(crate) fn network_changed(&mut self, now: Now) {
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
             self.refresh_registration(now, id);
         }
+        self.refresh_subscriptions(now, None);
+        self.refresh_publications(now, None);
     }
 
     /// A REGISTER left.
@@ -100,6 +104,7 @@ impl Engine {
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
             if let Some(kept) = self.registrations.get_mut(&id) {
+                kept.away = true;
                 kept.machine.flow_failed(now.instant, path);
                 self.run_registration(now, id);
             }
@@ -179,9 +184,16 @@ impl Engine {
                         expires,
                         route: path.map_or_else(|| kept.route.clone(), route_of),
                     };
+                    let back = std::mem::take(&mut kept.away).then(|| kept.machine.address().uri.clone());
                     self.post(origin, event);
+                    // Who was away may have forgotten the rest too.
+                    if let Some(address) = back {
+                        self.refresh_subscriptions(now, Some(&address));
+                        self.refresh_publications(now, Some(&address));
+                    }
                 }
                 RegistrationOutput::Failed { response, reason, retry, path, .. } => {
+                    kept.away = true;
                     let event = RegistrationEvent::DidFail {
                         code: response.map_or(0, |response| response.status().code()),
                         reason,
@@ -227,7 +239,7 @@ fn registrar_of(address: &Uri) -> Result<Uri, Error> {
 }
 
 /// An address and a transport, as a Route header has them.
-fn route_of(path: FlowPath) -> String {
+pub(super) fn route_of(path: FlowPath) -> String {
     let transport = match path.target.transport {
         Transport::Udp => String::new(),
         other => format!(";transport={}", other.uri_name()),
@@ -235,6 +247,6 @@ fn route_of(path: FlowPath) -> String {
     format!("sip:{}{transport}", path.target.addr)
 }
 
-fn seconds(time: Duration) -> u32 {
+pub(super) fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }

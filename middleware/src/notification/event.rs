@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::file::MsrpFileTransferEvent;
-use super::services::{MessageEvent, RegistrationEvent};
+use super::services::{MessageEvent, PublicationEvent, RegistrationEvent, SubscriptionEvent};
 use super::settings::SettingsEvent;
 use crate::session::{IceSelection, IceState, State, StreamSet};
 
@@ -39,6 +39,10 @@ pub enum Event {
     MsrpFileTransfer(MsrpFileTransferEvent),
     /// Of a registration.
     Registration(RegistrationEvent),
+    /// Of a subscription.
+    Subscription(SubscriptionEvent),
+    /// Of a publication.
+    Publication(PublicationEvent),
     /// Of messages outside of sessions.
     Message(MessageEvent),
     /// Of settings and accounts.
@@ -53,6 +57,8 @@ impl Event {
             Event::MsrpChat(event) => event.name(),
             Event::MsrpFileTransfer(event) => event.name(),
             Event::Registration(event) => event.name(),
+            Event::Subscription(event) => event.name(),
+            Event::Publication(event) => event.name(),
             Event::Message(event) => event.name(),
             Event::Settings(event) => event.name(),
         }
@@ -65,6 +71,8 @@ impl Event {
             Event::MsrpChat(event) => event.data(),
             Event::MsrpFileTransfer(event) => event.data(),
             Event::Registration(event) => event.data(),
+            Event::Subscription(event) => event.data(),
+            Event::Publication(event) => event.data(),
             Event::Message(event) => event.data(),
             Event::Settings(event) => event.data(),
         }
@@ -80,6 +88,18 @@ impl From<SessionEvent> for Event {
 impl From<RegistrationEvent> for Event {
     fn from(event: RegistrationEvent) -> Self {
         Event::Registration(event)
+    }
+}
+
+impl From<SubscriptionEvent> for Event {
+    fn from(event: SubscriptionEvent) -> Self {
+        Event::Subscription(event)
+    }
+}
+
+impl From<PublicationEvent> for Event {
+    fn from(event: PublicationEvent) -> Self {
+        Event::Publication(event)
     }
 }
 

@@ -26,13 +26,14 @@ pub use center::{NotificationCenter, Subscription};
 pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
 pub use file::{MsrpFileTransferEvent, MsrpFileTransferEventKind};
 pub use filter::Filter;
-pub use services::{MessageEvent, RegistrationEvent};
+pub use services::{MessageEvent, PublicationEvent, RegistrationEvent, SubscriptionEvent};
 pub use settings::{SettingChange, SettingsEvent};
 pub use stream::NotificationStream;
 
 use std::fmt;
 use std::time::SystemTime;
 
+use crate::publication::Publication;
 use crate::registration::Registration;
 use crate::session::Session;
 use crate::streams::{MsrpChat, MsrpFileTransfer};
@@ -115,6 +116,10 @@ pub enum Sender {
     MsrpChat(MsrpChat),
     /// A file transfer without a session.
     MsrpFileTransfer(MsrpFileTransfer),
+    /// A subscription.
+    Subscription(crate::subscription::Subscription),
+    /// A publication.
+    Publication(Publication),
     /// The settings of the agent.
     Settings,
     /// An account, by its address without `sip:`.
@@ -130,6 +135,8 @@ impl Sender {
             (Sender::Registration(a), Sender::Registration(b)) => a.id() == b.id(),
             (Sender::MsrpChat(a), Sender::MsrpChat(b)) => a.number() == b.number(),
             (Sender::MsrpFileTransfer(a), Sender::MsrpFileTransfer(b)) => a.number() == b.number(),
+            (Sender::Subscription(a), Sender::Subscription(b)) => a.id() == b.id(),
+            (Sender::Publication(a), Sender::Publication(b)) => a.id() == b.id(),
             (Sender::Settings, Sender::Settings) => true,
             (Sender::Account(a), Sender::Account(b)) => a == b,
             _ => false,
@@ -149,7 +156,19 @@ impl From<&Registration> for Sender {
     }
 }
 
-/// `application`, `session-7`, `registration-1`, `settings`, `account alice@example.com`.
+impl From<&crate::subscription::Subscription> for Sender {
+    fn from(subscription: &crate::subscription::Subscription) -> Self {
+        Sender::Subscription(subscription.clone())
+    }
+}
+
+impl From<&Publication> for Sender {
+    fn from(publication: &Publication) -> Self {
+        Sender::Publication(publication.clone())
+    }
+}
+
+/// `application`, `session-7`, `registration-1`, `subscription-1`, `publication-1`, `settings`, `account alice@example.com`.
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -158,6 +177,8 @@ impl fmt::Display for Sender {
             Sender::Registration(registration) => write!(f, "{}", registration.id()),
             Sender::MsrpChat(chat) => write!(f, "msrp-chat-{}", chat.number()),
             Sender::MsrpFileTransfer(transfer) => write!(f, "msrp-file-transfer-{}", transfer.number()),
+            Sender::Subscription(subscription) => write!(f, "{}", subscription.id()),
+            Sender::Publication(publication) => write!(f, "{}", publication.id()),
             Sender::Settings => f.write_str("settings"),
             Sender::Account(id) => write!(f, "account {id}"),
         }

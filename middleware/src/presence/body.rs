@@ -138,6 +138,18 @@ impl EventBody {
     }
 }
 
+macro_rules! bodies {
+    ($($name:ident),+) => {$(
+        impl From<$name> for EventBody {
+            fn from(body: $name) -> Self {
+                Self::$name(body)
+            }
+        }
+    )+};
+}
+
+bodies!(Presence, WatcherInfo, ResourceLists, MessageSummary, DialogInfo, ConferenceInfo, RegInfo);
+
 /// RFC 4662 §5.3: the root is the part that `start` names, else the first.
 fn related(content_type: &str, body: &Bytes) -> Result<EventBody, ParseError> {
     let bad = |what: &'static str| ParseError::new(0, ParseErrorKind::Value, what);

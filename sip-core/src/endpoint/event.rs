@@ -221,7 +221,7 @@ pub enum Event {
         /// The local reason.
         reason: String,
     },
-    /// A REGISTER of ours left. It may leave again another way, and be answered only then.
+    /// A REGISTER or a PUBLISH of ours left. It may leave again another way, and be answered only then.
     RegisterSent {
         /// Which request.
         id: RequestId,
@@ -259,6 +259,8 @@ pub enum Event {
         reason: String,
         /// When it begins again.
         retry: Duration,
+        /// The response that says so, if one did.
+        response: Option<Response>,
     },
     /// A subscription of ours is over. Final.
     SubscriptionEnded {

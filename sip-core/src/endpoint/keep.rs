@@ -4,7 +4,10 @@
 //! keeps the binding of a NAT, but nobody answers it: there a dead registrar is found by the next
 //! request. (RFC 5626 §4.4.2 has STUN for UDP, which few registrars speak, and which is not SIP's.)
 
-use super::{Endpoint, Event, FlowId, FlowPath, Output, Owner, RequestId, Target, Transport, client::Path};
+use super::{
+    Endpoint, Event, FlowId, FlowPath, Output, Owner, RequestId, Subscription, Target, Transport,
+    client::Path,
+};
 use crate::{Request, header::Contact};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -143,7 +146,15 @@ impl Endpoint {
         self.kept.values().any(|kept| kept.outbound && kept.path.target == target)
     }
 
-    /// A REGISTER left: its user is told how.
+    /// A SUBSCRIBE left: it is noted how.
+    pub(crate) fn subscribed_over(&mut self, id: Subscription, path: Path) {
+        let path = self.flow_path(path);
+        if let Some(usage) = self.subscriptions.get_mut(&id) {
+            usage.path = path;
+        }
+    }
+
+    /// A REGISTER or PUBLISH left: its user is told how.
     pub(crate) fn registered_over(&mut self, id: RequestId, path: Path, request: Option<&Request>) {
         let Some(path) = self.flow_path(path) else { return };
         let contact = request.and_then(Request::header::<Contact>).and_then(|c| c.uri().cloned());

@@ -187,10 +187,17 @@ impl Endpoint {
             client.template = None;
         }
         let registers = match (client.user, &client.method) {
-            (User::Request(id), Method::Register) => Some(id),
+            (User::Request(id), Method::Register | Method::Publish) => Some(id),
+            _ => None,
+        };
+        let subscribes = match client.user {
+            User::Subscribe(id, _) => Some(id),
             _ => None,
         };
         self.arm_client(key);
+        if let Some(id) = subscribes {
+            self.subscribed_over(id, path);
+        }
         if let Some(id) = registers {
             let request = self.sent_request(key);
             self.registered_over(id, path, request.as_ref());

@@ -1,7 +1,7 @@
 //! Subscriptions of ours, by SUBSCRIBE and by REFER (RFC 6665 §4.1, RFC 3515).
 
 use super::{
-    Body, Call, Endpoint, Event, OutgoingRequest, Subscription, Transport,
+    Body, Call, Endpoint, Event, FlowPath, OutgoingRequest, Subscription, Transport,
     caller::{domain, same_domain, without_tag},
     client::User,
     command::{Known, check_headers, not_now},
@@ -147,6 +147,8 @@ pub(crate) struct SubscriptionUsage {
     pub(crate) first: Option<Box<Request>>,
     /// Whether a NOTIFY came.
     pub(crate) told: bool,
+    /// The way that the last SUBSCRIBE took.
+    pub(crate) path: Option<FlowPath>,
 }
 
 impl Endpoint {
@@ -174,6 +176,7 @@ impl Endpoint {
             wish: Some(Box::new(wish)),
             first: None,
             told: false,
+            path: None,
         };
         let expires = usage.wish.as_ref().map_or(0, |w| w.expires);
         self.subscriptions.insert(subscription, usage);
@@ -187,18 +190,25 @@ impl Endpoint {
         }
     }
 
-    /// Refreshes a subscription now.
+    /// Refreshes a subscription now; one that was lost and waits begins again at once.
     ///
     /// # Errors
-    /// If it is over, or not established.
+    /// If it is over, or a SUBSCRIBE is under way already.
     pub fn resubscribe(&mut self, now: Instant, id: Subscription) -> Result<(), UsageError> {
         let usage = self.subscriptions.get_mut(&id).known()?;
         if !usage.machine.refresh() {
-            return Err(not_now("resubscribe", "an established subscription"));
+            return Err(not_now("resubscribe", "an established or lost subscription"));
         }
         let expires = usage.wish.as_ref().map_or(0, |w| w.expires);
         self.carry_out(now, id, SubscriberAction::Subscribe(expires), None);
         Ok(())
+    }
+
+    /// The way that the last SUBSCRIBE of a subscription took, if one left: for
+    /// [`Endpoint::keep_alive`].
+    #[must_use]
+    pub fn subscription_path(&self, id: Subscription) -> Option<FlowPath> {
+        self.subscriptions.get(&id)?.path
     }
 
     /// Gives a subscription up; [`Event::SubscriptionEnded`] follows.
@@ -274,6 +284,7 @@ impl Endpoint {
             wish: None,
             first: Some(Box::new(request.clone())),
             told: false,
+            path: None,
         };
         self.subscriptions.insert(id, usage);
         id
@@ -443,7 +454,7 @@ impl Endpoint {
             }
             SubscriberAction::Lost(reason, retry) => {
                 self.leave_shared(tag, Party::Subscription(id));
-                self.tell(Event::SubscriptionLost { subscription: id, reason, retry });
+                self.tell(Event::SubscriptionLost { subscription: id, reason, retry, response });
             }
             SubscriberAction::Over(reason) => {
                 self.leave_shared(tag, Party::Subscription(id));

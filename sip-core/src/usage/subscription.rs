@@ -195,12 +195,14 @@ impl Subscriber {
         }
     }
 
-    /// Refreshes now.
+    /// Refreshes now; one that rests after a failure begins again.
     pub(crate) fn refresh(&mut self) -> bool {
         match &mut self.state {
-            State::Up { refresh, .. } => {
-                *refresh = None;
-                self.refreshed
+            // Without a time for it one is under way.
+            State::Up { refresh, .. } => refresh.take().is_some(),
+            State::Resting { .. } => {
+                (self.state, self.failures) = (State::Asking, 0);
+                true
             }
             _ => false,
         }

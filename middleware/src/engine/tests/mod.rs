@@ -5,6 +5,7 @@
 //! the files: read the difference before keeping it.
 
 mod agent;
+mod event_state;
 mod random;
 mod script;
 
