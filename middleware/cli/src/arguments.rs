@@ -24,6 +24,8 @@ Examples:
   sipsimple call sip:bob@192.0.2.7 --chat hello       call with a chat message
   sipsimple message sip:bob@192.0.2.7 'lunch at one?' send a message without a call
   sipsimple register --from sip:alice@example.com     register and stay so
+  sipsimple subscribe presence sip:bob@example.com    watch somebody's presence
+  sipsimple publish --status open --note 'at work'    publish our own
   sipsimple inspect message.sip                       decode and judge a file";
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +40,10 @@ pub(crate) enum Command {
     Message(Message),
     /// Register an address and keep it registered
     Register(Register),
+    /// Follow the state of somebody or something and print what is told of it
+    Subscribe(Subscribe),
+    /// Publish our presence and keep it published
+    Publish(Publish),
     /// Show and change what other commands begin with: the settings file and its accounts
     Settings(SettingsCommand),
     /// Decode and judge files: one JSON object each; exit 1 if any is malformed
@@ -345,6 +351,63 @@ pub(crate) struct Register {
     /// Unregister and leave after N seconds [default: when interrupted]
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple subscribe presence sip:bob@example.com --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple subscribe message-summary sip:alice@example.com --from sip:alice@example.com --json\n  sipsimple subscribe dialog sip:reception@example.com --from sip:alice@example.com --seconds 60\n  sipsimple subscribe presence sip:bob@example.com --from sip:alice@example.com --expires 0"
+)]
+pub(crate) struct Subscribe {
+    /// The event package: presence, presence.winfo, message-summary, dialog, conference, reg
+    pub(crate) event: String,
+    /// Whose state: sip:user@host
+    pub(crate) uri: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Our address: sip:user@domain
+    #[arg(long, value_name = "URI")]
+    pub(crate) from: Option<String>,
+    /// Seconds that a subscription is to last before it is refreshed; 0: ask once
+    #[arg(long = "expires", value_name = "S", default_value_t = 3_600)]
+    pub(crate) lifetime: u32,
+    /// Give it up and leave after N seconds [default: when interrupted]
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple publish --status open --note 'at work' --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple publish --status closed --activity on-the-phone --from sip:alice@example.com --seconds 60 --json"
+)]
+pub(crate) struct Publish {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Our address: sip:user@domain
+    #[arg(long, value_name = "URI", required = true)]
+    pub(crate) from: Option<String>,
+    /// Whether we can be reached
+    #[arg(long, value_enum, default_value_t = PresenceStatus::Open)]
+    pub(crate) status: PresenceStatus,
+    /// Words for people; repeatable
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Vec<String>,
+    /// What we do: away, busy, meeting, on-the-phone, … or words of our own; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) activity: Vec<String>,
+    /// Seconds that a publication is to last before it is refreshed
+    #[arg(long = "expires", value_name = "S", default_value_t = 3_600)]
+    pub(crate) lifetime: u32,
+    /// Remove it and leave after N seconds [default: when interrupted]
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<f64>,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresenceStatus {
+    /// We can be reached
+    Open,
+    /// We cannot
+    Closed,
 }
 
 /// Where and for how long to register.

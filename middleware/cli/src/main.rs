@@ -9,8 +9,10 @@ mod inspect;
 mod listen;
 mod message;
 mod output;
+mod publish;
 mod register;
 mod settings;
+mod subscribe;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
         Command::Call(call) => call.common.json,
         Command::Message(message) => message.common.json,
         Command::Register(register) => register.common.json,
+        Command::Subscribe(subscribe) => subscribe.common.json,
+        Command::Publish(publish) => publish.common.json,
         Command::Settings(settings) => settings.json,
         Command::Inspect(inspect) => return inspect::run(inspect),
     };
@@ -76,6 +80,8 @@ fn main() -> ExitCode {
             Command::Call(call) => call::run(call, &output).await,
             Command::Message(message) => message::run(message, &output).await,
             Command::Register(register) => register::run(register, &output).await,
+            Command::Subscribe(subscribe) => subscribe::run(subscribe, &output).await,
+            Command::Publish(publish) => publish::run(publish, &output).await,
             Command::Settings(settings) => settings::run(settings, &output),
             Command::Inspect(_) => Ok(()),
         }

@@ -4,7 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use serde_json::{Map, json};
-use sipsimple::notification::{MsrpFileTransferEventKind, Notification, Value};
+use sipsimple::notification::{Event, MsrpFileTransferEventKind, Notification, SubscriptionEvent, Value};
+use sipsimple::presence::EventBody;
+
+use crate::inspect;
 
 /// Where notifications are printed.
 pub(crate) struct Output {
@@ -31,8 +34,11 @@ impl Output {
         };
         let data = notification.event().data();
         if self.json {
-            let data: Map<String, serde_json::Value> =
+            let mut data: Map<String, serde_json::Value> =
                 data.iter().map(|(name, value)| ((*name).to_owned(), to_json(value))).collect();
+            if let Some(body) = decoded(notification) {
+                data.insert("decoded".to_owned(), inspect::event_summary(body));
+            }
             self.line(
                 &json!({
                     "serial": notification.serial(),
@@ -44,8 +50,15 @@ impl Output {
                 .to_string(),
             );
         } else {
-            let data: String =
-                data.iter().map(|(name, value)| format!(" {name}={}", to_text(value))).collect();
+            let body = decoded(notification);
+            // People get what a body says in place of it.
+            let told = data
+                .iter()
+                .filter(|(name, _)| body.is_none() || !matches!(*name, "body" | "headers" | "content_type"));
+            let mut data: String = told.map(|(name, value)| format!(" {name}={}", to_text(value))).collect();
+            if let Some(body) = body {
+                data.extend([" ", &inspect::event_summary(body).to_string()]);
+            }
             let clock = time.strftime("%H:%M:%S%.3f");
             if self.bar(notification) {
                 return;
@@ -95,6 +108,14 @@ impl Output {
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A reader that left is no reason to drop a call.
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+}
+
+/// What the body of a NOTIFY says.
+fn decoded(notification: &Notification) -> Option<&EventBody> {
+    match notification.event() {
+        Event::Subscription(SubscriptionEvent::GotNotify { decoded, .. }) => decoded.as_deref(),
+        _ => None,
     }
 }
 

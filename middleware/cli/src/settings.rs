@@ -215,7 +215,9 @@ pub(crate) fn command_line(mut arguments: Vec<OsString>) -> Result<Vec<OsString>
     let account = account_of(&settings, named.as_deref().and_then(OsStr::to_str))?;
     let mut extra: Vec<OsString> = Vec::new();
     for (name, value) in of_settings(&settings, account.as_ref())? {
-        if has(name) && !is_there(&arguments, name) {
+        // The lifetime of an account's registration is not that of other things.
+        let others = name == "expires" && matches!(found.get_name(), "subscribe" | "publish");
+        if has(name) && !others && !is_there(&arguments, name) {
             extra.push(match value {
                 Some(value) => format!("--{name}={value}").into(),
                 None => format!("--{name}").into(),

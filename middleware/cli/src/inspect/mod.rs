@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::events::summary as event_summary;
 use crate::arguments::{Inspect, Kind};
 
 /// What is wrong with a file: where, of what kind, and what was expected there.
