@@ -14,6 +14,7 @@ use sipsimple::trace::Tracer;
 use sipsimple::{Application, Credentials, RegistrationOptions, Session, StreamSet, Uri};
 
 use super::registrar::DOMAIN;
+use super::stun::RunningStun;
 use crate::Failure;
 use crate::output::Output;
 
@@ -32,6 +33,7 @@ impl DemoAgent {
     pub(super) async fn start(
         name: &'static str,
         speech: &Path,
+        stun: &RunningStun,
         tracer: Option<Tracer>,
         output: &Arc<Output>,
         listener: impl Fn(&Notification) + Send + Sync + 'static,
@@ -43,7 +45,15 @@ impl DemoAgent {
             listener(notification);
         });
         let notifications = center.stream(Filter::any(), 4_096);
-        let rtp = RtpConfiguration { use_srtp: true, srtp_forced: true, ..RtpConfiguration::default() };
+        let rtp = RtpConfiguration {
+            use_srtp: true,
+            srtp_forced: true,
+            use_ice: true,
+            ice_stun_address: Some(stun.address().ip().to_string()),
+            ice_stun_port: stun.address().port(),
+            ice_turn: Some(stun.relay()),
+            ..RtpConfiguration::default()
+        };
         let input = AudioInput::File { path: speech.to_owned(), repeat: true };
         let mut builder = Application::builder()
             .accepts(StreamSet::ALL)

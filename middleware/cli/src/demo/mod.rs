@@ -7,6 +7,7 @@ mod agent;
 mod registrar;
 mod report;
 mod steps;
+mod stun;
 
 use std::sync::Arc;
 

@@ -60,7 +60,7 @@ async fn serve(socket: UdpSocket, mut registrar: Registrar) {
 }
 
 /// What nonces are keyed with: the demo's passwords are no secret, but nonces must differ.
-fn seed() -> [u8; 32] {
+pub(super) fn seed() -> [u8; 32] {
     use std::hash::{BuildHasher, RandomState};
     let mut seed = [0; 32];
     for chunk in seed.chunks_mut(8) {

@@ -13,6 +13,7 @@ use sipsimple::{Session, StreamSet};
 use super::agent::{DemoAgent, password};
 use super::registrar::RunningRegistrar;
 use super::report::{Kind, Rung, Second, Side, Story};
+use super::stun::RunningStun;
 use crate::Failure;
 use crate::arguments::Demo;
 use crate::output::Output;
@@ -32,7 +33,8 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
         .map_err(|error| Failure::Failed(format!("{}: {error}", capture.display())))?
         .with_listener(watch_wire(&ladder, start));
 
-    output.remark("starting a registrar and two agents on 127.0.0.1");
+    output.remark("starting a registrar, a STUN server with a relay, and two agents on 127.0.0.1");
+    let stun = RunningStun::start().await?;
     let (alices, bobs) = (password("alice"), password("bob"));
     let registrar = RunningRegistrar::start(&[("alice", &alices), ("bob", &bobs)]).await?;
     let told = |kind| {
@@ -41,14 +43,14 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
             push(&ladder, start, kind, notification.name().to_owned());
         }
     };
-    let mut alice = DemoAgent::start("Alice", &alice_wav, Some(tracer), output, told(Kind::AtAlice)).await?;
-    let mut bob = DemoAgent::start("Bob", &bob_wav, None, output, told(Kind::AtBob)).await?;
-    output.remark("left out until the library has them: ICE with a STUN server, a relay");
+    let mut alice =
+        DemoAgent::start("Alice", &alice_wav, &stun, Some(tracer), output, told(Kind::AtAlice)).await?;
+    let mut bob = DemoAgent::start("Bob", &bob_wav, &stun, None, output, told(Kind::AtBob)).await?;
     output.remark("both register");
     alice.register(&registrar.uri()).await?;
     bob.register(&registrar.uri()).await?;
 
-    output.remark("Alice calls Bob: audio over SRTP, chat over TLS");
+    output.remark("Alice calls Bob: audio over ICE and SRTP, chat over TLS");
     let calling = alice.application.session_manager().new_session();
     let (callee, route) = (bob.credentials().uri, Some(registrar.uri()));
     calling.connect(callee, alice.credentials(), route, StreamSet::BOTH).await?;
