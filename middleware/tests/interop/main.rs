@@ -8,6 +8,7 @@ mod dns;
 mod kamailio;
 mod laboratory;
 mod nat;
+mod presence;
 mod process;
 mod program;
 mod register;
