@@ -428,6 +428,23 @@ fn servers_that_do_not_answer_cost_patience_and_no_more() {
 }
 
 #[test]
+fn addresses_that_reach_no_server_are_hardly_waited_for() {
+    let config = gather::Config { turn: Vec::new(), ..servers(Transport::Udp) };
+    let sites = [("192.0.2.1:5000", config), ("192.0.2.2:6000", gather::Config::default())];
+    let mut world = World::new(7, sites);
+    let now = world.clock.now();
+    let socket = |text| Socket { component: 1, address: addr(text) };
+    world.sites[1].gatherer.add_sockets(now, &[socket("192.0.2.2:6000")]);
+    // Nobody is at the second.
+    let both = [socket("192.0.2.1:5000"), socket("172.17.0.1:5000")];
+    world.sites[0].gatherer.add_sockets(now, &both);
+    assert!(world.run(10 * SECOND, World::gathered));
+    let done = world.sites[0].done.expect("an end");
+    assert!((300 * MS..400 * MS).contains(&done), "{done:?}");
+    assert_eq!(world.sites[0].candidates.len(), 2, "both hosts");
+}
+
+#[test]
 fn a_wrong_password_is_told() {
     let mut config = servers(Transport::Tcp);
     config.turn[0].credentials = Credentials::long_term("alice", "wrong");

@@ -16,7 +16,9 @@ pub struct RtpConfiguration {
     pub srtp_forced: bool,
     /// Whether to use ICE (RFC 8445): a way through NATs is looked for, and the peer's consent kept.
     pub use_ice: bool,
-    /// The STUN server that tells our address, by name or number. `None`: host candidates only.
+    /// The STUN server that tells our address, by name or number. `None`: host candidates only. A
+    /// name is looked for as a service first (`_stun._udp`), unless a port other than the default
+    /// one is given; the relay's likewise.
     pub ice_stun_address: Option<String>,
     /// Its port.
     pub ice_stun_port: u16,

@@ -97,8 +97,9 @@ pub(crate) async fn start(
     let (answers, resolved) = mpsc::unbounded_channel();
     let resolver = Resolver::new(&builder.dns_servers, answers);
     let board = commander.board().clone();
-    let media =
-        MediaHost::new(&builder.audio, security, resolver.clone(), builder.tracer.clone(), notes, board)?;
+    let (everywhere, tracer) =
+        (builder.bind.is_none_or(|address| address.is_unspecified()), builder.tracer.clone());
+    let media = MediaHost::new(&builder.audio, security, resolver.clone(), everywhere, tracer, notes, board)?;
     let signalling = Signalling {
         engine,
         jobs,

@@ -52,8 +52,14 @@ impl LocalIce {
     /// Where media of a component can be sent by who does not speak ICE: the relay if nothing else
     /// is there, else what a server sees of us, else ourselves (RFC 8839 §4.2.1.2).
     fn default(&self, component: u16) -> Option<&Candidate> {
-        let ours = || self.candidates.iter().filter(move |one| one.component() == component && is_udp(one));
-        let of = |kind| ours().find(|one| one.kind() == kind);
+        // The first is of the address that reaches the peer: who knows no ICE may know no other family.
+        let is_v4 = |one: &Candidate| one.socket_address().is_some_and(|at| at.is_ipv4());
+        let family = self.candidates.first().map(is_v4);
+        let fits =
+            move |one: &&Candidate| one.component() == component && is_udp(one) && Some(is_v4(one)) == family;
+        let ours = || self.candidates.iter().filter(fits);
+        // Of several the best; the first of equals.
+        let of = |kind| ours().filter(|one| one.kind() == kind).rev().max_by_key(|one| one.priority());
         of(CandidateKind::ServerReflexive)
             .or_else(|| of(CandidateKind::Host))
             .or_else(|| of(CandidateKind::Relayed))

@@ -249,6 +249,8 @@ pub struct AudioPreparation {
 /// What it takes to gather candidates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IcePreparation {
+    /// Candidates of every address of this host, not of the one alone.
+    pub every_interface: bool,
     /// Ours, as the description tells them.
     pub credentials: ice::Credentials,
     /// Whether we make the offer, and so nominate.

@@ -125,6 +125,20 @@ impl Laboratory {
         }
     }
 
+    /// Gives a host another address, in a network where nobody else is.
+    pub(crate) fn address(&self, host: Host, address: &str) {
+        let space = self.space(host.name());
+        let make = ["-n", &space, "link", "add", "spare", "type", "veth", "peer", "name", "nobody"];
+        run(Command::new("ip").args(make), "a link");
+        run(
+            Command::new("ip").args(["-n", &space, "addr", "add", &format!("{address}/24"), "dev", "spare"]),
+            "it",
+        );
+        for end in ["spare", "nobody"] {
+            run(Command::new("ip").args(["-n", &space, "link", "set", end, "up"]), "it");
+        }
+    }
+
     fn nat(&self, space: &str, outside: &str, kind: Nat, inside: &str) {
         let mapping = if kind == Nat::Symmetric { "masquerade fully-random" } else { "masquerade" };
         let filtering = match kind {

@@ -1,6 +1,6 @@
 //! Calls through NATs, in network namespaces: two of our own programs, and baresip at one end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -14,12 +14,13 @@ use crate::sound::Sound;
 
 /// Seconds of silence before there is something to hear: both may still look for a way.
 const SEARCH: u32 = 3;
-/// The same with baresip, who takes seconds for each address that leads nowhere. It plays nothing
-/// before.
+/// The same with baresip, who takes seconds for each address that leads nowhere.
 const LONG_SEARCH: u32 = 7;
+/// Baresip may begin its file before it has a way, or then.
+const ITS_SEARCH: u32 = 5;
 
 /// How an agent finds its way out.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Way {
     /// A STUN server tells its address.
     Stun,
@@ -27,14 +28,19 @@ enum Way {
     Relay(&'static str),
     /// Nothing but the relay.
     RelayOnly(&'static str),
+    /// As with [`Way::Stun`], from every address, and all of it traced.
+    Traced(PathBuf),
 }
 
 impl Way {
-    fn options(self, certificate: &Path) -> Vec<String> {
+    fn options(&self, certificate: &Path) -> Vec<String> {
         let mut options: Vec<String> =
             ["--ice", "--stun", SERVER, "--tls-ca", &certificate.to_string_lossy()]
                 .map(str::to_owned)
                 .to_vec();
+        if let Self::Traced(file) = self {
+            options.extend(["--trace".to_owned(), file.display().to_string()]);
+        }
         let (Self::Relay(transport) | Self::RelayOnly(transport)) = self else { return options };
         options.extend(["--turn", SERVER, "--turn-transport", transport].map(str::to_owned));
         if let Self::RelayOnly(_) = self {
@@ -48,7 +54,7 @@ impl Way {
 struct Site {
     _registrar: Running,
     _relay: Running,
-    certificate: std::path::PathBuf,
+    certificate: PathBuf,
     folder: TempDir,
     // Last: its networks go when nobody uses them any more.
     laboratory: Laboratory,
@@ -66,14 +72,14 @@ impl Site {
     }
 
     /// Alice or bob, registered, with a sound to play and a place to record.
-    fn agent(&self, user: &str, verb: &[&str], way: Way, playing: &Sound, record: &Path) -> Running {
+    fn agent(&self, user: &str, verb: &[&str], way: &Way, playing: &Sound, record: &Path) -> Running {
         let host = if user == "alice" { Host::Left } else { Host::Right };
         let file = self.folder.path().join(format!("{user}-plays.wav"));
         playing.write(&file);
         let mut command = self.laboratory.command(host, program());
         command
             .args(verb)
-            .args(["--bind", host.address(), "--device", "null", "--json", "--play"])
+            .args(["--device", "null", "--json", "--play"])
             .arg(&file)
             .arg("--record")
             .arg(record)
@@ -89,6 +95,9 @@ impl Site {
             .args(way.options(&self.certificate))
             .env("SIP_PASSWORD", user.get(..1).expect("a letter"))
             .env("TURN_PASSWORD", format!("{user}-relay"));
+        if !matches!(way, Way::Traced(_)) {
+            command.args(["--bind", host.address()]);
+        }
         Running::start(&mut command, self.folder.path(), user)
     }
 
@@ -99,10 +108,10 @@ impl Site {
         let (recording, recordings) = (folder.join("alice.wav"), folder.join("bob"));
         std::fs::create_dir(&recordings).expect("a new folder");
         let listen =
-            self.agent("bob", &["listen", "--exit-after", "1"], bob, &his.after(SEARCH), &recordings);
+            self.agent("bob", &["listen", "--exit-after", "1"], &bob, &his.after(SEARCH), &recordings);
         ready(&listen, "SCRegistrationDidSucceed");
         let verb = ["call", "sip:bob@example.com", "--seconds", "9"];
-        let calling = self.agent("alice", &verb, alice, &hers.after(SEARCH), &recording);
+        let calling = self.agent("alice", &verb, &alice, &hers.after(SEARCH), &recording);
         let (alice, bob) = (ended(calling), ended(listen));
         check(&his, &Sound::read(&recording), "what alice recorded of bob");
         check(&hers, &Sound::read(&only_wav(&recordings)), "what bob recorded of alice");
@@ -129,7 +138,9 @@ impl Call {
 fn expect_ice(who: &str, events: &Events, relayed: bool) {
     let last = events.named("SCSessionICENegotiationStateDidChange").last();
     let data = &last.unwrap_or_else(|| panic!("{who} used no ICE")).data;
-    assert_eq!(data["state"], "completed", "{who}: {data}");
+    // Baresip nominates RTCP's pair when it likes.
+    let found = data["state"] == "completed" || data["state"] == "connected";
+    assert!(found, "{who}: {data}");
     let uses = data["local_kind"] == "relay" || data["remote_kind"] == "relay";
     assert_eq!(uses, relayed, "{who}: {data}");
 }
@@ -143,7 +154,7 @@ fn ended(mut running: Running) -> Events {
     Events::read(&out)
 }
 
-fn only_wav(folder: &Path) -> std::path::PathBuf {
+fn only_wav(folder: &Path) -> PathBuf {
     let mut entries = std::fs::read_dir(folder).expect("the folder of recordings");
     entries.next().expect("a recording").expect("an entry").path()
 }
@@ -157,21 +168,21 @@ fn two_of_ours(left: Nat, right: Nat, alice: Way, bob: Way, relayed: bool) {
 #[ignore = "needs root, nft and coturn: ./dev interop"]
 fn symmetric_nats_are_crossed_by_a_relay_over_udp() {
     let way = Way::Relay("udp");
-    two_of_ours(Nat::Symmetric, Nat::Symmetric, way, way, true);
+    two_of_ours(Nat::Symmetric, Nat::Symmetric, way.clone(), way, true);
 }
 
 #[test]
 #[ignore = "needs root, nft and coturn: ./dev interop"]
 fn symmetric_nats_are_crossed_by_a_relay_over_tcp() {
     let way = Way::Relay("tcp");
-    two_of_ours(Nat::Symmetric, Nat::Symmetric, way, way, true);
+    two_of_ours(Nat::Symmetric, Nat::Symmetric, way.clone(), way, true);
 }
 
 #[test]
 #[ignore = "needs root, nft and coturn: ./dev interop"]
 fn symmetric_nats_are_crossed_by_a_relay_over_tls() {
     let way = Way::Relay("tls");
-    two_of_ours(Nat::Symmetric, Nat::Symmetric, way, way, true);
+    two_of_ours(Nat::Symmetric, Nat::Symmetric, way.clone(), way, true);
 }
 
 #[test]
@@ -198,12 +209,12 @@ fn call_to_baresip(left: Nat, right: Nat, way: Way, relayed: bool) {
     let (ours, theirs) = (Sound::quiet(33), Sound::loud(34));
     let folder = site.folder.path();
     let recording = folder.join("alice.wav");
-    let baresip = Baresip::behind(folder, behind(relayed), &theirs.after(2));
+    let baresip = Baresip::behind(folder, behind(relayed), &theirs.after(ITS_SEARCH));
     let command = site.laboratory.command(Host::Right, "baresip");
     let running = baresip.start_in(command, &[]);
     registered(&running);
     let verb = ["call", "sip:bob@example.com", "--seconds", "18", "--codecs", "pcmu"];
-    let events = ended(site.agent("alice", &verb, way, &ours.after(LONG_SEARCH), &recording));
+    let events = ended(site.agent("alice", &verb, &way, &ours.after(LONG_SEARCH), &recording));
     events.expect_in_order(&["SCSessionDidStart", "SCSessionDidEnd"]);
     expect_ice("alice", &events, relayed);
     running.stop(Duration::from_secs(8));
@@ -214,14 +225,14 @@ fn call_to_baresip(left: Nat, right: Nat, way: Way, relayed: bool) {
 /// Baresip is bob and calls alice, who is ours.
 fn called_by_baresip(left: Nat, right: Nat, way: Way, relayed: bool) {
     let Some(site) = Site::build(left, right, &["baresip"]) else { return };
-    let (ours, theirs) = (Sound::quiet(35), Sound::loud(36));
+    let (ours, theirs) = (Sound::quiet(33), Sound::loud(34));
     let folder = site.folder.path();
     let recordings = folder.join("alice");
     std::fs::create_dir(&recordings).expect("a new folder");
     let verb = ["listen", "--exit-after", "1", "--seconds", "18", "--codecs", "pcmu"];
-    let listen = site.agent("alice", &verb, way, &ours.after(LONG_SEARCH), &recordings);
+    let listen = site.agent("alice", &verb, &way, &ours.after(LONG_SEARCH), &recordings);
     ready(&listen, "SCRegistrationDidSucceed");
-    let baresip = Baresip::behind(folder, behind(relayed), &theirs.after(2));
+    let baresip = Baresip::behind(folder, behind(relayed), &theirs.after(ITS_SEARCH));
     let command = site.laboratory.command(Host::Right, "baresip");
     let running = baresip.start_in(command, &["-e", &format!("/dial sip:alice@{SERVER}")]);
     let events = ended(listen);
@@ -263,4 +274,21 @@ fn baresip_calls_listen_between_cones() {
 #[ignore = "needs root, nft, coturn and baresip: ./dev interop"]
 fn baresip_calls_listen_through_relays() {
     called_by_baresip(Nat::Symmetric, Nat::Symmetric, Way::RelayOnly("udp"), true);
+}
+
+/// A host with a second address that leads nowhere: it is told, and costs no call.
+#[test]
+#[ignore = "needs root, nft and coturn: ./dev interop"]
+fn every_address_of_a_host_is_a_candidate() {
+    let Some(site) = Site::build(Nat::Cone, Nat::Cone, &[]) else { return };
+    site.laboratory.address(Host::Left, "192.168.77.1");
+    let trace = site.folder.path().join("alice.trace");
+    let call = site.call(Way::Traced(trace.clone()), Way::Stun);
+    call.expect(false);
+    let trace = String::from_utf8_lossy(&std::fs::read(trace).expect("a trace")).into_owned();
+    for address in [Host::Left.address(), "192.168.77.1"] {
+        let is_told = |line: &str| line.starts_with("a=candidate:") && line.contains(&format!(" {address} "));
+        assert!(trace.lines().any(is_told), "{address} is no candidate in {trace}");
+    }
+    assert!(trace.contains(&format!("{SERVER}:3478")), "STUN is in the trace");
 }

@@ -24,6 +24,8 @@ pub struct Gatherer {
     told: Vec<(SocketAddr, SocketAddr)>,
     next_start: Option<Instant>,
     give_up: Option<Instant>,
+    /// The address that counts most.
+    first: Option<IpAddr>,
     addresses: usize,
     next_stream: u32,
     settled: bool,
@@ -85,6 +87,7 @@ impl Gatherer {
             told: Vec::new(),
             next_start: None,
             give_up: None,
+            first: None,
             addresses: 0,
             next_stream: 0,
             settled: false,
@@ -104,6 +107,7 @@ impl Gatherer {
         let by_ip = preferences(&ips);
         self.addresses += ips.len();
         self.give_up = Some(now + self.config.patience);
+        self.first = self.first.or(ips.first().copied());
         for socket in sockets {
             if is_forbidden(socket.address, self.config.loopback) {
                 continue;
@@ -350,6 +354,11 @@ impl Gatherer {
             self.drain(now, at);
         }
         let open = |ask: &Ask| matches!(ask.phase, Phase::Planned(_) | Phase::Asking);
+        let mut first = self.asks.iter().filter(|ask| Some(ask.socket.address.ip()) == self.first).peekable();
+        if first.peek().is_some() && !first.any(open) {
+            let limit = now + self.config.grace;
+            self.give_up = self.give_up.map(|at| at.min(limit));
+        }
         if let Some(at) = self.give_up
             && (at <= now || !self.asks.iter().any(open))
         {

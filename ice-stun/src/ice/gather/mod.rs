@@ -41,6 +41,9 @@ pub struct Config {
     pub timing: Timing,
     /// After so long, [`Event::Done`] is told whatever is still open.
     pub patience: Duration,
+    /// Once the first address knows all it can, the others have so long: many interfaces reach no
+    /// server.
+    pub grace: Duration,
     /// How often STUN servers are asked again, to keep bindings of NATs alive (RFC 8445 §5.1.1.4).
     pub keepalive: Duration,
 }
@@ -56,6 +59,7 @@ impl Default for Config {
             pacing: Duration::from_millis(50),
             timing: Timing::default(),
             patience: Duration::from_secs(5),
+            grace: Duration::from_millis(300),
             keepalive: Duration::from_secs(15),
         }
     }

@@ -3,10 +3,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ice_stun::ice::gather;
 use media::PacketSource;
 use rtp_srtp::dtmf::{Digit, EventReceiver, EventSender, EventSenderConfig};
 use rtp_srtp::rtcp::{Compound, NtpTime};
@@ -17,13 +19,15 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::frames::{FrameDrain, FrameHead, LONGEST};
-use super::ice::{Ice, ServerResolver, Taken};
+use super::ice::{Ice, IceInput, ServerResolver, Taken};
+use super::interfaces;
 use super::meters::Meters;
-use super::relay_stream::{RelayBytes, TlsClient};
+use super::relay_stream::TlsClient;
 use crate::configuration::SrtpPolicy;
 use crate::driver::clock;
 use crate::engine::Now;
 use crate::session::{AudioParameters, AudioPreparation, IcePreparation, MediaEvent, SrtpParameters};
+use crate::trace::Tracer;
 
 /// Largest RTP or RTCP packet that is read or written.
 const PACKET: usize = 2_048;
@@ -46,6 +50,24 @@ pub(super) enum AudioCommand {
 pub(super) struct AudioSockets {
     rtp: UdpSocket,
     rtcp: UdpSocket,
+    /// Those on other addresses of this host, for ICE.
+    more: Vec<MoreSocket>,
+}
+
+/// A socket on another address; what it receives goes to ICE's queue.
+struct MoreSocket {
+    at: gather::Socket,
+    socket: Arc<UdpSocket>,
+    /// Its reader, which ends with it.
+    reader: Option<tokio::task::AbortHandle>,
+}
+
+impl Drop for MoreSocket {
+    fn drop(&mut self) {
+        if let Some(reader) = &self.reader {
+            reader.abort();
+        }
+    }
 }
 
 impl AudioSockets {
@@ -65,7 +87,7 @@ impl AudioSockets {
                     if port % 2 == 0
                         && let Ok(rtcp) = bind(*address, port + 1)
                     {
-                        return Ok(Self { rtp: probe, rtcp });
+                        return Ok(Self { rtp: probe, rtcp, more: Vec::new() });
                     }
                     drop(probe);
                     if let Ok(pair) = Self::pair(*address, port & !1) {
@@ -73,13 +95,13 @@ impl AudioSockets {
                     }
                 }
                 // RFC 3605: any two ports, the second told in a=rtcp.
-                Ok(Self { rtp: bind(*address, 0)?, rtcp: bind(*address, 0)? })
+                Ok(Self { rtp: bind(*address, 0)?, rtcp: bind(*address, 0)?, more: Vec::new() })
             }
         }
     }
 
     fn pair(address: IpAddr, port: u16) -> io::Result<Self> {
-        Ok(Self { rtp: bind(address, port)?, rtcp: bind(address, port + 1)? })
+        Ok(Self { rtp: bind(address, port)?, rtcp: bind(address, port + 1)?, more: Vec::new() })
     }
 
     /// Sends from the socket of a component: 1 is RTP, 2 RTCP. What the system does not take at once
@@ -89,9 +111,56 @@ impl AudioSockets {
         socket.try_send_to(data, to).is_ok()
     }
 
+    /// Sends from the socket that has this address.
+    pub(super) fn send_from(&self, base: SocketAddr, data: &[u8], to: SocketAddr) -> bool {
+        if let Some(more) = self.more.iter().find(|more| more.at.address == base) {
+            return more.socket.try_send_to(data, to).is_ok();
+        }
+        let is_rtcp = self.rtcp.local_addr().is_ok_and(|rtcp| rtcp == base);
+        self.send(if is_rtcp { 2 } else { 1 }, data, to)
+    }
+
+    /// Sockets on this address too; what they receive goes to `inputs`.
+    pub(super) fn open_more(
+        &mut self,
+        preparation: &AudioPreparation,
+        inputs: &mpsc::Sender<IceInput>,
+    ) -> io::Result<()> {
+        let Self { rtp, rtcp, .. } = Self::open(preparation)?;
+        for (component, socket) in [(1, rtp), (2, rtcp)] {
+            let at = gather::Socket { component, address: socket.local_addr()? };
+            let socket = Arc::new(socket);
+            let reading = tokio::spawn(read_more(at, socket.clone(), inputs.clone()));
+            self.more.push(MoreSocket { at, socket, reader: Some(reading.abort_handle()) });
+        }
+        Ok(())
+    }
+
+    /// All of them, the best first.
+    pub(super) fn all(&self) -> io::Result<Vec<gather::Socket>> {
+        let (rtp, rtcp) = self.addresses()?;
+        let socket = |component, address| gather::Socket { component, address };
+        let more = self.more.iter().map(|more| more.at);
+        Ok([socket(1, rtp), socket(2, rtcp)].into_iter().chain(more).collect())
+    }
+
     /// Where RTP and RTCP are received.
     pub(super) fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         Ok((self.rtp.local_addr()?, self.rtcp.local_addr()?))
+    }
+}
+
+/// Reads until the socket is closed. Who floods it loses packets of its own.
+async fn read_more(at: gather::Socket, socket: Arc<UdpSocket>, inputs: mpsc::Sender<IceInput>) {
+    let mut buffer = [0; PACKET];
+    loop {
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let data = buffer.get(..length).unwrap_or_default().to_vec();
+        if let Err(mpsc::error::TrySendError::Closed(_)) =
+            inputs.try_send(IceInput::Datagram { at, from, data })
+        {
+            return;
+        }
     }
 }
 
@@ -133,7 +202,7 @@ pub(super) struct AudioTask<F> {
 /// ICE, and what its relays' streams bring.
 pub(super) struct IceLink {
     ice: Ice,
-    bytes: mpsc::Receiver<RelayBytes>,
+    inputs: mpsc::Receiver<IceInput>,
 }
 
 impl IceLink {
@@ -153,16 +222,33 @@ pub(super) struct Gathering {
 impl Gathering {
     /// Resolves the servers and begins to gather.
     pub(super) async fn start(
-        sockets: AudioSockets,
+        mut sockets: AudioSockets,
         preparation: &IcePreparation,
+        port_range: Option<RangeInclusive<u16>>,
         resolver: &ServerResolver,
         tls: &TlsClient,
     ) -> io::Result<Self> {
-        let (rtp, rtcp) = sockets.addresses()?;
-        let servers = resolver.resolve(&preparation.configuration, rtp.is_ipv4()).await;
-        let (sender, bytes) = mpsc::channel(RELAY_QUEUE);
-        let ice = Ice::start(preparation, servers, [rtp, rtcp], &sender, tls);
-        Ok(Self { sockets, link: IceLink { ice, bytes } })
+        let (rtp, _) = sockets.addresses()?;
+        let (sender, inputs) = mpsc::channel(RELAY_QUEUE);
+        let others = match preparation.every_interface {
+            true => interfaces::beside(rtp.ip()),
+            false => Vec::new(),
+        };
+        for address in others {
+            let preparation = AudioPreparation { address, port_range: port_range.clone(), ice: None };
+            if let Err(error) = sockets.open_more(&preparation, &sender) {
+                tracing::debug!(%address, %error, "no sockets for ICE there");
+            }
+        }
+        let servers = resolver.resolve(&preparation.configuration).await;
+        let ice = Ice::start(preparation, servers, &sockets.all()?, sender, tls.clone());
+        Ok(Self { sockets, link: IceLink { ice, inputs } })
+    }
+
+    /// Its STUN messages go into a trace.
+    pub(super) fn traced(mut self, tracer: Option<Arc<Tracer>>) -> Self {
+        self.link.ice.tracer = tracer;
+        self
     }
 
     /// Goes on until `told` has an answer: tells the candidates once they are there.
@@ -176,7 +262,7 @@ impl Gathering {
         loop {
             let now = clock::now().instant;
             let due = self.link.ice.drive(now, &self.sockets, tell);
-            if !told && self.link.ice.is_gathered(now) {
+            if !told && self.link.ice.is_gathered() {
                 told = true;
                 let (rtp, rtcp) = self.sockets.addresses().ok()?;
                 tell(MediaEvent::AudioReady { rtp, rtcp, candidates: self.link.ice.candidates(now) });
@@ -198,8 +284,9 @@ impl Gathering {
                 received = self.sockets.rtcp.recv_from(&mut rtcp_buffer) => {
                     received.ok().map(|(length, from)| (2, from, rtcp_buffer.get(..length)))
                 }
-                Some(bytes) = self.link.bytes.recv() => {
-                    self.link.ice.take_stream(clock::now().instant, bytes);
+                Some(input) = self.link.inputs.recv() => {
+                    // Media before its parameters are known is not heard.
+                    let _ = self.link.ice.take_input(clock::now().instant, input);
                     None
                 }
                 () = clock::wait_until(due) => {
@@ -209,17 +296,17 @@ impl Gathering {
             };
             if let Some((component, from, Some(packet))) = taken {
                 // Media before its parameters are known is not heard.
-                let _ = self.link.ice.take(clock::now().instant, component, from, packet);
+                let _ = self.link.ice.take_first(clock::now().instant, component, from, packet);
             }
         }
     }
 }
 
-/// The next bytes of a relay's stream; for ever where there is none.
-async fn relay_bytes(link: &mut Option<IceLink>) -> RelayBytes {
+/// What else there is for ICE; for ever where there is none.
+async fn ice_input(link: &mut Option<IceLink>) -> IceInput {
     match link {
-        Some(link) => match link.bytes.recv().await {
-            Some(bytes) => bytes,
+        Some(link) => match link.inputs.recv().await {
+            Some(input) => input,
             None => std::future::pending().await,
         },
         None => std::future::pending().await,
@@ -313,7 +400,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
                         self.arrived(clock::now().instant, 2, from, packet);
                     }
                 }
-                bytes = relay_bytes(&mut self.ice) => self.relayed(clock::now().instant, bytes),
+                input = ice_input(&mut self.ice) => self.ice_input(clock::now().instant, input),
                 () = clock::wait_until(deadline) => self.timeout(clock::now().instant),
             }
         }
@@ -335,7 +422,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             }
             return;
         };
-        match link.ice.take(now, component, from, packet) {
+        match link.ice.take_first(now, component, from, packet) {
             Taken::Nothing => self.drive_ice(now),
             Taken::Media(range, peer) => {
                 let Some(packet) = packet.get_mut(range) else { return };
@@ -347,11 +434,13 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         }
     }
 
-    /// Bytes of a relay's stream.
-    fn relayed(&mut self, now: Instant, bytes: RelayBytes) {
+    /// What did not come on the first two sockets.
+    fn ice_input(&mut self, now: Instant, input: IceInput) {
         let Some(link) = &mut self.ice else { return };
-        link.ice.take_stream(now, bytes);
-        self.drive_ice(now);
+        match link.ice.take_input(now, input) {
+            Some((peer, mut packet)) => self.received(now, peer, &mut packet),
+            None => self.drive_ice(now),
+        }
     }
 
     /// Lets ICE send and tell, and takes what its relays handed over.

@@ -1,81 +1,126 @@
-//! The ICE side of an audio stream: its agent, the servers it asks, its relays.
+//! The ICE side of an audio stream: its agent, and who gathers candidates for it and carries what
+//! goes through relays.
 //!
 //! ```text
-//!   sockets ── datagrams ──▶ take ──┬── media ──▶ the audio task
-//!   relay streams ── bytes ──▶ ─────┤
-//!                                   ├── checks ──▶ agent ──┐
-//!                                   └── answers ─▶ STUN, TURN clients ──┴──▶ drive: what is to be sent
+//!   sockets ── datagrams ──▶ gatherer ──┬── media ──▶ the audio task
+//!   relay streams ── bytes ──▶ ─────────┤
+//!                                       └── checks ──▶ agent ──▶ drive: what is to be sent
 //! ```
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ice_stun::ice::{
-    self, Agent, Candidate, CandidateKind, LocalCandidate, PacketKind, Path, Policy, Role, State,
-};
-use ice_stun::stun::{Client, ClientConfig, Credentials, Event as ClientEvent, Output as ClientOutput};
-use ice_stun::turn::{self, Allocation};
+use ice_stun::ice::gather::{self, Gatherer, Link, Received, Sent};
+use ice_stun::ice::{self, Agent, Candidate, PacketKind, Path, Policy, Role, State};
+use ice_stun::stun::{Credentials, Transport};
+use ice_stun::turn;
+use sip_core::resolve::{Question, Record, RecordKind};
 use tokio::sync::mpsc;
 
 use super::audio::AudioSockets;
-use super::relay_stream::{RelayBytes, RelayStream, TlsClient};
+use super::relay_stream::{RelayStream, StreamTarget, TlsClient};
 use crate::configuration::{IceConfiguration, TurnServer, TurnTransport};
 use crate::driver::clock;
+use crate::driver::resolve::Resolver;
 use crate::negotiation::one_component;
 use crate::session::{IceParameters, IcePreparation, IceSelection, IceState, MediaEvent};
+use crate::trace::{Carrier, Protocol, Traced, Tracer, Way};
 
 /// For so long candidates are gathered; what has not come by then is left out.
 const GATHERING: Duration = Duration::from_secs(4);
-/// A binding in a NAT is kept for so long before the description is answered (RFC 8445 §11).
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Components: RTP and RTCP.
-const COMPONENTS: [u16; 2] = [1, 2];
 
-/// The servers, their names resolved.
+/// The servers, their names resolved: in each family one at most.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Servers {
-    pub(super) stun: Option<SocketAddr>,
-    pub(super) turn: Option<TurnTarget>,
+    pub(super) stun: Vec<SocketAddr>,
+    pub(super) turn: Vec<SocketAddr>,
 }
 
 /// Finds the addresses of servers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ServerResolver;
+pub(super) struct ServerResolver(pub(super) Resolver);
 
 impl ServerResolver {
-    /// What of the servers can be found, in the family of our own address.
-    pub(super) async fn resolve(&self, configuration: &IceConfiguration, ipv4: bool) -> Servers {
+    /// What of the servers can be found.
+    pub(super) async fn resolve(&self, configuration: &IceConfiguration) -> Servers {
         let mut servers = Servers::default();
         if let Some((host, port)) = &configuration.stun {
-            servers.stun = self.find(host, *port, ipv4).await;
+            servers.stun = self.find(host, *port, "_stun._udp", 3478).await;
         }
-        if let Some(server) = &configuration.turn {
-            let address = self.find(&server.host, server.port, ipv4).await;
-            servers.turn = address.map(|address| TurnTarget { address, server: server.clone() });
+        if let Some(TurnServer { host, port, transport, .. }) = &configuration.turn {
+            let (service, default) = match transport {
+                TurnTransport::Udp => ("_turn._udp", 3478),
+                TurnTransport::Tcp => ("_turn._tcp", 3478),
+                TurnTransport::Tls => ("_turns._tcp", 5349),
+            };
+            servers.turn = self.find(host, *port, service, default).await;
         }
         servers
     }
 
-    async fn find(&self, host: &str, port: u16, ipv4: bool) -> Option<SocketAddr> {
+    /// RFC 8489 §8: a name without a port of its own is asked for the service first.
+    async fn find(&self, host: &str, port: u16, service: &str, default: u16) -> Vec<SocketAddr> {
         if let Ok(ip) = host.parse::<IpAddr>() {
-            return Some(SocketAddr::new(ip, port)).filter(|address| address.is_ipv4() == ipv4);
+            return vec![SocketAddr::new(ip, port)];
         }
-        match tokio::net::lookup_host((host, port)).await {
-            Ok(mut found) => found.find(|address| address.is_ipv4() == ipv4),
+        let mut places = vec![(host.to_owned(), port)];
+        if port == default {
+            let mut found = self.records(&format!("{service}.{host}"), RecordKind::Srv).await;
+            found.sort_by_key(|record| match record {
+                Record::Srv { priority, weight, .. } => (*priority, u16::MAX - *weight),
+                _ => (u16::MAX, 0),
+            });
+            let told: Vec<_> = found
+                .into_iter()
+                .filter_map(|record| match record {
+                    Record::Srv { port, target, .. } => Some((target, port)),
+                    _ => None,
+                })
+                .collect();
+            if !told.is_empty() {
+                places = told;
+            }
+        }
+        for (name, port) in places {
+            let [v4, v6] = [RecordKind::A, RecordKind::Aaaa];
+            let (v4, v6) = tokio::join!(self.records(&name, v4), self.records(&name, v6));
+            let first = |records: Vec<Record>| {
+                records.into_iter().find_map(|record| match record {
+                    Record::Address(ip) => Some(SocketAddr::new(ip, port)),
+                    _ => None,
+                })
+            };
+            let found: Vec<_> = [first(v4), first(v6)].into_iter().flatten().collect();
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        tracing::warn!(host, "a server for ICE is not found");
+        Vec::new()
+    }
+
+    async fn records(&self, name: &str, kind: RecordKind) -> Vec<Record> {
+        match self.0.look_up(&Question::new(name, kind)).await {
+            Ok(answer) => answer.records,
             Err(error) => {
-                tracing::warn!(host, %error, "a server for ICE is not found");
-                None
+                tracing::debug!(name, ?kind, %error, "no answer from the DNS");
+                Vec::new()
             }
         }
     }
 }
 
-/// A relay, its name resolved.
-#[derive(Clone, Debug)]
-pub(super) struct TurnTarget {
-    pub(super) address: SocketAddr,
-    pub(super) server: TurnServer,
+/// What comes to ICE beside the datagrams of the first two sockets.
+#[derive(Debug)]
+pub(super) enum IceInput {
+    /// A datagram of a socket on another address.
+    Datagram { at: gather::Socket, from: SocketAddr, data: Vec<u8> },
+    /// Bytes of a relay's stream, or its end.
+    Stream { stream: u32, data: Option<Vec<u8>> },
+    /// The address of a name in multicast DNS.
+    Resolved { name: String, address: Option<IpAddr> },
 }
 
 /// What a datagram turned out to be.
@@ -89,107 +134,79 @@ pub(super) enum Taken {
 /// ICE for one audio stream.
 pub(super) struct Ice {
     agent: Agent,
+    gatherer: Gatherer,
+    /// The addresses of the first two sockets.
     bases: [SocketAddr; 2],
-    asking: Vec<Asking>,
-    relays: Vec<Relay>,
-    /// Gathering ends here at the latest.
-    gathered_by: Option<Instant>,
-    keep_alive: Option<Instant>,
-    remote_known: bool,
+    /// Relays that are reached over streams, by the streams' names.
+    streams: HashMap<u32, RelayStream>,
+    /// Whose certificate they have.
+    relay_name: String,
+    inputs: mpsc::Sender<IceInput>,
+    tls: TlsClient,
+    gathered: bool,
     muxed: bool,
     told: Option<(IceState, Option<IceSelection>)>,
+    pub(super) tracer: Option<Arc<Tracer>>,
     /// What is wrapped for a relay.
     wrapped: Vec<u8>,
     /// What relays hand over as events: media for the stream.
     pub(super) arrived: Vec<(SocketAddr, Vec<u8>)>,
 }
 
-/// A question to a STUN server.
-struct Asking {
-    component: u16,
-    client: Client,
-    done: bool,
-}
-
-/// An allocation on a relay.
-struct Relay {
-    component: u16,
-    server: SocketAddr,
-    allocation: Allocation,
-    /// Where it is reached on a stream.
-    stream: Option<RelayStream>,
-    relayed: Option<SocketAddr>,
-    done: bool,
-}
-
 impl Ice {
-    /// Begins to gather.
+    /// Begins to gather from these sockets, the first two those of the first address.
     pub(super) fn start(
         preparation: &IcePreparation,
         servers: Servers,
-        bases: [SocketAddr; 2],
-        relay_bytes: &mpsc::Sender<RelayBytes>,
-        tls: &TlsClient,
+        sockets: &[gather::Socket],
+        inputs: mpsc::Sender<IceInput>,
+        tls: TlsClient,
     ) -> Self {
         let now = clock::now().instant;
-        let IcePreparation { credentials, controlling, configuration } = preparation;
+        let IcePreparation { credentials, controlling, configuration, .. } = preparation;
+        let base = |component| {
+            let found = sockets.iter().find(|socket| socket.component == component);
+            found.map_or_else(|| SocketAddr::from(([0; 4], 0)), |socket| socket.address)
+        };
+        let bases = [base(1), base(2)];
         let loopback = bases.iter().all(|base| base.ip().is_loopback());
+        let policy = if configuration.relay_only { Policy::RelayOnly } else { Policy::All };
         let config = ice::Config {
             role: if *controlling { Role::Controlling } else { Role::Controlled },
             components: 2,
-            policy: if configuration.relay_only { Policy::RelayOnly } else { Policy::All },
+            policy,
             loopback,
             ..ice::Config::default()
         };
-        let mut agent = Agent::with_credentials(config, credentials.clone(), clock::seed());
-        for (component, base) in COMPONENTS.into_iter().zip(bases) {
-            let host = Candidate::host(component, ice::Transport::Udp, base, u16::MAX);
-            if let Some(local) = LocalCandidate::based_on_itself(host) {
-                // With relays only, it is no candidate.
-                let _ = agent.add_local_candidate(now, local);
-            }
-        }
-        let mut this = Self {
-            agent,
+        let (stun, turn) = ask(configuration, servers);
+        let gathering =
+            gather::Config { stun, turn, policy, loopback, patience: GATHERING, ..gather::Config::default() };
+        let mut gatherer = Gatherer::new(gathering, clock::seed());
+        gatherer.add_sockets(now, sockets);
+        Self {
+            agent: Agent::with_credentials(config, credentials.clone(), clock::seed()),
+            gatherer,
             bases,
-            asking: Vec::new(),
-            relays: Vec::new(),
-            gathered_by: Some(now + GATHERING),
-            keep_alive: None,
-            remote_known: false,
+            streams: HashMap::new(),
+            relay_name: configuration.turn.as_ref().map(|turn| turn.host.clone()).unwrap_or_default(),
+            inputs,
+            tls,
+            gathered: false,
             muxed: false,
             told: None,
+            tracer: None,
             wrapped: Vec::new(),
             arrived: Vec::new(),
-        };
-        let same = servers.turn.as_ref().map(|turn| (turn.address, turn.server.transport));
-        for (component, base) in COMPONENTS.into_iter().zip(bases) {
-            // A relay that is reached in datagrams tells our address as well.
-            if let Some(server) = servers.stun
-                && same != Some((server, TurnTransport::Udp))
-                && server.is_ipv4() == base.is_ipv4()
-            {
-                let mut client = Client::new(ClientConfig::new(server), clock::seed());
-                client.ask(now);
-                this.asking.push(Asking { component, client, done: false });
-            }
-            if let Some(target) = &servers.turn {
-                this.relays.push(Relay::start(now, component, target, relay_bytes, tls));
-            }
         }
-        this
     }
 
     /// Whether all candidates are there, or it takes too long.
-    pub(super) fn is_gathered(&self, now: Instant) -> bool {
-        self.gathered_by.is_none_or(|limit| now >= limit)
-            || (self.asking.iter().all(|one| one.done) && self.relays.iter().all(|one| one.done))
+    pub(super) fn is_gathered(&self) -> bool {
+        self.gathered
     }
 
     /// The candidates, once: gathering is over.
     pub(super) fn candidates(&mut self, now: Instant) -> Vec<Candidate> {
-        self.gathered_by = None;
-        self.keep_alive = Some(now + KEEP_ALIVE);
         self.agent.end_of_local_candidates(now);
         self.agent.local_candidates().cloned().collect()
     }
@@ -204,14 +221,6 @@ impl Ice {
         if muxed || one_component(&parameters.candidates) {
             self.agent.set_components(now, 1);
         }
-        let relays = self.relays.iter_mut().filter(|relay| relay.relayed.is_some());
-        for relay in relays.filter(|relay| relay.component == 1 || !muxed) {
-            for remote in parameters.candidates.iter().filter_map(Candidate::socket_address) {
-                // A peer of the other family, or one too many, is not reached through the relay.
-                let _ = relay.allocation.permit(now, remote.ip());
-            }
-        }
-        self.remote_known = true;
         self.agent.set_remote_parameters(now, parameters.remote.clone());
         for candidate in &parameters.candidates {
             self.agent.add_remote_candidate(now, candidate.clone());
@@ -221,33 +230,31 @@ impl Ice {
         }
     }
 
-    /// Takes a datagram of a socket; what is media is left where it stands.
-    pub(super) fn take(&mut self, now: Instant, component: u16, from: SocketAddr, data: &[u8]) -> Taken {
-        if let Some(relay) = self.relay_of(component, from) {
-            if let Some((peer, inner)) = relay.allocation.data_of(data) {
+    /// Takes a datagram of one of the first two sockets; what is media is left where it stands.
+    pub(super) fn take_first(
+        &mut self,
+        now: Instant,
+        component: u16,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Taken {
+        let address = self.bases[usize::from(component == 2)];
+        self.take(now, gather::Socket { component, address }, from, data)
+    }
+
+    fn take(&mut self, now: Instant, at: gather::Socket, from: SocketAddr, data: &[u8]) -> Taken {
+        trace(self.tracer.as_deref(), Way::Received, at.address, from, data);
+        match self.gatherer.handle_datagram(now, at.address, from, data) {
+            Received::Taken => Taken::Nothing,
+            Received::Data { path, data: inner } => {
                 let start = inner.as_ptr() as usize - data.as_ptr() as usize;
-                let range = start..start + inner.len();
-                let Some(base) = relay.relayed else { return Taken::Nothing };
-                return self.take_inner(
-                    now,
-                    Path { component, tcp: false, base, remote: peer },
-                    inner,
-                    range,
-                );
+                self.take_inner(now, path, inner, start..start + inner.len())
             }
-            relay.allocation.handle_input(now, data);
-            return Taken::Nothing;
+            Received::NotOurs => {
+                let path = Path { component: at.component, tcp: false, base: at.address, remote: from };
+                self.take_inner(now, path, data, 0..data.len())
+            }
         }
-        let stun = PacketKind::of(data) == PacketKind::Stun;
-        if stun
-            && let Some(one) =
-                self.asking.iter_mut().find(|one| one.component == component && one.client.server() == from)
-        {
-            one.client.handle_input(now, from, data);
-            return Taken::Nothing;
-        }
-        let base = self.bases[usize::from(component == 2)];
-        self.take_inner(now, Path { component, tcp: false, base, remote: from }, data, 0..data.len())
     }
 
     fn take_inner(&mut self, now: Instant, path: Path, data: &[u8], range: Range<usize>) -> Taken {
@@ -260,25 +267,25 @@ impl Ice {
 
     /// Whether media from there is the peer's: it was checked, or told.
     fn is_peer(&self, from: SocketAddr) -> bool {
-        COMPONENTS.iter().any(|one| self.agent.selected(*one).is_some_and(|pair| pair.path.remote == from))
+        let selected = |component| self.agent.selected(component).map(|pair| pair.path.remote);
+        [1, 2].into_iter().any(|component| selected(component) == Some(from))
             || self.agent.remote_candidates().any(|one| one.socket_address() == Some(from))
     }
 
-    fn relay_of(&mut self, component: u16, from: SocketAddr) -> Option<&mut Relay> {
-        self.relays
-            .iter_mut()
-            .find(|relay| relay.component == component && relay.server == from && relay.stream.is_none())
-    }
-
-    /// Takes bytes of a relay's stream, or its end.
-    pub(super) fn take_stream(&mut self, now: Instant, bytes: RelayBytes) {
-        let Some(relay) = self.relays.iter_mut().find(|relay| relay.component == bytes.component) else {
-            return;
-        };
-        match bytes.data {
-            Some(data) => relay.allocation.handle_input(now, &data),
-            None => relay.allocation.handle_disconnected(),
+    /// Takes what came otherwise; gives back media and whose it is.
+    pub(super) fn take_input(&mut self, now: Instant, input: IceInput) -> Option<(SocketAddr, Vec<u8>)> {
+        match input {
+            IceInput::Datagram { at, from, data } => match self.take(now, at, from, &data) {
+                Taken::Media(range, peer) => return Some((peer, data.get(range)?.to_vec())),
+                Taken::Nothing => {}
+            },
+            IceInput::Stream { stream, data: Some(data) } => self.gatherer.handle_stream(now, stream, &data),
+            IceInput::Stream { stream, data: None } => self.gatherer.handle_disconnected(now, stream),
+            IceInput::Resolved { name, address } => {
+                self.agent.handle_input(now, ice::Input::Resolved { name: &name, address });
+            }
         }
+        None
     }
 
     /// Sends media of a component; false where there is no way yet.
@@ -286,35 +293,27 @@ impl Ice {
         let component = if self.muxed { 1 } else { component };
         let Some(pair) = self.agent.selected(component) else { return false };
         if !pair.relayed {
-            return sockets.send(component, data, pair.path.remote);
+            return sockets.send_from(pair.path.base, data, pair.path.remote);
         }
-        let Some(relay) = self.relays.iter_mut().find(|relay| relay.relayed == Some(pair.path.base)) else {
-            return false;
-        };
-        relay.send_to(pair.path.remote, data, &mut self.wrapped, sockets)
+        self.relay(clock::now().instant, pair.path, data, sockets)
     }
 
-    /// When something is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.gathered_by.into_iter().chain(self.keep_alive).min()
+    /// Sends through the relay whose address the path begins at.
+    fn relay(&mut self, now: Instant, path: Path, data: &[u8], sockets: &AudioSockets) -> bool {
+        match self.gatherer.send(now, path, data, &mut self.wrapped) {
+            Sent::Now { link, to } => {
+                transmit(&self.streams, sockets, link, to, &self.wrapped);
+                true
+            }
+            Sent::Queued => true,
+            Sent::Refused => false,
+        }
     }
 
     /// Something may be due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
-        for one in &mut self.asking {
-            one.client.handle_timeout(now);
-        }
-        for relay in &mut self.relays {
-            relay.allocation.handle_timeout(now);
-        }
-        if self.keep_alive.is_some_and(|at| at <= now) {
-            // Until the peer is known nothing else keeps the NAT's binding.
-            self.keep_alive = (!self.remote_known).then(|| now + KEEP_ALIVE);
-            if !self.remote_known {
-                self.asking.iter_mut().for_each(|one| one.client.ask(now));
-            }
-        }
+        self.gatherer.handle_timeout(now);
     }
 
     /// Sends what is to be sent and tells what happened; returns when to come back.
@@ -324,131 +323,93 @@ impl Ice {
         sockets: &AudioSockets,
         tell: &impl Fn(MediaEvent),
     ) -> Option<Instant> {
-        let mut deadlines: Vec<Instant> = self.deadline().into_iter().collect();
-        for one in &mut self.asking {
-            loop {
-                match one.client.poll_output() {
-                    ClientOutput::Transmit { to, data } => drop(sockets.send(one.component, &data, to)),
-                    ClientOutput::Event(event) => {
-                        one.done = true;
-                        let base = self.bases[usize::from(one.component == 2)];
-                        if let ClientEvent::Mapped(mapped) = event
-                            && mapped != base
-                        {
-                            let server = one.client.server().ip();
-                            add_reflexive(&mut self.agent, now, one.component, mapped, base, server);
-                        }
-                    }
-                    ClientOutput::Idle(deadline) => {
-                        deadlines.extend(deadline);
-                        break;
-                    }
-                }
-            }
-        }
-        self.drive_relays(now, sockets, &mut deadlines);
-        self.drive_agent(now, sockets, &mut deadlines);
+        self.drive_gatherer(now, sockets);
+        let agent = self.drive_agent(now, sockets);
         // What the agent did may have been for a relay.
-        self.drive_relays(now, sockets, &mut deadlines);
+        let gatherer = self.drive_gatherer(now, sockets);
         self.tell_state(tell);
-        deadlines.into_iter().min()
+        agent.into_iter().chain(gatherer).min()
     }
 
-    fn drive_relays(&mut self, now: Instant, sockets: &AudioSockets, deadlines: &mut Vec<Instant>) {
-        for relay in &mut self.relays {
-            loop {
-                match relay.allocation.poll_output() {
-                    turn::Output::Transmit { to, data } => relay.transmit(to, &data, sockets),
-                    turn::Output::Event(event) => match event {
-                        turn::Event::Allocated(allocated) => {
-                            relay.done = true;
-                            relay.relayed = Some(allocated.relayed);
-                            let (component, server) = (relay.component, relay.server.ip());
-                            let base = self.bases[usize::from(component == 2)];
-                            if relay.stream.is_none() && allocated.mapped != base {
-                                add_reflexive(
-                                    &mut self.agent,
-                                    now,
-                                    component,
-                                    allocated.mapped,
-                                    base,
-                                    server,
-                                );
-                            }
-                            let candidate =
-                                Candidate::relayed(component, allocated.relayed, allocated.mapped, server, 1);
-                            if let Some(local) = LocalCandidate::based_on_itself(candidate)
-                                && let Err(error) = self.agent.add_local_candidate(now, local)
-                            {
-                                tracing::debug!(%error, "a relayed candidate is left out");
-                            }
-                        }
-                        turn::Event::Failed(failure) => {
-                            relay.done = true;
-                            tracing::warn!(server = %relay.server, %failure, "no allocation on the relay");
-                        }
-                        turn::Event::Closed(_) => {
-                            relay.done = true;
-                            if let Some(relayed) = relay.relayed.take() {
-                                self.agent.remove_local_candidates(now, relayed);
-                            }
-                        }
-                        turn::Event::Data { peer, data } => {
-                            let Some(base) = relay.relayed else { continue };
-                            let path = Path { component: relay.component, tcp: false, base, remote: peer };
-                            if PacketKind::of(&data) == PacketKind::Stun {
-                                self.agent.handle_input(now, ice::Input::Datagram { path, data: &data });
-                            } else {
-                                self.arrived.push((peer, data));
-                            }
-                        }
-                        _ => {}
-                    },
-                    turn::Output::Idle(deadline) => {
-                        deadlines.extend(deadline);
-                        break;
+    fn drive_gatherer(&mut self, now: Instant, sockets: &AudioSockets) -> Option<Instant> {
+        loop {
+            match self.gatherer.poll_output() {
+                gather::Output::Transmit { link, to, data } => {
+                    if let Link::Socket(base) = link {
+                        trace(self.tracer.as_deref(), Way::Sent, base, to, &data);
+                    }
+                    transmit(&self.streams, sockets, link, to, &data);
+                }
+                gather::Output::Connect { stream, from, to, tls } => {
+                    let tls = tls.then(|| self.relay_name.clone());
+                    let target = StreamTarget { stream, from, to, tls };
+                    let connection = RelayStream::connect(target, self.inputs.clone(), self.tls.clone());
+                    self.streams.insert(stream, connection);
+                    // What is written waits until it is.
+                    self.gatherer.handle_connected(now, stream);
+                }
+                gather::Output::Disconnect(stream) => drop(self.streams.remove(&stream)),
+                gather::Output::Data { path, data } if PacketKind::of(&data) == PacketKind::Stun => {
+                    self.agent.handle_input(now, ice::Input::Datagram { path, data: &data });
+                }
+                gather::Output::Data { path, data } => {
+                    if self.is_peer(path.remote) {
+                        self.arrived.push((path.remote, data));
                     }
                 }
+                gather::Output::Event(event) => self.gathered(now, event),
+                gather::Output::Idle(deadline) => return deadline,
             }
         }
     }
 
-    fn drive_agent(&mut self, now: Instant, sockets: &AudioSockets, deadlines: &mut Vec<Instant>) {
+    fn gathered(&mut self, now: Instant, event: gather::Event) {
+        match event {
+            gather::Event::Candidate(local) => {
+                if let Err(error) = self.agent.add_local_candidate(now, local) {
+                    tracing::debug!(%error, "a candidate is left out");
+                }
+            }
+            gather::Event::RelayGone(relayed) => self.agent.remove_local_candidates(now, relayed),
+            gather::Event::ServerFailed { server, failure } => {
+                tracing::warn!(%server, %failure, "a server has no candidate for us");
+            }
+            gather::Event::Done => self.gathered = true,
+        }
+    }
+
+    fn drive_agent(&mut self, now: Instant, sockets: &AudioSockets) -> Option<Instant> {
         loop {
             match self.agent.poll_output() {
+                ice::Output::Transmit(transmit) if transmit.relayed => {
+                    self.relay(now, transmit.path, &transmit.data, sockets);
+                }
                 ice::Output::Transmit(transmit) => {
-                    let path = transmit.path;
-                    if !transmit.relayed {
-                        sockets.send(path.component, &transmit.data, path.remote);
-                        continue;
-                    }
-                    let Some(relay) = self.relays.iter_mut().find(|one| one.relayed == Some(path.base))
-                    else {
-                        continue;
-                    };
-                    // Where there is no permission yet, this asks for it; the check comes again.
-                    let _ = relay.allocation.permit(now, path.remote.ip());
-                    relay.send_to(path.remote, &transmit.data, &mut self.wrapped, sockets);
+                    let Path { base, remote, .. } = transmit.path;
+                    trace(self.tracer.as_deref(), Way::Sent, base, remote, &transmit.data);
+                    sockets.send_from(transmit.path.base, &transmit.data, transmit.path.remote);
                 }
                 ice::Output::Event(ice::Event::Selected(pair)) if pair.relayed && pair.nominated => {
-                    let relay = self.relays.iter_mut().find(|one| one.relayed == Some(pair.path.base));
-                    if let Some(relay) = relay {
-                        // Without a channel it goes in indications.
-                        let _ = relay.allocation.bind_channel(now, pair.path.remote);
-                    }
+                    self.gatherer.bind(now, pair.path);
                 }
-                // Multicast names and ICE over TCP are not built in the driver: such candidates lead nowhere.
-                ice::Output::Resolve(name) => {
-                    self.agent.handle_input(now, ice::Input::Resolved { name: &name, address: None });
-                }
+                ice::Output::Resolve(name) => self.resolve(name),
+                // ICE over TCP is not built in the driver: such candidates lead nowhere.
                 ice::Output::Connect(path) => self.agent.handle_input(now, ice::Input::Closed(path)),
                 ice::Output::Event(_) | ice::Output::Disconnect(_) => {}
-                ice::Output::Idle(deadline) => {
-                    deadlines.extend(deadline);
-                    return;
-                }
+                ice::Output::Idle(deadline) => return deadline,
             }
         }
+    }
+
+    /// Multicast DNS (RFC 6762) is the system's business.
+    fn resolve(&self, name: String) {
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let address = found.ok().and_then(|mut found| found.next()).map(|address| address.ip());
+            // Nobody to tell: the stream has ended.
+            let _ = inputs.send(IceInput::Resolved { name, address }).await;
+        });
     }
 
     fn tell_state(&mut self, tell: &impl Fn(MediaEvent)) {
@@ -481,66 +442,128 @@ impl Ice {
     /// Gives the allocations back; what is to be sent for it goes out at once.
     pub(super) fn close(&mut self, sockets: &AudioSockets) {
         let now = clock::now().instant;
-        for relay in &mut self.relays {
-            relay.allocation.close(now);
-        }
-        self.drive_relays(now, sockets, &mut Vec::new());
+        self.gatherer.settle(now, &[]);
+        self.drive_gatherer(now, sockets);
     }
 }
 
-fn add_reflexive(
-    agent: &mut Agent,
-    now: Instant,
-    component: u16,
-    mapped: SocketAddr,
-    base: SocketAddr,
-    server: IpAddr,
-) {
-    let candidate = Candidate::server_reflexive(component, mapped, base, server, u16::MAX);
-    debug_assert_eq!(candidate.kind(), CandidateKind::ServerReflexive);
-    if let Err(error) = agent.add_local_candidate(now, LocalCandidate { candidate, base }) {
-        tracing::debug!(%error, "a reflexive candidate is left out");
+/// Whom to ask: a relay that is reached in datagrams tells our address as well as a STUN server.
+fn ask(configuration: &IceConfiguration, servers: Servers) -> (Vec<SocketAddr>, Vec<turn::Config>) {
+    let Servers { mut stun, turn } = servers;
+    let Some(server) = &configuration.turn else { return (stun, Vec::new()) };
+    let transport = match server.transport {
+        TurnTransport::Udp => Transport::Udp,
+        TurnTransport::Tcp => Transport::Tcp,
+        TurnTransport::Tls => Transport::Tls,
+    };
+    if transport == Transport::Udp {
+        stun.retain(|stun| !turn.contains(stun));
     }
-}
-
-impl Relay {
-    fn start(
-        now: Instant,
-        component: u16,
-        target: &TurnTarget,
-        bytes: &mpsc::Sender<RelayBytes>,
-        tls: &TlsClient,
-    ) -> Self {
-        let server = &target.server;
+    let config = |address| {
         let credentials = Credentials::long_term(server.username.clone(), server.password.as_str());
-        let transport = match server.transport {
-            TurnTransport::Udp => ice_stun::stun::Transport::Udp,
-            TurnTransport::Tcp => ice_stun::stun::Transport::Tcp,
-            TurnTransport::Tls => ice_stun::stun::Transport::Tls,
-        };
-        let config = turn::Config { transport, ..turn::Config::new(target.address, credentials) };
-        let mut allocation = Allocation::new(config, clock::seed());
-        allocation.start(now);
-        let stream = (server.transport != TurnTransport::Udp)
-            .then(|| RelayStream::connect(component, target, bytes.clone(), tls.clone()));
-        Self { component, server: target.address, allocation, stream, relayed: None, done: false }
-    }
+        turn::Config { transport, ..turn::Config::new(address, credentials) }
+    };
+    (stun, turn.into_iter().map(config).collect())
+}
 
-    fn transmit(&self, to: SocketAddr, data: &[u8], sockets: &AudioSockets) {
-        match &self.stream {
-            Some(stream) => stream.write(data),
-            None => drop(sockets.send(self.component, data, to)),
-        }
+/// What is STUN in datagrams is traced; media is not, and no more what goes through a relay.
+fn trace(tracer: Option<&Tracer>, way: Way, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+    if let Some(tracer) = tracer
+        && PacketKind::of(data) == PacketKind::Stun
+    {
+        let (time, protocol, carrier) = (clock::now().wall, Protocol::Stun, Carrier::Udp);
+        tracer.write(Traced { time, protocol, carrier, way, local, remote, data });
     }
+}
 
-    /// Media or a check, through the relay.
-    fn send_to(&mut self, peer: SocketAddr, data: &[u8], out: &mut Vec<u8>, sockets: &AudioSockets) -> bool {
-        match self.allocation.send_to(peer, data, out) {
-            Ok(to) => {
-                self.transmit(to, out, sockets);
-                true
+/// To a server. What the system does not take at once is lost, as on a network.
+fn transmit(
+    streams: &HashMap<u32, RelayStream>,
+    sockets: &AudioSockets,
+    link: Link,
+    to: SocketAddr,
+    data: &[u8],
+) {
+    match link {
+        Link::Socket(base) => drop(sockets.send_from(base, data, to)),
+        Link::Stream(stream) => {
+            if let Some(stream) = streams.get(&stream) {
+                stream.write(data);
             }
-            Err(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtp() -> Vec<u8> {
+        let mut packet = vec![0; 172];
+        packet[0] = 0x80;
+        packet
+    }
+
+    /// On loopback, with a peer at port 9 of it.
+    fn with_peer() -> (Ice, Instant) {
+        let at =
+            |component, port| gather::Socket { component, address: SocketAddr::from(([127, 0, 0, 1], port)) };
+        let (inputs, _) = mpsc::channel(1);
+        let tls = Arc::new(crate::driver::transport::Security::new(
+            crate::configuration::TlsConfiguration::default(),
+        ));
+        let credentials =
+            |text: &str| ice::Credentials::new(text, "0123456789012345678901234").expect("long enough");
+        let preparation = IcePreparation {
+            every_interface: false,
+            credentials: credentials("ours"),
+            controlling: true,
+            configuration: IceConfiguration::default(),
+        };
+        let sockets = [at(1, 40_000), at(2, 40_001)];
+        let mut ice = Ice::start(&preparation, Servers::default(), &sockets, inputs, tls);
+        let now = clock::now().instant;
+        while let gather::Output::Event(event) = ice.gatherer.poll_output() {
+            ice.gathered(now, event);
+        }
+        let host = |port| Candidate::host(1, ice::Transport::Udp, at(1, port).address, 1);
+        let remote = ice::RemoteParameters::new(credentials("theirs"));
+        let parameters = IceParameters { local: credentials("ours"), remote, candidates: vec![host(9)] };
+        ice.set_remote(now, &parameters, true);
+        (ice, now)
+    }
+
+    #[test]
+    fn media_of_strangers_is_not_heard() {
+        let (mut ice, now) = with_peer();
+        let (peer, stranger) =
+            (SocketAddr::from(([127, 0, 0, 1], 9)), SocketAddr::from(([127, 0, 0, 1], 10)));
+        let packet = rtp();
+        assert!(matches!(ice.take_first(now, 1, peer, &packet), Taken::Media(_, from) if from == peer));
+        assert!(matches!(ice.take_first(now, 1, stranger, &packet), Taken::Nothing));
+    }
+
+    /// Requests without the right password change nothing, however many come.
+    #[test]
+    fn a_flood_of_stun_is_not_kept() {
+        let (mut ice, now) = with_peer();
+        let before = (ice.agent.local_candidates().count(), ice.agent.remote_candidates().count());
+        let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        request.extend([0; 12]);
+        for number in 0..10_000_u32 {
+            request.splice(8..12, number.to_be_bytes());
+            let port = u16::try_from(1 + number % 60_000).expect("a port");
+            let from = SocketAddr::from(([127, 0, 0, 2], port));
+            assert!(matches!(ice.take_first(now, 1, from, &request), Taken::Nothing));
+        }
+        let after = (ice.agent.local_candidates().count(), ice.agent.remote_candidates().count());
+        assert_eq!(before, after);
+        let stats = ice.agent.stats();
+        assert_eq!(stats.ignored + stats.unauthenticated, 10_000, "{stats:?}");
+        let mut waiting = 0;
+        while !matches!(ice.agent.poll_output(), ice::Output::Idle(_)) {
+            waiting += 1;
+        }
+        assert!(waiting <= 16, "{waiting} outputs wait");
     }
 }

@@ -9,6 +9,7 @@ mod chat;
 mod file;
 mod frames;
 mod ice;
+mod interfaces;
 mod meters;
 mod mixing;
 mod msrp;
@@ -17,6 +18,7 @@ mod tls;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,6 +61,9 @@ pub(super) struct MediaHost {
     mixing: Mixing,
     ends: Ends,
     security: TlsClient,
+    resolver: Resolver,
+    /// Whether media may use other addresses than the one that SIP is bound to.
+    every_interface: bool,
     notes: Notes,
     board: MeterBoard,
     audio: HashMap<Key, AudioEntry>,
@@ -85,6 +90,7 @@ impl MediaHost {
         audio: &AudioConfiguration,
         security: TlsClient,
         resolver: Resolver,
+        every_interface: bool,
         tracer: Option<Arc<Tracer>>,
         notes: Notes,
         board: MeterBoard,
@@ -94,16 +100,17 @@ impl MediaHost {
         let identity = Identity::generate().map_err(|error| system("a certificate for MSRP", error))?;
         let mixing = Mixing::start(audio, &notes)?;
         let (audio, chats, files) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let ends = Ends::new(identity, security.clone(), resolver, tracer);
-        Ok(Self { mixing, ends, security, notes, board, audio, chats, files })
+        let ends = Ends::new(identity, security.clone(), resolver.clone(), tracer);
+        Ok(Self { mixing, ends, security, resolver, every_interface, notes, board, audio, chats, files })
     }
 
     /// Does what a session asks.
     pub(super) fn perform(&mut self, session: SessionId, command: MediaCommand) {
         match command {
             MediaCommand::PrepareAudio(stream, AudioPreparation { ice: Some(ice), address, port_range }) => {
-                match AudioSockets::open(&AudioPreparation { ice: None, address, port_range }) {
-                    Ok(sockets) => self.gather(session, stream, sockets, ice),
+                let preparation = AudioPreparation { ice: None, address, port_range };
+                match AudioSockets::open(&preparation) {
+                    Ok(sockets) => self.gather(session, stream, sockets, ice, preparation.port_range),
                     Err(error) => self.failed(session, stream, "sockets for RTP", &error),
                 }
             }
@@ -249,12 +256,19 @@ impl MediaHost {
         session: SessionId,
         stream: StreamId,
         sockets: AudioSockets,
-        ice: Box<IcePreparation>,
+        mut ice: Box<IcePreparation>,
+        ports: Option<RangeInclusive<u16>>,
     ) {
         let (start, wanted) = oneshot::channel::<Start>();
         let (tell, tls) = (self.teller(session, stream), self.security.clone());
+        let resolver = ServerResolver(self.resolver.clone());
+        let tracer = self.ends.tracer();
+        ice.every_interface &= self.every_interface;
         tokio::spawn(async move {
-            let gathering = match Gathering::start(sockets, &ice, &ServerResolver, &tls).await {
+            let gathering = match Gathering::start(sockets, &ice, ports, &resolver, &tls)
+                .await
+                .map(|it| it.traced(tracer))
+            {
                 Ok(gathering) => gathering,
                 Err(error) => {
                     let reason = format!("sockets for RTP: {error}");

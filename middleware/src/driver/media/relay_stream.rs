@@ -1,14 +1,14 @@
 //! A stream to a relay (RFC 8656 §3.1 over TCP and TLS): bytes both ways, no more.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 
-use super::ice::TurnTarget;
-use crate::configuration::TurnTransport;
+use super::ice::IceInput;
 use crate::driver::transport::Security;
 
 /// What makes TLS connections.
@@ -19,11 +19,16 @@ const WAITING: usize = 256;
 /// What is read at once.
 const CHUNK: usize = 16 * 1024;
 
-/// What came from the relay; `None`: its end.
-#[derive(Debug)]
-pub(super) struct RelayBytes {
-    pub(super) component: u16,
-    pub(super) data: Option<Vec<u8>>,
+/// A relay that is reached over a stream.
+#[derive(Clone, Debug)]
+pub(super) struct StreamTarget {
+    /// What the stream is called.
+    pub(super) stream: u32,
+    /// From which address of ours.
+    pub(super) from: IpAddr,
+    pub(super) to: SocketAddr,
+    /// With TLS, to who has this name.
+    pub(super) tls: Option<String>,
 }
 
 /// The writing end; the stream closes when it is dropped.
@@ -32,21 +37,15 @@ pub(super) struct RelayStream {
 }
 
 impl RelayStream {
-    /// Connects, and hands what comes to `bytes`.
-    pub(super) fn connect(
-        component: u16,
-        target: &TurnTarget,
-        bytes: mpsc::Sender<RelayBytes>,
-        tls: TlsClient,
-    ) -> Self {
+    /// Connects, and hands what comes to `inputs`.
+    pub(super) fn connect(target: StreamTarget, inputs: mpsc::Sender<IceInput>, tls: TlsClient) -> Self {
         let (writes, waiting) = mpsc::channel(WAITING);
-        let target = target.clone();
         tokio::spawn(async move {
-            if let Err(error) = run(component, &target, &bytes, waiting, &tls).await {
-                tracing::warn!(server = %target.address, %error, "the connection to the relay is over");
+            if let Err(error) = run(&target, &inputs, waiting, &tls).await {
+                tracing::warn!(server = %target.to, %error, "the connection to the relay is over");
             }
             // Nobody to tell: the stream has ended.
-            let _ = bytes.send(RelayBytes { component, data: None }).await;
+            let _ = inputs.send(IceInput::Stream { stream: target.stream, data: None }).await;
         });
         Self { writes }
     }
@@ -60,27 +59,28 @@ impl RelayStream {
 }
 
 async fn run(
-    component: u16,
-    target: &TurnTarget,
-    bytes: &mpsc::Sender<RelayBytes>,
+    target: &StreamTarget,
+    inputs: &mpsc::Sender<IceInput>,
     waiting: mpsc::Receiver<Vec<u8>>,
     tls: &TlsClient,
 ) -> io::Result<()> {
-    let stream = TcpStream::connect(target.address).await?;
+    let socket = if target.to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(target.from, 0))?;
+    let stream = socket.connect(target.to).await?;
     stream.set_nodelay(true)?;
-    match target.server.transport {
-        TurnTransport::Tls => {
-            let stream = tls.connect(stream, &target.server.host).await?;
-            carry(component, stream, bytes, waiting).await
+    match &target.tls {
+        Some(name) => {
+            let stream = tls.connect(stream, name).await?;
+            carry(target.stream, stream, inputs, waiting).await
         }
-        _ => carry(component, stream, bytes, waiting).await,
+        None => carry(target.stream, stream, inputs, waiting).await,
     }
 }
 
 async fn carry(
-    component: u16,
+    name: u32,
     stream: impl AsyncRead + AsyncWrite,
-    bytes: &mpsc::Sender<RelayBytes>,
+    inputs: &mpsc::Sender<IceInput>,
     mut waiting: mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     let (mut reader, mut writer) = tokio::io::split(stream);
@@ -91,7 +91,7 @@ async fn carry(
                 let length = read?;
                 let Some(data) = buffer.get(..length).filter(|data| !data.is_empty()) else { return Ok(()) };
                 let data = Some(data.to_vec());
-                if bytes.send(RelayBytes { component, data }).await.is_err() {
+                if inputs.send(IceInput::Stream { stream: name, data }).await.is_err() {
                     return Ok(());
                 }
             }

@@ -63,6 +63,7 @@ impl SessionMachine {
                 credentials: new_credentials(&mut self.random),
                 controlling: !matches!(self.phase, Phase::Accepting { .. } | Phase::Proposed),
                 configuration,
+                every_interface: self.config.rtp.local_rtp_address.is_none(),
             });
             let credentials = ice.as_ref().map(|ice| ice.credentials.clone());
             let preparation = AudioPreparation { address, port_range, ice: ice.map(Box::new) };

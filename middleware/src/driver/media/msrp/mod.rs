@@ -90,6 +90,11 @@ impl Ends {
         Self { doors: Doors::new(identity), security, resolver, tracer }
     }
 
+    /// Where messages are traced.
+    pub(in crate::driver::media) fn tracer(&self) -> Option<Arc<Tracer>> {
+        self.tracer.clone()
+    }
+
     /// Makes an end, at the relay where there is to be one.
     pub(super) async fn open(&self, preparation: &ChatPreparation) -> io::Result<End> {
         if let Some(relay) = &preparation.relay {
