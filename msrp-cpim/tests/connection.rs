@@ -458,6 +458,19 @@ fn no_report_fails_the_message_or_not_as_configured() {
 }
 
 #[test]
+fn both_sides_may_take_themselves_for_the_active_one() {
+    // Both send the empty SEND that binds a connection (RFC 4975 §5.4); it harms nobody.
+    let mut pair = Pair::new(|_, session| session.active = true);
+    let there = pair.send(OutgoingMessage::new("text/plain", "there"));
+    let now = pair.clock.now();
+    let back = pair.b.machine.send(now, pair.b.session, OutgoingMessage::new("text/plain", "back")).unwrap();
+    pair.settle();
+    assert_eq!((pair.a.delivered(), pair.b.delivered()), (vec![there.as_str()], vec![back.as_str()]));
+    assert_eq!((pair.b.bodies(), pair.a.bodies()), (vec![Bytes::from("there")], vec![Bytes::from("back")]));
+    assert!(pair.a.machine.is_bound(pair.a.session) && pair.b.machine.is_bound(pair.b.session));
+}
+
+#[test]
 fn two_sessions_on_one_connection() {
     let mut pair = Pair::new(|_, _| {});
     let now = pair.clock.now();

@@ -185,6 +185,39 @@ fn two_clients_talk_through_it() {
 }
 
 #[test]
+fn a_relay_that_restarts_loses_no_outcome() {
+    let (mut world, alice, _) = both_at_the_relay();
+    let heard = world.send(1, alice, b"before".to_vec());
+    // It goes down with a message on its way: the machine of its connection tells what becomes of it.
+    world.cut = vec![1, 2];
+    let lost = world.send(1, alice, b"meanwhile".to_vec());
+    let now = world.clock.now();
+    for client in world.clients.values_mut() {
+        client.machine.handle_input(now, Input::Closed);
+    }
+    world.run();
+    let fate = |world: &World, id: &str| {
+        let told = |event: &&Event| match event {
+            Event::Delivered { message_id, .. } | Event::NotDelivered { message_id, .. } => message_id == id,
+            _ => false,
+        };
+        world.clients[&1].events.iter().filter(told).cloned().collect::<Vec<_>>()
+    };
+    assert!(matches!(fate(&world, &heard)[..], [Event::Delivered { .. }]));
+    assert!(matches!(fate(&world, &lost)[..], [Event::NotDelivered { .. }]), "{:?}", fate(&world, &lost));
+    // It is back, and remembers nobody: both authenticate again, and talk.
+    world.relay = Relay::new(RelayConfig::new(uri(RELAY)), [10; 32]);
+    (world.cut, world.renamed, world.clients) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    world.client(3, "msrp://a.example:1003/alice;tcp", true);
+    world.client(4, "msrp://b.example:1004/bob;tcp", true);
+    world.session(4, 3, false);
+    let alice = world.session(3, 4, true);
+    let again = world.send(3, alice, b"again".to_vec());
+    assert_eq!(world.bodies(4), [b"again".to_vec()]);
+    assert!(world.delivered(3, &again));
+}
+
+#[test]
 fn it_connects_to_whoever_has_no_relay() {
     let mut world = World::new();
     world.client(1, "msrp://a.example:1001/alice;tcp", true);
