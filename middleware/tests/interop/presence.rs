@@ -1,11 +1,12 @@
 //! Presence through kamailio: published, seen by another program, and there again after a restart.
 #![expect(clippy::disallowed_methods, reason = "real programs take real time, and it is measured")]
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::kamailio::Kamailio;
-use crate::process::{free_port, until};
+use crate::process::{Running, free_port, until};
 use crate::program::{Listen, program};
 use crate::register::{PASSWORD, Register};
 
@@ -58,6 +59,28 @@ fn presence_changes_are_seen_through_kamailio() {
         again.stop();
         watcher.stop();
     }
+}
+
+#[test]
+#[ignore = "needs kamailio: ./dev interop"]
+fn the_example_watches_presence() {
+    let example = Path::new(&program()).with_file_name("examples").join("presence_watcher");
+    if !example.exists() {
+        eprintln!("LEFT OUT: the examples are not built: cargo build -p sipsimple --examples");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let Some(kamailio) = Kamailio::start_with_presence(folder.path(), free_port(), free_port()) else {
+        return;
+    };
+    let proxy = format!("sip:127.0.0.1:{}", kamailio.port);
+    let mut command = Command::new(example);
+    command.args([BOB, ALICE]).env("SIP_PASSWORD", PASSWORD).env("SIP_PROXY", &proxy);
+    let watcher = Running::start(&mut command, folder.path(), "presence_watcher");
+    let alice = publish(&proxy, "open", "at work");
+    let line = format!("{ALICE}: open meeting at work");
+    assert!(until(SOON, || watcher.stdout().contains(&line)), "{}", watcher.stdout());
+    alice.stop();
 }
 
 #[test]
