@@ -7,8 +7,11 @@ use zeroize::Zeroizing;
 use crate::configuration::{RtpConfiguration, TurnServer, TurnTransport};
 use crate::credentials::Credentials;
 use crate::error::Error;
+use crate::presence::EventBody;
+use crate::publication::PublicationOptions;
 use crate::registration::RegistrationOptions;
 use crate::settings::AccountSettings;
+use crate::subscription::SubscriptionOptions;
 
 /// An address of ours with its settings.
 ///
@@ -92,6 +95,26 @@ impl Account {
             base.ice_turn = Some(TurnServer { transport, port: turn.port.unwrap_or(port), ..server });
         }
         base
+    }
+
+    /// How to follow the state of somebody or something.
+    #[must_use]
+    pub fn subscription(&self, event: impl Into<String>, target: Uri) -> SubscriptionOptions {
+        SubscriptionOptions {
+            route: self.settings.proxy.clone(),
+            transport: self.settings.transport,
+            ..SubscriptionOptions::new(event, target, self.credentials())
+        }
+    }
+
+    /// How to publish a state of ours.
+    #[must_use]
+    pub fn publication(&self, body: impl Into<EventBody>) -> PublicationOptions {
+        PublicationOptions {
+            route: self.settings.proxy.clone(),
+            transport: self.settings.transport,
+            ..PublicationOptions::new(self.credentials(), body)
+        }
     }
 
     /// How to register.
