@@ -325,6 +325,8 @@ struct Remote {
     rtcp: SocketAddr,
     since: Instant,
     received_from: Option<SocketAddr>,
+    /// When anything of the peer came last, RTP or RTCP.
+    alive: Option<Instant>,
 }
 
 impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
@@ -346,6 +348,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             rtcp: parameters.remote_rtcp,
             since: now.instant,
             received_from: None,
+            alive: None,
         };
         let keys_out = key_sender(&parameters);
         let mut ice = ice;
@@ -476,6 +479,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
                 rtcp: parameters.remote_rtcp,
                 since: clock::now().instant,
                 received_from: None,
+                alive: None,
             };
         }
         if let Some(link) = &mut self.ice {
@@ -483,6 +487,8 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             self.ice_due = Some(clock::now().instant);
         }
         self.heard = None;
+        // What was agreed anew is tried anew.
+        self.remote.alive = Some(clock::now().instant);
         self.session.sender_mut().set_payload_type(parameters.send_payload_type);
         self.parameters = parameters;
     }
@@ -531,6 +537,10 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             None => return,
         };
         let Ok(length) = written else { return };
+        if self.ice.is_none() && self.parameters.receives && self.remote.is_mute(now, self.parameters.silence)
+        {
+            return;
+        }
         let length = match (&mut self.srtp, self.parameters.srtp_policy) {
             (Some(srtp), _) => match srtp.sender.protect(&mut buffer, length) {
                 Ok(length) => length,
@@ -595,6 +605,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
 
     fn hear(&mut self, now: Instant, from: SocketAddr) {
         self.heard = Some(now);
+        self.remote.alive = Some(now);
         self.lost_told = false;
         if self.remote.received_from != Some(from) {
             self.remote.received_from = Some(from);
@@ -612,6 +623,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             (None, _) => packet.len(),
         };
         let Ok(compound) = Compound::parse(packet.get(..length).unwrap_or_default()) else { return };
+        self.remote.alive = Some(now);
         let meters = &self.meters;
         self.session.receive_rtcp(now, &compound, length, |event| {
             if let RtcpEvent::Report(report) = event
@@ -667,6 +679,13 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
 }
 
 impl Remote {
+    /// Whether nothing came for so long that it may be somebody who did not ask for this: then no
+    /// audio goes there until something comes. With ICE, consent tells.
+    fn is_mute(&self, now: Instant, silence: Duration) -> bool {
+        let last = self.alive.unwrap_or(self.since);
+        now.saturating_duration_since(last) > silence
+    }
+
     /// Whether packets from there are taken: from the signalled address always; from another
     /// one only while it is being found out, or if it was found.
     fn takes(&self, now: Instant, from: SocketAddr) -> bool {
@@ -724,11 +743,22 @@ mod tests {
     }
 
     #[test]
+    fn who_never_says_anything_is_not_talked_to_for_long() {
+        let (now, silence) = (clock::now().instant, Duration::from_secs(30));
+        let signalled = address("192.0.2.1:4000");
+        let mut remote = Remote { signalled, rtcp: signalled, since: now, received_from: None, alive: None };
+        assert!(!remote.is_mute(now + silence, silence));
+        assert!(remote.is_mute(now + 2 * silence, silence));
+        remote.alive = Some(now + 2 * silence);
+        assert!(!remote.is_mute(now + 2 * silence, silence), "it said something");
+    }
+
+    #[test]
     fn another_address_is_taken_at_the_start_only() {
         let now = clock::now().instant;
         let (signalled, real, attacker) =
             (address("192.0.2.1:4000"), address("198.51.100.7:9"), address("203.0.113.1:1"));
-        let mut remote = Remote { signalled, rtcp: signalled, since: now, received_from: None };
+        let mut remote = Remote { signalled, rtcp: signalled, since: now, received_from: None, alive: None };
         assert!(remote.takes(now, real), "it may be behind a NAT");
         remote.received_from = Some(real);
         let later = now + LATCHING;
