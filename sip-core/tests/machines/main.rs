@@ -8,6 +8,7 @@ mod conformance;
 mod extensions;
 mod faults;
 mod flows;
+mod messages;
 mod pair;
 mod reliable;
 mod replaces;
