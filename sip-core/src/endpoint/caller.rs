@@ -437,7 +437,7 @@ impl Endpoint {
         let is_supported =
             |name: &str| crate::header::HeaderName::new(name) == crate::header::HeaderName::SUPPORTED;
         let more = headers.iter().filter(|(name, _)| is_supported(name)).map(|(_, value)| value.as_str());
-        let ours = Some(self.supported_text.as_str()).filter(|text| !text.is_empty());
+        let ours = Some(self.texts.supported.as_str()).filter(|text| !text.is_empty());
         add("Supported", list(&mut ours.into_iter().chain(more)))?;
         add("User-Agent", config.user_agent.clone())?;
         if changes {

@@ -3,6 +3,7 @@
 use crate::{
     ParseError, Request,
     header::{CSeq, Via},
+    transaction::ServerKey,
 };
 use std::net::SocketAddr;
 
@@ -14,6 +15,8 @@ pub(crate) struct Envelope {
     pub(crate) to_tag: Option<Box<str>>,
     pub(crate) call_id: Box<str>,
     pub(crate) cseq: CSeq,
+    /// Which server transaction it belongs to, once that was looked for.
+    pub(crate) key: Option<ServerKey>,
 }
 
 impl Envelope {
@@ -35,6 +38,7 @@ impl Envelope {
             to_tag: request.to()?.tag().map(Into::into),
             call_id: request.call_id()?.0.into_boxed_str(),
             cseq: request.cseq()?,
+            key: None,
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Endpoint, FlowId, Output, Owner, Target, Transport,
     client::{Client, ClientKey, Path},
+    ids::ByNumber,
     receive::Source,
 };
 use crate::{Message, StreamDecoder, StreamItem};
@@ -16,7 +17,7 @@ use std::{
 /// All connections.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
-    all: HashMap<FlowId, Flow>,
+    all: ByNumber<FlowId, Flow>,
     /// Those that a request may use.
     index: HashMap<FlowKey, FlowId>,
     opened: u64,

@@ -3,6 +3,7 @@
 use super::{
     Cause, Endpoint, Output, QueryId, Target, Transport,
     client::{Client, ClientKey, ClientMachine, Path, Waiting},
+    ids::ByNumber,
 };
 use crate::{
     Host, Response, Scheme,
@@ -22,8 +23,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(crate) struct Locator {
     pub(crate) cache: Cache,
-    lookups: HashMap<ClientKey, Lookup>,
-    queries: HashMap<QueryId, Question>,
+    lookups: ByNumber<ClientKey, Lookup>,
+    queries: ByNumber<QueryId, Question>,
     /// Who waits for the answer to a question: it is asked once.
     waiting: HashMap<Question, Vec<ClientKey>>,
 }
@@ -32,8 +33,8 @@ impl Locator {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             cache: Cache::new(max),
-            lookups: HashMap::new(),
-            queries: HashMap::new(),
+            lookups: ByNumber::default(),
+            queries: ByNumber::default(),
             waiting: HashMap::new(),
         }
     }

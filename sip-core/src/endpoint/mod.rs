@@ -29,6 +29,7 @@ mod config;
 mod envelope;
 mod event;
 mod flow;
+mod ids;
 mod in_call;
 mod input;
 mod keep;
@@ -68,6 +69,7 @@ use crate::{
 };
 use client::Client;
 use flow::Flows;
+use ids::ByNumber;
 use keep::Kept;
 use locate::Locator;
 use notify::NotifierUsage;
@@ -77,7 +79,7 @@ use server::Server;
 use shared::Shared;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    hash::Hash,
+    hash::{BuildHasher, Hash},
     net::SocketAddr,
     time::Instant,
 };
@@ -93,31 +95,51 @@ pub struct Endpoint {
     /// Sockets and listeners of ours.
     bound: Vec<(Transport, SocketAddr)>,
     flows: Flows,
-    clients: HashMap<ClientKey, Client>,
-    servers: HashMap<ServerRequest, Server>,
+    clients: ByNumber<ClientKey, Client>,
+    servers: ByNumber<ServerRequest, Server>,
     server_keys: HashMap<ServerKey, ServerRequest>,
     merged: HashMap<MergeKey, ServerRequest>,
-    calls: HashMap<Call, InviteUsage>,
+    calls: ByNumber<Call, InviteUsage>,
     /// Calls by our tag.
-    tags: HashMap<u64, Call>,
-    subscriptions: HashMap<Subscription, SubscriptionUsage>,
-    notifiers: HashMap<Notifier, NotifierUsage>,
+    tags: ByNumber<u64, Call>,
+    subscriptions: ByNumber<Subscription, SubscriptionUsage>,
+    notifiers: ByNumber<Notifier, NotifierUsage>,
     /// Dialogs with subscriptions, by our tag.
-    shared: HashMap<u64, Shared>,
+    shared: ByNumber<u64, Shared>,
     /// Requests out of calls, and what answers challenges to them.
-    requests: HashMap<RequestId, Option<Authenticator>>,
+    requests: ByNumber<RequestId, Option<Authenticator>>,
     /// Flows that are kept alive, by their number.
     kept: BTreeMap<u64, Kept>,
     locator: Locator,
     /// Our tags of calls that are over, the latest last: of those Replaces says 603.
     ended: VecDeque<u64>,
-    /// The option tags of Supported, and as one text.
+    /// The option tags of Supported.
     supported: Vec<String>,
-    supported_text: String,
+    texts: Texts,
     timers: TimerQueue<Owner>,
     outputs: VecDeque<Output>,
     next_id: u64,
     stats: Stats,
+}
+
+/// Lists of the configuration, as headers have them.
+struct Texts {
+    allow: String,
+    accept: String,
+    supported: String,
+    info_packages: String,
+}
+
+impl Texts {
+    fn new(config: &Config, supported: &[String]) -> Self {
+        let list = |values: &[String]| server::join(values.iter().map(String::as_str));
+        Self {
+            allow: server::join(config.allow.iter().map(Method::as_str)),
+            accept: list(&config.accept),
+            supported: list(supported),
+            info_packages: list(&config.info_packages),
+        }
+    }
 }
 
 /// Who a deadline is for.
@@ -147,7 +169,7 @@ impl Endpoint {
             config.allow.push(Method::Prack);
         }
         let supported = supported(&config);
-        let supported_text = server::join(supported.iter().map(String::as_str));
+        let texts = Texts::new(&config, &supported);
         let mut random = ChaCha20Rng::from_seed(seed);
         let mut tag_key = [0; 32];
         random.fill_bytes(&mut tag_key);
@@ -158,21 +180,21 @@ impl Endpoint {
             tag_key,
             bound: Vec::new(),
             flows: Flows::default(),
-            clients: HashMap::new(),
-            servers: HashMap::new(),
+            clients: ByNumber::default(),
+            servers: ByNumber::default(),
             server_keys: HashMap::new(),
             merged: HashMap::new(),
-            calls: HashMap::new(),
-            tags: HashMap::new(),
-            subscriptions: HashMap::new(),
-            notifiers: HashMap::new(),
-            shared: HashMap::new(),
-            requests: HashMap::new(),
+            calls: ByNumber::default(),
+            tags: ByNumber::default(),
+            subscriptions: ByNumber::default(),
+            notifiers: ByNumber::default(),
+            shared: ByNumber::default(),
+            requests: ByNumber::default(),
             kept: BTreeMap::new(),
             locator,
             ended: VecDeque::new(),
             supported,
-            supported_text,
+            texts,
             timers: TimerQueue::new(),
             outputs: VecDeque::new(),
             next_id: 0,
@@ -300,7 +322,7 @@ fn number16(text: &str) -> Option<u64> {
 }
 
 /// Gives memory of a table back that a burst needed.
-fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if table.capacity() > 1024 && table.len() * 4 < table.capacity() {
         table.shrink_to(table.len() * 2);
     }

@@ -4,7 +4,7 @@
 use super::{
     Call, Endpoint, Event, FlowId, Output, Transport,
     envelope::Envelope,
-    server::{ServerMachine, Way, with_list},
+    server::{ServerMachine, Way, with_list, with_text},
 };
 use crate::{
     Dialog, Message, Method, Request, Response, Scheme, StatusCode, Uri,
@@ -68,9 +68,10 @@ impl Endpoint {
         }
     }
 
-    fn request_received(&mut self, now: Instant, request: Request, envelope: Envelope, source: Source) {
+    fn request_received(&mut self, now: Instant, request: Request, mut envelope: Envelope, source: Source) {
         let key = ServerKey::of(&request, &envelope);
         let known = self.server_keys.get(&key).copied();
+        envelope.key = Some(key);
         match (request.method(), known) {
             (Method::Ack, Some(id)) => {
                 let timers = self.config.timers;
@@ -144,8 +145,8 @@ impl Endpoint {
         }
         if !understands_disposition(&request) {
             // RFC 5621 §5: 415, and what would be taken.
-            let accept = super::server::join(self.config.accept.iter().map(String::as_str));
-            let (status, extra) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some(("Accept", accept)));
+            let extra = Some(("Accept", self.texts.accept.clone()));
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             self.refuse_signed(now, &request, &envelope, &source, status, extra);
             return;
         }
@@ -202,14 +203,13 @@ impl Endpoint {
     /// What we can do (RFC 3261 §11.2).
     pub(crate) fn options(&mut self, now: Instant, request: &Request, via: &Via, source: &Source) {
         self.refuse(now, request, via, source, StatusCode::OK, |e, b| {
-            let b = with_list(e.capabilities(b), "Accept", e.config.accept.iter().map(String::as_str));
-            e.signed(b)
+            e.signed(with_text(e.capabilities(b), "Accept", &e.texts.accept))
         });
     }
 
     pub(crate) fn overloaded(&mut self, now: Instant, request: &Request, via: &Via, source: &Source) {
         self.refuse(now, request, via, source, StatusCode::SERVICE_UNAVAILABLE, |_, b| {
-            with_list(b, "Retry-After", ["10"].into_iter())
+            with_text(b, "Retry-After", "10")
         });
     }
 
@@ -262,7 +262,7 @@ impl Endpoint {
     ) {
         self.refuse(now, request, &envelope.via, source, status, |e, b| {
             let b = match &extra {
-                Some((name, value)) => with_list(b, name, Some(value.as_str()).into_iter()),
+                Some((name, value)) => with_text(b, name, value),
                 None => b,
             };
             e.signed(b)

@@ -135,7 +135,8 @@ impl Endpoint {
         };
         self.next_id += 1;
         let id = ServerRequest(self.next_id);
-        let (key, merge) = (ServerKey::of(request, envelope), MergeKey::of(envelope));
+        let key = envelope.key.clone().unwrap_or_else(|| ServerKey::of(request, envelope));
+        let merge = MergeKey::of(envelope);
         self.server_keys.insert(key.clone(), id);
         if let Some(merge) = &merge {
             self.merged.insert(merge.clone(), id);
@@ -181,8 +182,7 @@ impl Endpoint {
         if status.is_success() && dialog {
             builder = self.capabilities(builder);
             if matches!(method, Method::Invite | Method::Update) {
-                builder =
-                    with_list(builder, "Recv-Info", self.config.info_packages.iter().map(String::as_str));
+                builder = with_text(builder, "Recv-Info", &self.texts.info_packages);
             }
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -348,40 +348,40 @@ impl Endpoint {
         let text = |name| request.headers().text(name).unwrap_or("").as_bytes();
         let parts = [HeaderName::FROM, HeaderName::CALL_ID, HeaderName::CSEQ, HeaderName::VIA].map(text);
         let hash = keyed(&self.tag_key, &parts);
-        hash.iter().take(8).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"))
+        let start = hash.first_chunk().copied().unwrap_or_default();
+        format!("{:016x}", u64::from_be_bytes(start))
     }
 
     /// With Allow.
     pub(crate) fn allowed(&self, builder: ResponseBuilder) -> ResponseBuilder {
-        with_list(builder, "Allow", self.config.allow.iter().map(Method::as_str))
+        with_text(builder, "Allow", &self.texts.allow)
     }
 
     /// With what the endpoint can do.
     pub(crate) fn capabilities(&self, builder: ResponseBuilder) -> ResponseBuilder {
-        let builder = self.allowed(builder);
-        with_list(builder, "Supported", Some(self.supported_text.as_str()).into_iter())
+        with_text(self.allowed(builder), "Supported", &self.texts.supported)
     }
 
     /// With Server.
     pub(crate) fn signed(&self, builder: ResponseBuilder) -> ResponseBuilder {
-        with_list(
-            builder,
-            "Server",
-            Some(self.config.user_agent.as_str()).into_iter().filter(|s| !s.is_empty()),
-        )
+        with_text(builder, "Server", &self.config.user_agent)
     }
 }
 
-/// With a list of our configuration, if there is anything in it.
+/// With a list, if there is anything in it.
 pub(crate) fn with_list<'a>(
-    mut builder: ResponseBuilder,
+    builder: ResponseBuilder,
     name: &str,
     values: impl Iterator<Item = &'a str>,
 ) -> ResponseBuilder {
-    let text = join(values);
+    with_text(builder, name, &join(values))
+}
+
+/// With a text of our configuration, if there is any.
+pub(crate) fn with_text(mut builder: ResponseBuilder, name: &str, text: &str) -> ResponseBuilder {
     if !text.is_empty() {
         // What the configuration holds was checked when the endpoint was made.
-        let _ = builder.headers_mut().push_raw(name, &text);
+        let _ = builder.headers_mut().push_raw(name, text);
     }
     builder
 }

@@ -1,22 +1,18 @@
 //! What is due when: a heap whose outdated entries are left in until they come up.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
-    hash::Hash,
-    time::Instant,
-};
+use super::ids::ByNumber;
+use std::{cmp::Reverse, collections::BinaryHeap, hash::Hash, time::Instant};
 
 /// At most one deadline for each owner.
 #[derive(Debug)]
 pub(crate) struct TimerQueue<K> {
     heap: BinaryHeap<Reverse<(Instant, K)>>,
-    armed: HashMap<K, Instant>,
+    armed: ByNumber<K, Instant>,
 }
 
 impl<K: Copy + Ord + Hash> TimerQueue<K> {
     pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), armed: HashMap::new() }
+        Self { heap: BinaryHeap::new(), armed: ByNumber::default() }
     }
 
     /// Sets the deadline of `owner`, or removes it.
