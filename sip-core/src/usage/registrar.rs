@@ -4,7 +4,9 @@
 use crate::{
     Host, Limits, Message, Method, NameAddr, Request, Response, StatusCode, Uri,
     auth::{Algorithm, Authority, DigestAnswer, Verdict, keyed},
+    endpoint::Envelope,
     header::{Contact, Expires, MaxForwards, MinExpires, RecordRoute, Route, Via},
+    transaction::ServerKey,
 };
 use bytes::Bytes;
 use std::{
@@ -69,15 +71,33 @@ pub struct Registrar {
     authority: Authority,
     key: [u8; 32],
     bindings: BTreeMap<String, Vec<Binding>>,
+    /// Answers to REGISTER, for requests that come again.
+    answered: VecDeque<Answered>,
     outputs: VecDeque<(SocketAddr, Bytes)>,
 }
+
+/// What stands in for a server transaction (RFC 3261 §17.2.2): a nonce is good once, and a repeated
+/// request is no replay.
+#[derive(Debug)]
+struct Answered {
+    key: ServerKey,
+    until: Instant,
+    target: SocketAddr,
+    data: Bytes,
+}
+
+/// Answers that are kept; before the oldest is 32 s old it may have to go.
+const MAX_ANSWERED: usize = 512;
+/// Timer J over datagrams (RFC 3261 §17.2.2).
+const KEPT: Duration = Duration::from_secs(32);
 
 impl Registrar {
     /// One that is reached at `local`.
     pub fn new(config: RegistrarConfig, local: SocketAddr, now: Instant, seed: [u8; 32]) -> Self {
         let lifetime = Duration::from_secs(300);
         let authority = Authority::new(config.realm.clone(), seed, now, lifetime, 10_000);
-        Self { config, local, authority, key: seed, bindings: BTreeMap::new(), outputs: VecDeque::new() }
+        let (bindings, answered, outputs) = (BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        Self { config, local, authority, key: seed, bindings, answered, outputs }
     }
 
     /// How many contacts of a user there are.
@@ -93,7 +113,7 @@ impl Registrar {
                 if request.validate().is_err() {
                     self.reply(&request, StatusCode::BAD_REQUEST, |reply| reply);
                 } else if request.method() == &Method::Register && self.is_for_us(&request) {
-                    self.register(now, source, &request);
+                    self.register_once(now, source, &request);
                 } else {
                     self.forward(now, request);
                 }
@@ -117,6 +137,28 @@ impl Registrar {
         host.eq_ignore_ascii_case(&self.config.realm)
             || (host == Host::from(self.local.ip()).to_string()
                 && uri.port().unwrap_or(5_060) == self.local.port())
+    }
+
+    /// A request that comes again gets the answer that it got.
+    fn register_once(&mut self, now: Instant, source: SocketAddr, request: &Request) {
+        let Ok(envelope) = Envelope::read(request) else { return };
+        let key = ServerKey::of(request, &envelope);
+        while self.answered.front().is_some_and(|one| one.until <= now) {
+            self.answered.pop_front();
+        }
+        if let Some(known) = self.answered.iter().find(|one| one.key == key) {
+            self.outputs.push_back((known.target, known.data.clone()));
+            return;
+        }
+        let before = self.outputs.len();
+        self.register(now, source, request);
+        if let Some((target, data)) = self.outputs.back().filter(|_| self.outputs.len() > before) {
+            let (target, data) = (*target, data.clone());
+            if self.answered.len() >= MAX_ANSWERED {
+                self.answered.pop_front();
+            }
+            self.answered.push_back(Answered { key, until: now + KEPT, target, data });
+        }
     }
 
     fn register(&mut self, now: Instant, source: SocketAddr, request: &Request) {
@@ -351,6 +393,8 @@ mod tests {
         registrar: Registrar,
         agents: Vec<(SocketAddr, Endpoint)>,
         events: Vec<(usize, Event)>,
+        /// Whether first answers get lost, so that requests come again.
+        loses: bool,
     }
 
     impl Lab {
@@ -364,7 +408,7 @@ mod tests {
                 endpoint.handle_input(now, Input::Bound { transport: Transport::Udp, local: at(local) });
                 (at(local), endpoint)
             });
-            Self { now, registrar, agents: agents.into(), events: Vec::new() }
+            Self { now, registrar, agents: agents.into(), events: Vec::new(), loses: false }
         }
 
         fn run(&mut self) {
@@ -397,6 +441,10 @@ mod tests {
 
         fn deliver(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes) {
             if to == at(REGISTRAR) {
+                if self.loses {
+                    self.registrar.handle_datagram(self.now, from, data.clone());
+                    while self.registrar.poll_transmit().is_some() {}
+                }
                 return self.registrar.handle_datagram(self.now, from, data);
             }
             let (local, endpoint) = self.agents.iter_mut().find(|(local, _)| *local == to).expect("an agent");
@@ -425,6 +473,16 @@ mod tests {
 
     fn at(text: &str) -> SocketAddr {
         text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_request_that_comes_again_gets_the_answer_that_it_got() {
+        let mut lab = Lab { loses: true, ..Lab::new() };
+        assert_eq!(lab.register(1, "bob", "b"), StatusCode::OK, "its nonce was good when it came first");
+        assert_eq!(lab.registrar.contacts(lab.now, "bob"), 1);
+        lab.now += KEPT;
+        lab.register(0, "alice", "a");
+        assert!(lab.registrar.answered.iter().all(|one| one.until > lab.now), "old answers are forgotten");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use crate::{
     Method, NameAddr, Response, StatusCode, Uri,
-    auth::Credentials,
+    auth::{Challenge, Credentials},
     endpoint::{Cause, ContactMarks, FlowPath, KeepAlive, OutgoingContact, OutgoingRequest, Transport},
     header::{Contact, Expires, FlowTimer, MinExpires, ServiceRoute},
 };
@@ -410,6 +410,12 @@ impl Registration {
         });
         // What the registrar will say again is not asked for often.
         let settled = matches!(response.status().code(), 400..=407 | 414..=422 | 600..=699);
+        // A nonce that was too old says nothing of the password: where answers are lost, the repetition
+        // of a request that was accepted is told so (RFC 3261 §22.4).
+        let stale = ["WWW-Authenticate", "Proxy-Authenticate"].into_iter().any(|name| {
+            response.headers().texts(name).flat_map(Challenge::all).any(|challenge| challenge.stale)
+        });
+        let settled = settled && !stale;
         let wait = wait.or(settled.then_some(self.config.max_retry));
         let reason = format!("{} {}", response.status(), response.reason());
         self.try_later(now, Cause::Refused, Some(response), reason, wait);
@@ -572,6 +578,24 @@ mod tests {
         assert!(matches!(registration.poll_output(), RegistrationOutput::Unregistered));
         assert_eq!(idle(&mut registration), None);
         assert!(!registration.is_registered());
+    }
+
+    #[test]
+    fn a_nonce_that_is_too_old_is_no_wrong_password() {
+        let now = start();
+        let wait = |challenge: &str| {
+            let mut registration = registration();
+            registration.start(now);
+            sent(&mut registration);
+            registration
+                .answered(now, response(StatusCode::UNAUTHORIZED, &[("WWW-Authenticate", challenge)]));
+            let RegistrationOutput::Failed { retry, .. } = registration.poll_output() else {
+                panic!("refused")
+            };
+            retry.expect("it tries again")
+        };
+        assert_eq!(wait("Digest realm=\"r\", nonce=\"n\""), Duration::from_secs(300));
+        assert!(wait("Digest realm=\"r\", nonce=\"n\", stale=true") <= Duration::from_secs(2));
     }
 
     #[test]
