@@ -156,6 +156,9 @@ impl SessionMachine {
                 self.change_audio(|audio| audio.remote_rtp_received = Some(from));
             }
             MediaEvent::IceState { state, selection } => self.ice_went_on(context, state, selection),
+            // Who is on hold, or has put us there, need not say anything: a packet that was under way
+            // when it began does not change that.
+            MediaEvent::AudioLost if self.snapshot.on_hold() => {}
             MediaEvent::AudioLost => self.stream_lost(context, StreamSet::AUDIO, "no audio arrives any more"),
             MediaEvent::Dtmf(digit) => self.notify(SessionEvent::GotDtmf { digit }),
             MediaEvent::RecordingStarted { file_name } => {
