@@ -8,6 +8,7 @@ mod agent;
 mod event_state;
 mod random;
 mod script;
+mod simulation;
 
 use std::path::PathBuf;
 use std::time::Duration;
