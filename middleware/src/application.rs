@@ -19,7 +19,7 @@ use crate::notification::NotificationCenter;
 use crate::publication::{Publication, PublicationId, PublicationOptions};
 use crate::registration::{Registration, RegistrationId, RegistrationOptions};
 use crate::session::machine::SessionConfig;
-use crate::session::{SessionManager, StreamSet};
+use crate::session::{AutoAnswer, SessionManager, StreamSet};
 use crate::subscription::{Subscription, SubscriptionId, SubscriptionOptions};
 use crate::trace::Tracer;
 
@@ -54,6 +54,8 @@ pub struct Builder {
     pub(crate) audio: AudioConfiguration,
     pub(crate) max_sessions: usize,
     pub(crate) accept_messages: bool,
+    pub(crate) transfers: bool,
+    pub(crate) auto_answer: AutoAnswer,
     pub(crate) refresh: SessionRefresh,
     pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) center: NotificationCenter,
@@ -77,6 +79,8 @@ impl Application {
             audio: AudioConfiguration::default(),
             max_sessions: usize::MAX,
             accept_messages: false,
+            transfers: true,
+            auto_answer: AutoAnswer::Never,
             refresh: SessionRefresh::default(),
             tracer: None,
             center: NotificationCenter::new(),
@@ -237,6 +241,19 @@ impl Builder {
         self
     }
 
+    /// Whether peers may ask, within a session, to be transferred: the application decides on each
+    /// (`SCSessionTransferNewIncoming`). Unless so they are refused (405). Outside of sessions they always are.
+    pub fn transfers(mut self, allowed: bool) -> Self {
+        self.transfers = allowed;
+        self
+    }
+
+    /// Which calls are answered without the application; none unless it is said.
+    pub fn auto_answer(mut self, policy: AutoAnswer) -> Self {
+        self.auto_answer = policy;
+        self
+    }
+
     /// Where to write what goes over the wire.
     pub fn tracer(mut self, tracer: Arc<Tracer>) -> Self {
         self.tracer = Some(tracer);
@@ -264,6 +281,7 @@ impl Builder {
             msrp: self.msrp.clone(),
             timers: self.timers,
             accepts: self.accepts,
+            auto_answer: self.auto_answer.clone(),
             default_address,
         }
     }

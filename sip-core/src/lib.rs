@@ -86,6 +86,6 @@ pub use status::StatusCode;
 pub use stream::{StreamDecoder, StreamError, StreamItem};
 pub use tel::Telephone;
 pub use text::Text;
-pub use uri::{Host, Scheme, Uri};
+pub use uri::{Host, Scheme, Uri, unescape};
 pub use uri_params::Push;
 pub use validate::Refusal;

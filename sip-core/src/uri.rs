@@ -550,7 +550,7 @@ fn pairs(list: Option<&str>, sign: char) -> impl Iterator<Item = (&str, Option<&
 }
 
 /// Resolves %HH, once. What does not come out as UTF-8 stays as it is.
-pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
+pub fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

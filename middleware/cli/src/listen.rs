@@ -68,7 +68,7 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
 
 fn accept_options(options: &Listen, password: Option<&String>) -> AcceptOptions {
     let relay_password = password.filter(|_| options.media.msrp_relay.is_some()).cloned();
-    AcceptOptions { folder: Some(options.files.clone()), relay_password }
+    AcceptOptions { folder: Some(options.files.clone()), relay_password, ..AcceptOptions::default() }
 }
 
 fn answer(session: Session, streams: StreamSet, options: &Listen, password: Option<&String>) {

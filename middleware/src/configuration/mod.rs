@@ -34,6 +34,9 @@ pub struct SessionTimers {
     /// For the end of a session's streams, before `SCSessionDidEnd` is posted all the same.
     /// Default 2 s.
     pub wind_down: Duration,
+    /// For the application to decide on a transfer that the peer asks for; then it is declined.
+    /// Default 60 s.
+    pub transfer_answer: Duration,
 }
 
 impl Default for SessionTimers {
@@ -44,6 +47,7 @@ impl Default for SessionTimers {
             stream_start: Duration::from_secs(15),
             rtp_silence: Duration::from_secs(30),
             wind_down: Duration::from_secs(2),
+            transfer_answer: Duration::from_secs(60),
         }
     }
 }

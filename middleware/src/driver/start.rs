@@ -51,6 +51,7 @@ pub(crate) async fn start(
         session: session.clone(),
         max_sessions: builder.max_sessions,
         accept_messages: builder.accept_messages,
+        transfers: builder.transfers,
     };
     let mut engine = Engine::new(config, numbers.clone(), clock::seed());
 

@@ -10,25 +10,37 @@ use sip_core::{Limits, Method, Multipart, Request, Response, StatusCode};
 use super::{Engine, Live, Now, Origin, Owner, bytes32};
 use crate::negotiation::Refusal;
 use crate::notification::MessageEvent;
-use crate::session::SessionId;
 use crate::session::machine::{Context, Invite, SessionMachine, SipEvent};
+use crate::session::{RemoteHeaders, SessionId};
 
 impl Engine {
     pub(super) fn dispatch(&mut self, now: Now, event: Event) {
         match event {
             Event::Incoming { call, request } => self.incoming(now, call, &request),
             Event::Provisional { call, response } => {
-                let (status, user_agent) = (response.status(), user_agent(response.headers()));
-                let body = sdp(&response);
-                self.tell(now, call, SipEvent::Provisional { status, user_agent, body });
+                let (status, reason) = (response.status(), response.reason().to_owned());
+                let (body, headers) = (sdp(&response), RemoteHeaders::of(response.headers()));
+                self.tell(now, call, SipEvent::Provisional { status, headers, body });
+                self.referral_at(now, call, status, &reason);
+            }
+            Event::PrackDue { call, id } => {
+                self.tell(now, call, SipEvent::PrackDue { id });
             }
             Event::Answered { call, response } => {
-                let (body, user_agent) = (sdp(&response), user_agent(response.headers()));
-                self.tell(now, call, SipEvent::Answered { body, user_agent });
+                let (body, headers) = (sdp(&response), RemoteHeaders::of(response.headers()));
+                self.tell(now, call, SipEvent::Answered { body, headers });
+                self.referral_at(now, call, response.status(), response.reason());
             }
-            Event::Failed { call, status, reason, .. } => {
+            Event::Failed { call, status, reason, response, .. } => {
                 let code = status.map_or(0, StatusCode::code);
-                self.tell(now, call, SipEvent::Failed { code, reason });
+                let id = self.calls.get(&call).copied();
+                let response = response.map(Box::new);
+                self.tell(now, call, SipEvent::Failed { code, reason: reason.clone(), response });
+                self.calls.remove(&call);
+                if id.is_some_and(|id| self.sessions.get(&id).is_none_or(|live| live.call == Some(call))) {
+                    // It is not tried elsewhere.
+                    self.referral_failed(now, id, status, &reason);
+                }
             }
             Event::Confirmed { call, ack } => {
                 let body = Some(ack.body().clone()).filter(|body| !body.is_empty());
@@ -56,6 +68,7 @@ impl Engine {
             Event::RefreshDue { call } => self.tell(now, call, SipEvent::RefreshDue),
             Event::Request { call, id, request } => self.request(now, call, id, &request),
             Event::Ended { call, by_remote, reason, .. } => {
+                let by_remote = by_remote || self.live(call).is_some_and(|live| live.replaced);
                 self.tell(now, call, SipEvent::Ended { by_remote, reason });
                 self.calls.remove(&call);
             }
@@ -85,6 +98,18 @@ impl Engine {
                 self.registration_flow_failed(now, path);
                 self.publication_flow_failed(now, path);
                 self.subscription_flow_failed(now, path);
+            }
+            Event::Subscribed { subscription, .. } if self.transfers.contains_key(&subscription) => {
+                self.transfer_taken(now, subscription);
+            }
+            Event::Notified { subscription, request } if self.transfers.contains_key(&subscription) => {
+                self.transfer_told(now, subscription, &request);
+            }
+            Event::SubscriptionEnded { subscription, reason, response }
+                if self.transfers.contains_key(&subscription) =>
+            {
+                let status = response.as_ref().map(Response::status);
+                self.transfer_lost(now, subscription, status, reason);
             }
             Event::Subscribed { subscription, response } => {
                 self.subscription_accepted(now, subscription, &response);
@@ -122,7 +147,7 @@ impl Engine {
         let invite = Invite {
             local: to.uri.clone(),
             remote: from.uri.clone(),
-            user_agent: user_agent(request.headers()),
+            headers: RemoteHeaders::of(request.headers()),
             offer,
         };
         let seed = bytes32(&mut self.random);
@@ -148,13 +173,13 @@ impl Engine {
         let Some(other) = self.endpoint.replaces(call).and_then(|other| self.calls.get(&other)) else {
             return;
         };
-        let Some(streams) = self.sessions.get(other).map(|live| live.machine.snapshot().streams()) else {
-            return;
-        };
+        let Some(replaced) = self.sessions.get_mut(&other.clone()) else { return };
+        replaced.replaced = true;
+        let streams = replaced.machine.snapshot().streams();
         let _ = self.with_session(now, id, |machine, context| {
             let offered = machine.snapshot().proposed_streams;
             let both = offered.with_only(streams);
-            machine.accept(context, if both.is_empty() { offered } else { both }, None)
+            machine.accept(context, if both.is_empty() { offered } else { both }, None, Vec::new())
         });
     }
 
@@ -191,9 +216,14 @@ impl Engine {
             (Some(call), Method::Update) if !request.body().is_empty() => {
                 self.reinvite(now, call, id, request)
             }
-            (Some(_), Method::Update | Method::Info | Method::Options) => {
-                self.respond(now, id, StatusCode::OK)
+            (Some(call), Method::Info) => {
+                self.respond(now, id, StatusCode::OK);
+                if let Some(digit) = pressed(request) {
+                    self.tell(now, call, SipEvent::Dtmf { digit });
+                }
             }
+            (Some(_), Method::Update | Method::Options) => self.respond(now, id, StatusCode::OK),
+            (Some(call), Method::Refer) if self.config.transfers => self.referred(now, call, id, request),
             (None, Method::Message) => self.got_message(now, id, request),
             // RFC 3515, 6665, 3903 out of a session: by policy, closed until the application opens it.
             (None, Method::Subscribe | Method::Notify | Method::Refer | Method::Publish) => {
@@ -280,6 +310,26 @@ fn sdp(response: &Response) -> Option<Bytes> {
     }
 }
 
-fn user_agent(headers: &sip_core::Headers) -> Option<String> {
-    headers.text("User-Agent").or_else(|| headers.text("Server")).map(str::to_owned)
+/// The key that an INFO says was pressed: `Signal=5` of `application/dtmf-relay`, or the digit alone of
+/// `application/dtmf`.
+fn pressed(request: &Request) -> Option<char> {
+    let kind: ContentType = request.header()?;
+    let text = std::str::from_utf8(request.body()).ok()?;
+    let digit = if kind.is("application", "dtmf-relay") {
+        text.lines().find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("signal").then_some(value)
+        })?
+    } else if kind.is("application", "dtmf") {
+        text
+    } else {
+        return None;
+    };
+    let digit = match digit.trim() {
+        // Events by their number (RFC 4733 §3.2), as some write them.
+        "10" => '*',
+        "11" => '#',
+        one => one.chars().next().filter(|_| one.len() == 1)?.to_ascii_uppercase(),
+    };
+    matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D').then_some(digit)
 }

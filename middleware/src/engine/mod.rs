@@ -12,6 +12,7 @@ mod registrations;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -53,6 +54,8 @@ pub(crate) struct EngineConfig {
     pub(crate) max_sessions: usize,
     /// Whether messages outside of sessions are taken.
     pub(crate) accept_messages: bool,
+    /// Whether peers may ask, in a session, for a transfer; the application decides on each.
+    pub(crate) transfers: bool,
 }
 
 /// What beside sessions has something to tell.
@@ -116,6 +119,10 @@ pub(crate) struct Engine {
     deadlines: BTreeSet<(Instant, Due)>,
     endpoint_deadline: Option<Instant>,
     events: VecDeque<sip::Event>,
+    /// Our REFERs that have no result yet.
+    transfers: HashMap<sip::Subscription, SessionId>,
+    /// Sessions that do what peers asked for, by their own id.
+    referrals: HashMap<SessionId, transfers::Referral>,
     /// What the endpoint would not begin, told as if it had failed.
     refused: VecDeque<(SessionId, SipEvent)>,
     outputs: VecDeque<Output>,
@@ -127,6 +134,10 @@ struct Live {
     call: Option<Call>,
     /// The peer's re-INVITE or UPDATE that is to be answered.
     request: Option<ServerRequest>,
+    /// The peer's REFER that waits for the application, or is being done.
+    asked: Option<transfers::Asked>,
+    /// Another call took its place (RFC 3891).
+    replaced: bool,
     deadline: Option<Instant>,
 }
 
@@ -134,8 +145,11 @@ impl Engine {
     pub(crate) fn new(config: EngineConfig, numbers: Arc<AtomicU64>, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
         let mut sip = config.sip.clone();
-        if config.accept_messages && !sip.allow.contains(&Method::Message) {
-            sip.allow.push(Method::Message);
+        for (method, served) in [(Method::Message, config.accept_messages), (Method::Refer, config.transfers)]
+        {
+            if served && !sip.allow.contains(&method) {
+                sip.allow.push(method);
+            }
         }
         let endpoint = Endpoint::new(sip, bytes32(&mut random));
         Self {
@@ -154,6 +168,8 @@ impl Engine {
             deadlines: BTreeSet::new(),
             endpoint_deadline: None,
             events: VecDeque::new(),
+            transfers: HashMap::new(),
+            referrals: HashMap::new(),
             refused: VecDeque::new(),
             outputs: VecDeque::new(),
         }
@@ -226,6 +242,11 @@ impl Engine {
             self.sessions.remove(&id);
         }
         connected
+    }
+
+    /// Whether it is in NULL no more, and not over.
+    pub(crate) fn knows(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
     }
 
     /// Ends a session; one that is not known is over already.
@@ -306,7 +327,7 @@ impl Engine {
         }
         self.reschedule(id);
         if self.sessions.get(&id).is_some_and(|live| live.machine.is_ended()) {
-            self.forget(id);
+            self.forget(now, id);
         }
     }
 
@@ -332,7 +353,9 @@ impl Engine {
         self.outputs.push_back(Output::Post { from, event: event.into() });
     }
 
-    fn forget(&mut self, id: SessionId) {
+    fn forget(&mut self, now: Now, id: SessionId) {
+        self.referral_over(now, id);
+        self.transfers.retain(|_, session| *session != id);
         if let Some(live) = self.sessions.remove(&id) {
             if let Some(deadline) = live.deadline {
                 self.deadlines.remove(&(deadline, Due::Session(id)));
@@ -393,9 +416,32 @@ impl Engine {
     }
 }
 
+#[cfg(test)]
+impl Engine {
+    fn state_of(&self, id: SessionId) -> Option<crate::session::State> {
+        self.sessions.get(&id).map(|live| live.machine.snapshot().state)
+    }
+
+    /// Nothing of sessions that are over is left in any table.
+    fn assert_empty(&self, context: &dyn Fn() -> String) {
+        let left = [
+            ("sessions", self.sessions.len()),
+            ("calls", self.calls.len()),
+            ("transfers", self.transfers.len()),
+            ("referrals", self.referrals.len()),
+            ("requests", self.requests.len()),
+            ("deadlines", self.deadlines.len()),
+            ("refused", self.refused.len()),
+        ];
+        for (table, size) in left {
+            assert_eq!(size, 0, "{size} are left in {table}: {}", context());
+        }
+    }
+}
+
 impl Live {
     fn new(machine: SessionMachine) -> Self {
-        Self { machine, call: None, request: None, deadline: None }
+        Self { machine, call: None, request: None, asked: None, replaced: false, deadline: None }
     }
 
     fn is_null(&self) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sip_core::endpoint::{Body, OutgoingCall};
-use sip_core::{NameAddr, StatusCode, Uri};
+use sip_core::{Method, NameAddr, StatusCode, Uri};
 
 use super::{Engine, Now};
 use crate::session::machine::SipEvent;
@@ -30,9 +30,37 @@ impl Engine {
             SipAction::Ack { answer } => self.endpoint.ack(at, call, answer.map(sdp_body)),
             SipAction::Cancel => self.endpoint.cancel(at, call),
             SipAction::Provisional { status } => self.endpoint.provisional(at, call, status, None),
-            SipAction::Accept { body } => self.endpoint.accept(at, call, Vec::new(), Some(sdp_body(body))),
-            SipAction::Reject { status, reason } => {
-                self.endpoint.reject(at, call, status, reason.as_deref(), Vec::new())
+            SipAction::Prack { id, answer } => self.endpoint.prack(at, call, id, answer.map(sdp_body)),
+            SipAction::Accept { body, headers } => {
+                // What the application may not set is left out: the call is answered all the same.
+                let done = self.endpoint.accept(at, call, headers, Some(sdp_body(body.clone())));
+                match done {
+                    Err(sip_core::UsageError::Reserved) => {
+                        self.endpoint.accept(at, call, Vec::new(), Some(sdp_body(body)))
+                    }
+                    done => done,
+                }
+            }
+            SipAction::Reject { status, reason, headers } => {
+                match self.endpoint.reject(at, call, status, reason.as_deref(), headers) {
+                    Err(sip_core::UsageError::Reserved) => {
+                        self.endpoint.reject(at, call, status, reason.as_deref(), Vec::new())
+                    }
+                    done => done,
+                }
+            }
+            SipAction::Info { digit } => {
+                let content = format!("Signal={digit}\r\nDuration=160\r\n");
+                let body = Body::new("application/dtmf-relay", content);
+                self.endpoint.request_in_dialog(at, call, Method::Info, Vec::new(), Some(body)).map(drop)
+            }
+            SipAction::Refer { refer } => {
+                self.refer(now, id, call, *refer);
+                return;
+            }
+            SipAction::DeclineTransfer { status } => {
+                self.decline_transfer(now, id, status);
+                return;
             }
             SipAction::Reinvite { offer } => self.endpoint.reinvite(at, call, Some(sdp_body(offer))),
             SipAction::CancelReinvite => self.endpoint.cancel(at, call),
@@ -60,8 +88,8 @@ impl Engine {
         }
     }
 
-    fn invite(&mut self, now: Now, id: SessionId, invitation: Invitation, offer: Bytes) {
-        let Invitation { callee, credentials, route } = invitation;
+    fn invite(&mut self, now: Now, id: SessionId, invitation: Invitation, offer: Option<Bytes>) {
+        let Invitation { callee, credentials, route, headers, .. } = invitation;
         let mut from = NameAddr::new(credentials.uri.clone());
         from.display_name = credentials.display_name.clone();
         let route = match &route {
@@ -70,7 +98,8 @@ impl Engine {
         };
         let outgoing = OutgoingCall {
             route,
-            body: Some(sdp_body(offer)),
+            headers,
+            body: offer.map(sdp_body),
             credentials: credentials.into_sip(),
             ..OutgoingCall::new(callee, from)
         };
@@ -82,7 +111,8 @@ impl Engine {
                 }
             }
             Err(error) => {
-                self.refused.push_back((id, SipEvent::Failed { code: 0, reason: error.to_string() }));
+                self.refused
+                    .push_back((id, SipEvent::Failed { code: 0, reason: error.to_string(), response: None }));
             }
         }
     }

@@ -18,6 +18,7 @@ fn config(use_srtp: bool, srtp_forced: bool) -> SessionConfig {
         msrp: MsrpConfiguration::default(),
         timers: SessionTimers::default(),
         accepts: StreamSet::BOTH,
+        auto_answer: crate::session::AutoAnswer::Never,
         default_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     }
 }

@@ -281,6 +281,53 @@ pub enum SessionEvent {
         /// The pair of candidates in use, if any.
         selection: Option<IceSelection>,
     },
+    /// The peer is elsewhere (3xx). Without `followed`, `DidFail` follows.
+    GotRedirect {
+        /// The SIP status.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+        /// Where it may be, the preferred address first.
+        contacts: Vec<String>,
+        /// Whether another address is called now.
+        followed: bool,
+    },
+    /// `SCSessionTransferNewOutgoing`: the peer is asked to call somebody else.
+    TransferNewOutgoing {
+        /// Whom.
+        destination: String,
+    },
+    /// `SCSessionTransferNewIncoming`: the peer asks us to call somebody else: `accept_transfer` or
+    /// `reject_transfer` decides.
+    TransferNewIncoming {
+        /// Whom.
+        destination: String,
+        /// Who wants it (RFC 3892), as the peer says.
+        referred_by: Option<String>,
+    },
+    /// `SCSessionTransferDidStart`: the peer has taken the request, or we do what it asks for.
+    TransferDidStart,
+    /// `SCSessionTransferGotProgress`: the new call is under way.
+    TransferGotProgress {
+        /// The SIP status that it got.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// `SCSessionTransferDidEnd`: the new call stands.
+    TransferDidEnd {
+        /// The SIP status that it got.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// `SCSessionTransferDidFail`: there is no new call, or none that we know of.
+    TransferDidFail {
+        /// The SIP status; 0 for what has none.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
     /// A stream was added, removed or lost.
     GotStreamUpdate {
         /// The streams that there are now.
@@ -317,6 +364,13 @@ impl SessionEvent {
             Self::AcceptedStreamProposal { .. } => "SCSessionAcceptedStreamProposal",
             Self::RejectedStreamProposal { .. } => "SCSessionRejectedStreamProposal",
             Self::IceStateDidChange { .. } => "SCSessionICENegotiationStateDidChange",
+            Self::GotRedirect { .. } => "SCSessionGotRedirect",
+            Self::TransferNewOutgoing { .. } => "SCSessionTransferNewOutgoing",
+            Self::TransferNewIncoming { .. } => "SCSessionTransferNewIncoming",
+            Self::TransferDidStart => "SCSessionTransferDidStart",
+            Self::TransferGotProgress { .. } => "SCSessionTransferGotProgress",
+            Self::TransferDidEnd { .. } => "SCSessionTransferDidEnd",
+            Self::TransferDidFail { .. } => "SCSessionTransferDidFail",
             Self::GotStreamUpdate { .. } => "SCSessionGotStreamUpdate",
         }
     }
@@ -334,8 +388,28 @@ impl SessionEvent {
                 data.extend(has_file.then_some(("has_file", true.into())));
                 data
             }
-            Self::GotRingIndication | Self::WillStart | Self::DidStart | Self::WillEnd | Self::GotNoAudio => {
-                Vec::new()
+            Self::GotRingIndication
+            | Self::WillStart
+            | Self::DidStart
+            | Self::WillEnd
+            | Self::GotNoAudio
+            | Self::TransferDidStart => Vec::new(),
+            Self::GotRedirect { code, reason, contacts, followed } => vec![
+                ("code", (*code).into()),
+                ("reason", reason.as_str().into()),
+                ("contacts", Value::texts(contacts)),
+                ("followed", (*followed).into()),
+            ],
+            Self::TransferNewOutgoing { destination } => vec![("destination", destination.as_str().into())],
+            Self::TransferNewIncoming { destination, referred_by } => {
+                let mut data = vec![("destination", destination.as_str().into())];
+                data.extend(referred_by.as_deref().map(|by| ("referred_by", by.into())));
+                data
+            }
+            Self::TransferGotProgress { code, reason }
+            | Self::TransferDidEnd { code, reason }
+            | Self::TransferDidFail { code, reason } => {
+                vec![("code", (*code).into()), ("reason", reason.as_str().into())]
             }
             Self::DidFail { originator, code, reason } => vec![
                 ("originator", (*originator).into()),

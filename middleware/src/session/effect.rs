@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ice_stun::ice::{self, Candidate};
-use sip_core::{StatusCode, Uri};
+use sip_core::StatusCode;
+use sip_core::endpoint::{OutgoingRefer, PrackId};
 
-use super::{FileInfo, FileToSend, SessionSnapshot};
+use super::{ConferenceId, FileInfo, FileToSend, Invitation, SessionSnapshot};
 use crate::configuration::{IceConfiguration, SrtpPolicy};
-use crate::credentials::Credentials;
 use crate::notification::{ChatFailureContext, Event};
 
 /// One stream of one session, for as long as it lives; a stream added again is another one.
@@ -36,18 +36,20 @@ pub(crate) enum Effect {
 /// What a session asks of the SIP endpoint; the dialog is the session's own.
 #[derive(Debug)]
 pub(crate) enum SipAction {
-    /// INVITE with this offer.
-    Invite { invitation: Box<Invitation>, offer: Bytes },
+    /// INVITE with this offer, or without any.
+    Invite { invitation: Box<Invitation>, offer: Option<Bytes> },
     /// ACK of the 2xx to an INVITE or re-INVITE; with an answer if the 2xx carried the offer.
     Ack { answer: Option<Bytes> },
+    /// PRACK of a reliable provisional response that makes an offer, with the answer.
+    Prack { id: PrackId, answer: Option<Bytes> },
     /// CANCEL the INVITE.
     Cancel,
     /// 180 and the like.
     Provisional { status: StatusCode },
     /// 200 to the INVITE.
-    Accept { body: Bytes },
+    Accept { body: Bytes, headers: Vec<(String, String)> },
     /// A final non-2xx to the INVITE.
-    Reject { status: StatusCode, reason: Option<String> },
+    Reject { status: StatusCode, reason: Option<String>, headers: Vec<(String, String)> },
     /// Re-INVITE with this offer.
     Reinvite { offer: Bytes },
     /// CANCEL the re-INVITE.
@@ -58,16 +60,14 @@ pub(crate) enum SipAction {
     AcceptReinvite { body: Option<Bytes> },
     /// A final non-2xx to the peer's re-INVITE or UPDATE.
     RejectReinvite { status: StatusCode },
+    /// INFO with a key press.
+    Info { digit: char },
+    /// REFER.
+    Refer { refer: Box<OutgoingRefer> },
+    /// Tells the peer that its REFER comes to nothing.
+    DeclineTransfer { status: StatusCode },
     /// BYE.
     Bye,
-}
-
-/// Whom to call, and as whom.
-#[derive(Clone, Debug)]
-pub(crate) struct Invitation {
-    pub(crate) callee: Uri,
-    pub(crate) credentials: Credentials,
-    pub(crate) route: Option<Uri>,
 }
 
 /// What a session asks of the media layer.
@@ -82,6 +82,10 @@ pub enum MediaCommand {
     StopAudio(StreamId),
     /// Send a key press by RFC 4733.
     SendDtmf(StreamId, char),
+    /// Send a key press as the tones that it is.
+    SendTone(StreamId, char),
+    /// Put it into a conference, or take it out.
+    Confer(StreamId, Option<ConferenceId>),
     /// Record what both sides say.
     StartRecording(StreamId, PathBuf),
     /// Close the recording.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::SystemTime;
@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 
 use super::machine::{Context, SessionConfig, SessionMachine};
 use super::{
-    Direction, FileInfo, FileToSend, Invitation, Operation, SessionId, SessionSnapshot, State, StreamSet,
+    AcceptOptions, ConferenceId, ConnectOptions, DtmfMethod, FileInfo, FileToSend, Invitation,
+    MessageOptions, Operation, SessionId, SessionSnapshot, StreamSet, TransferOptions, auto_answer_headers,
 };
 use crate::credentials::Credentials;
-use crate::driver::{AudioStatistics, Commander, Reply};
-use crate::engine::Engine;
+use crate::driver::{Commander, Reply};
+use crate::engine::{Engine, Now};
 use crate::error::Error;
 
 /// A session between this side and a peer, with its media streams.
@@ -41,33 +42,6 @@ struct Inner {
     commander: Commander,
     config: SessionConfig,
     snapshot: RwLock<Arc<SessionSnapshot>>,
-}
-
-/// What `send_message` can be told beside the content.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MessageOptions {
-    /// Media type of the content; `text/plain` where `None`.
-    pub content_type: Option<String>,
-    /// Whom it is to, for CPIM; the peer where `None`.
-    pub to: Option<Uri>,
-    /// When it was written, as RFC 3339 has it; now where `None`.
-    pub date_time: Option<String>,
-}
-
-/// What can be said of streams that are accepted.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct AcceptOptions {
-    /// Folder for the files among them; that of the configuration where `None`.
-    pub folder: Option<PathBuf>,
-    /// Password of the called user at an MSRP relay; without one no relay is used. `Debug` does not
-    /// print it.
-    pub relay_password: Option<String>,
-}
-
-impl fmt::Debug for AcceptOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AcceptOptions").field("folder", &self.folder).finish_non_exhaustive()
-    }
 }
 
 impl Session {
@@ -115,8 +89,25 @@ impl Session {
         streams: StreamSet,
         files: Vec<FileToSend>,
     ) -> Reply<()> {
+        let options = ConnectOptions { files, ..ConnectOptions::default() };
+        self.connect_with(callee, credentials, route, streams, options)
+    }
+
+    /// The same, with everything that can be said of it. Legal in NULL.
+    pub fn connect_with(
+        &self,
+        callee: Uri,
+        credentials: Credentials,
+        route: Option<Uri>,
+        streams: StreamSet,
+        options: ConnectOptions,
+    ) -> Reply<()> {
         let (id, config) = (self.inner.id, self.inner.config.clone());
-        let invitation = Invitation { callee, credentials, route };
+        let ConnectOptions { files, mut headers, max_redirects, late_offer, ask_auto_answer } = options;
+        if ask_auto_answer {
+            headers.extend(auto_answer_headers(&credentials.uri));
+        }
+        let invitation = Invitation { callee, credentials, route, headers, max_redirects, late_offer };
         self.inner
             .commander
             .ask(move |engine, now| engine.connect(now, id, config, invitation, streams, files))
@@ -124,7 +115,7 @@ impl Session {
 
     /// Takes these of the offered streams; the others are answered with port 0. Legal in INCOMING.
     pub fn accept(&self, streams: StreamSet) -> Reply<()> {
-        self.ask(Operation::Accept, move |session, context| session.accept(context, streams, None))
+        self.accept_with(streams, AcceptOptions::default())
     }
 
     /// The same, with a folder for the files among them; without one, that of the configuration is
@@ -135,28 +126,33 @@ impl Session {
 
     /// The same, with everything that can be said of it. Legal in INCOMING.
     pub fn accept_with(&self, streams: StreamSet, options: AcceptOptions) -> Reply<()> {
-        let AcceptOptions { folder, relay_password } = options;
+        let AcceptOptions { folder, relay_password, headers } = options;
         self.ask(Operation::Accept, move |session, context| {
             if let Some(password) = relay_password {
                 session.use_relay(Zeroizing::new(password));
             }
-            session.accept(context, streams, folder)
+            session.accept(context, streams, folder, headers)
         })
     }
 
     /// Declines with 486. Legal in INCOMING.
     pub fn reject(&self) -> Reply<()> {
-        self.ask(Operation::Reject, |session, context| session.reject(context, None))
+        self.ask(Operation::Reject, |session, context| session.reject(context, None, Vec::new()))
     }
 
     /// Declines with another code, from 300 to 699. Legal in INCOMING.
     pub fn reject_with(&self, status: StatusCode) -> Reply<()> {
+        self.reject_with_headers(status, Vec::new())
+    }
+
+    /// The same, with further headers: the Contact of a redirection, or a Reason. Legal in INCOMING.
+    pub fn reject_with_headers(&self, status: StatusCode, headers: Vec<(String, String)>) -> Reply<()> {
         self.ask(Operation::Reject, move |session, context| {
             if status.code() < 300 {
                 let value = status.code().to_string();
                 return Err(Error::BadValue { what: "status", value, expected: "from 300 to 699" });
             }
-            session.reject(context, Some(status))
+            session.reject(context, Some(status), headers)
         })
     }
 
@@ -207,7 +203,55 @@ impl Session {
 
     /// Presses a key: one of `0-9 * # A-D` (RFC 4733). Legal in ESTABLISHED with audio.
     pub fn send_dtmf(&self, digit: char) -> Reply<()> {
-        self.ask(Operation::SendDtmf, move |session, context| session.send_dtmf(context, digit))
+        self.send_dtmf_by(digit, DtmfMethod::Rtp)
+    }
+
+    /// The same, in another way. Legal in ESTABLISHED with audio.
+    pub fn send_dtmf_by(&self, digit: char, method: DtmfMethod) -> Reply<()> {
+        self.ask(Operation::SendDtmf, move |session, context| session.send_dtmf(context, digit, method))
+    }
+
+    /// Asks the peer to call `target` instead of being in this session: a blind transfer (RFC 5589 §6). What
+    /// becomes of it is told by `SCSessionTransfer…` notifications; when it has succeeded the
+    /// session is ended. Legal in ESTABLISHED, one at a time.
+    pub fn transfer(&self, target: Uri) -> Reply<()> {
+        self.transfer_with(target, TransferOptions::default())
+    }
+
+    /// The same, with everything that can be said of it. Legal in ESTABLISHED.
+    pub fn transfer_with(&self, target: Uri, options: TransferOptions) -> Reply<()> {
+        self.ask_engine(Operation::Transfer, move |engine, now, id| engine.transfer(now, id, target, options))
+    }
+
+    /// Asks the peer to take our place in `other`: an attended transfer (RFC 5589 §7). The two peers talk
+    /// to each other then, and both sessions end here. Legal where both are ESTABLISHED.
+    pub fn transfer_to(&self, other: &Session) -> Reply<()> {
+        self.transfer_to_with(other, TransferOptions::default())
+    }
+
+    /// The same, with everything that can be said of it. Legal where both are ESTABLISHED.
+    pub fn transfer_to_with(&self, other: &Session, options: TransferOptions) -> Reply<()> {
+        let other = other.id();
+        self.ask_engine(Operation::Transfer, move |engine, now, id| {
+            engine.transfer_to(now, id, other, options)
+        })
+    }
+
+    /// Does what the peer asked for in `SCSessionTransferNewIncoming`: gives the new session, which calls
+    /// who the peer said, with the streams of this one. `credentials` are ours for that call; those of
+    /// this session, or our address alone, where `None`. Legal in ESTABLISHED while a request of the
+    /// peer waits.
+    pub fn accept_transfer(&self, credentials: Option<Credentials>) -> Reply<Session> {
+        let (config, commander) = (self.inner.config.clone(), self.inner.commander.clone());
+        self.ask_engine(Operation::AcceptTransfer, move |engine, now, id| {
+            let new = engine.accept_transfer(now, id, credentials, config.clone())?;
+            Ok(Session::new(new, commander, config))
+        })
+    }
+
+    /// Refuses that, with 603. Legal in ESTABLISHED while a request of the peer waits.
+    pub fn reject_transfer(&self) -> Reply<()> {
+        self.ask(Operation::RejectTransfer, |session, context| session.reject_transfer(context))
     }
 
     /// Sends a chat message and gives its id. It is queued until MSRP is connected; exactly one
@@ -258,7 +302,7 @@ impl Session {
 
     /// The same, with everything that can be said of it. Legal in PROPOSED.
     pub fn accept_proposal_with(&self, streams: StreamSet, options: AcceptOptions) -> Reply<()> {
-        let AcceptOptions { folder, relay_password } = options;
+        let AcceptOptions { folder, relay_password, headers: _ } = options;
         self.ask(Operation::AcceptProposal, move |session, context| {
             if let Some(password) = relay_password {
                 session.use_relay(Zeroizing::new(password));
@@ -307,6 +351,36 @@ impl Session {
         })
     }
 
+    /// What takes more than this session's machine.
+    fn ask_engine<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        command: impl FnOnce(&mut Engine, Now, SessionId) -> Result<T, Error> + Send + 'static,
+    ) -> Reply<T> {
+        let session = self.clone();
+        self.inner.commander.ask(move |engine: &mut Engine, now| match engine.knows(session.id()) {
+            true => command(engine, now, session.id()),
+            false => Err(Error::IllegalState { operation, state: session.state() }),
+        })
+    }
+
+    /// Puts its audio into a conference, or takes it out.
+    pub(super) fn set_conference(&self, conference: Option<ConferenceId>) -> Reply<()> {
+        let operation = match conference {
+            Some(_) => Operation::JoinConference,
+            None => Operation::LeaveConference,
+        };
+        self.ask(operation, move |session, context| session.set_conference(context, conference))
+    }
+
+    pub(super) fn received(&self) -> Option<SocketAddr> {
+        self.snapshot().audio.as_ref().and_then(|audio| audio.remote_rtp_received)
+    }
+
+    pub(super) fn commander(&self) -> &Commander {
+        &self.inner.commander
+    }
+
     fn default_recording_name(&self) -> String {
         let snapshot = self.snapshot();
         let name = |uri: Option<&Uri>| {
@@ -315,158 +389,6 @@ impl Session {
         };
         let at = stamp(self.inner.commander.wall_clock());
         format!("{at}-{}-{}.wav", name(snapshot.caller_uri()), name(snapshot.callee_uri()))
-    }
-}
-
-/// The attributes of the 2009 API, each read from a [`snapshot`](Session::snapshot).
-impl Session {
-    /// The state.
-    pub fn state(&self) -> State {
-        self.snapshot().state
-    }
-
-    /// Who called; `None` in NULL.
-    pub fn direction(&self) -> Option<Direction> {
-        self.snapshot().direction
-    }
-
-    /// When it was established.
-    pub fn start_time(&self) -> Option<SystemTime> {
-        self.snapshot().start_time
-    }
-
-    /// When it ended.
-    pub fn stop_time(&self) -> Option<SystemTime> {
-        self.snapshot().stop_time
-    }
-
-    /// Whether we hold the peer.
-    pub fn on_hold_by_local(&self) -> bool {
-        self.snapshot().on_hold_by_local
-    }
-
-    /// Whether the peer holds us.
-    pub fn on_hold_by_remote(&self) -> bool {
-        self.snapshot().on_hold_by_remote
-    }
-
-    /// Whether either side holds the other.
-    pub fn on_hold(&self) -> bool {
-        self.snapshot().on_hold()
-    }
-
-    /// What the peer calls its software.
-    pub fn remote_user_agent(&self) -> Option<String> {
-        self.snapshot().remote_user_agent.clone()
-    }
-
-    /// Our address.
-    pub fn local_uri(&self) -> Option<Uri> {
-        self.snapshot().local_uri.clone()
-    }
-
-    /// The peer's address.
-    pub fn remote_uri(&self) -> Option<Uri> {
-        self.snapshot().remote_uri.clone()
-    }
-
-    /// The address of who called.
-    pub fn caller_uri(&self) -> Option<Uri> {
-        self.snapshot().caller_uri().cloned()
-    }
-
-    /// The address of who was called.
-    pub fn callee_uri(&self) -> Option<Uri> {
-        self.snapshot().callee_uri().cloned()
-    }
-
-    /// The proxy of an outgoing session while it is active.
-    pub fn route(&self) -> Option<Uri> {
-        self.snapshot().route.clone()
-    }
-
-    /// Whether there is an audio stream.
-    pub fn has_audio(&self) -> bool {
-        self.snapshot().audio.is_some()
-    }
-
-    /// Whether there is a chat stream.
-    pub fn has_chat(&self) -> bool {
-        self.snapshot().chat.is_some()
-    }
-
-    /// The transport of audio as SDP has it.
-    pub fn audio_transport(&self) -> Option<String> {
-        self.snapshot().audio.as_ref().map(|audio| audio.transport.clone())
-    }
-
-    /// The transport of chat as SDP has it.
-    pub fn chat_transport(&self) -> Option<String> {
-        self.snapshot().chat.as_ref().map(|chat| chat.transport.clone())
-    }
-
-    /// Samples a second of the codec.
-    pub fn audio_sample_rate(&self) -> Option<u32> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.sample_rate)
-    }
-
-    /// The codec by its SDP name.
-    pub fn audio_codec(&self) -> Option<String> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.codec.clone())
-    }
-
-    /// Whether audio is encrypted.
-    pub fn audio_srtp_active(&self) -> Option<bool> {
-        self.snapshot().audio.as_ref().map(|audio| audio.srtp_active)
-    }
-
-    /// The address at which we receive RTP.
-    pub fn audio_local_rtp_address(&self) -> Option<IpAddr> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.local_rtp).map(|local| local.ip())
-    }
-
-    /// The port at which we receive RTP.
-    pub fn audio_local_rtp_port(&self) -> Option<u16> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.local_rtp).map(|local| local.port())
-    }
-
-    /// The address at which the peer says it receives RTP.
-    pub fn audio_remote_rtp_address_sdp(&self) -> Option<IpAddr> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.remote_rtp_sdp).map(|(address, _)| address)
-    }
-
-    /// The port at which the peer says it receives RTP.
-    pub fn audio_remote_rtp_port_sdp(&self) -> Option<u16> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.remote_rtp_sdp).map(|(_, port)| port)
-    }
-
-    /// The address from which the peer's packets come.
-    pub fn audio_remote_rtp_address_received(&self) -> Option<IpAddr> {
-        self.received().map(|from| from.ip())
-    }
-
-    /// The port from which the peer's packets come.
-    pub fn audio_remote_rtp_port_received(&self) -> Option<u16> {
-        self.received().map(|from| from.port())
-    }
-
-    /// How the audio stream fares now; `None` where there is none.
-    pub fn audio_statistics(&self) -> Option<AudioStatistics> {
-        self.inner.commander.board().read(self.inner.id)
-    }
-
-    /// Whether anything was received of the peer.
-    pub fn audio_was_received(&self) -> bool {
-        self.received().is_some()
-    }
-
-    /// The file being recorded to, its full path.
-    pub fn audio_recording_file_name(&self) -> Option<String> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.recording_file_name.clone())
-    }
-
-    fn received(&self) -> Option<SocketAddr> {
-        self.snapshot().audio.as_ref().and_then(|audio| audio.remote_rtp_received)
     }
 }
 

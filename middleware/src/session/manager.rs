@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::machine::SessionConfig;
-use super::{Session, SessionId, State};
+use super::{Conference, ConferenceId, Session, SessionId, State};
 use crate::configuration::{MsrpConfiguration, RingtoneConfiguration, RtpConfiguration};
 use crate::driver::Commander;
 
@@ -43,6 +43,13 @@ impl SessionManager {
     pub fn new_session(&self) -> Session {
         let id = SessionId(self.shared.numbers.fetch_add(1, Ordering::Relaxed));
         Session::new(id, self.shared.commander.clone(), self.session_config())
+    }
+
+    /// A new conference, with nobody in it.
+    pub fn new_conference(&self) -> Conference {
+        // Sessions and conferences are counted together: the numbers are names, no more.
+        let id = ConferenceId(self.shared.numbers.fetch_add(1, Ordering::Relaxed));
+        Conference::new(id, self.clone())
     }
 
     /// A copy of the list of all sessions that are neither NULL nor TERMINATED.

@@ -1,25 +1,31 @@
 //! Sessions: the handle that applications hold, the manager, and the machine behind them.
 
+mod attributes;
+mod conference;
 mod effect;
 mod file;
 mod handle;
 pub(crate) mod machine;
 mod manager;
+mod options;
 mod snapshot;
 mod state;
 mod streams;
 
+pub use conference::{Conference, ConferenceId};
 pub use effect::{
     AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, FileParameters,
     FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection, IceState, MediaCommand,
     MediaEvent, ReceivedMessage, RelayPreparation, SrtpParameters, StreamId,
 };
-pub(crate) use effect::{Effect, Invitation, SipAction};
+pub(crate) use effect::{Effect, SipAction};
 pub use file::{FileDirection, FileInfo, FileSnapshot, FileToSend, ProposedFile};
 pub(crate) use handle::Directory;
-pub use handle::{AcceptOptions, MessageOptions, Session};
+pub use handle::Session;
 pub use manager::SessionManager;
-pub use snapshot::{AudioSnapshot, ChatSnapshot, Direction, SessionSnapshot};
+pub use options::{AcceptOptions, AutoAnswer, ConnectOptions, DtmfMethod, MessageOptions, TransferOptions};
+pub(crate) use options::{Invitation, auto_answer_headers, auto_answer_wish};
+pub use snapshot::{AudioSnapshot, ChatSnapshot, Direction, RemoteHeaders, SessionSnapshot};
 pub use state::{Operation, State};
 pub use streams::StreamSet;
 

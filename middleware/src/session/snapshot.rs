@@ -1,11 +1,13 @@
 //! What the attributes of a session read.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use sip_core::Uri;
+use sip_core::{Headers, Uri};
 
-use super::{FileSnapshot, IceSelection, IceState, ProposedFile, State, StreamSet};
+use super::{ConferenceId, FileSnapshot, IceSelection, IceState, ProposedFile, State, StreamSet};
+use crate::credentials::Credentials;
 
 /// Whether we called or were called.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +16,31 @@ pub enum Direction {
     Incoming,
     /// We called.
     Outgoing,
+}
+
+/// The headers of a message of the peer's, as they came. Cheap to clone; equal are those of the same
+/// message.
+#[derive(Clone, Debug)]
+pub struct RemoteHeaders(Arc<Headers>);
+
+impl RemoteHeaders {
+    pub(crate) fn of(headers: &Headers) -> Self {
+        Self(Arc::new(headers.clone()))
+    }
+}
+
+impl std::ops::Deref for RemoteHeaders {
+    type Target = Headers;
+
+    fn deref(&self) -> &Headers {
+        &self.0
+    }
+}
+
+impl PartialEq for RemoteHeaders {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// The attributes of a session at one moment; never half of one change and half of another.
@@ -42,6 +69,12 @@ pub struct SessionSnapshot {
     pub remote_uri: Option<Uri>,
     /// The route of an outgoing session that is active.
     pub route: Option<Uri>,
+    /// As whom an outgoing session that is active was made.
+    pub credentials: Option<Arc<Credentials>>,
+    /// The headers of the peer's INVITE, or of its last response to ours.
+    pub remote_headers: Option<RemoteHeaders>,
+    /// When the caller asks for the call to be answered by itself, if it asks for that.
+    pub auto_answer_asked: Option<Duration>,
     /// The streams that were offered and not yet taken, for an incoming session or proposal.
     pub proposed_streams: StreamSet,
     /// The files among them.
@@ -78,6 +111,8 @@ pub struct AudioSnapshot {
     pub ice_selection: Option<IceSelection>,
     /// The file being recorded to, its full path.
     pub recording_file_name: Option<String>,
+    /// The conference that it is in.
+    pub conference: Option<ConferenceId>,
 }
 
 /// The attributes of a chat stream.
@@ -105,6 +140,9 @@ impl SessionSnapshot {
             local_uri: None,
             remote_uri: None,
             route: None,
+            credentials: None,
+            remote_headers: None,
+            auto_answer_asked: None,
             proposed_streams: StreamSet::NONE,
             proposed_files: Vec::new(),
             audio: None,

@@ -101,6 +101,16 @@ pub enum Operation {
     StopRecordingAudio,
     /// `send_dtmf`
     SendDtmf,
+    /// `transfer`
+    Transfer,
+    /// `accept_transfer`
+    AcceptTransfer,
+    /// `reject_transfer`
+    RejectTransfer,
+    /// [`Conference::add`](super::Conference::add)
+    JoinConference,
+    /// [`Conference::remove`](super::Conference::remove)
+    LeaveConference,
     /// `send_message`
     SendMessage,
     /// `add_audio`
@@ -127,7 +137,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Operation; 20] = [
+    pub const ALL: [Operation; 25] = [
         Operation::Connect,
         Operation::Accept,
         Operation::Reject,
@@ -137,6 +147,11 @@ impl Operation {
         Operation::StartRecordingAudio,
         Operation::StopRecordingAudio,
         Operation::SendDtmf,
+        Operation::Transfer,
+        Operation::AcceptTransfer,
+        Operation::RejectTransfer,
+        Operation::JoinConference,
+        Operation::LeaveConference,
         Operation::SendMessage,
         Operation::AddAudio,
         Operation::AddChat,
@@ -162,6 +177,11 @@ impl Operation {
             Operation::StartRecordingAudio => "start_recording_audio",
             Operation::StopRecordingAudio => "stop_recording_audio",
             Operation::SendDtmf => "send_dtmf",
+            Operation::Transfer => "transfer",
+            Operation::AcceptTransfer => "accept_transfer",
+            Operation::RejectTransfer => "reject_transfer",
+            Operation::JoinConference => "join_conference",
+            Operation::LeaveConference => "leave_conference",
             Operation::SendMessage => "send_message",
             Operation::AddAudio => "add_audio",
             Operation::AddChat => "add_chat",
@@ -186,6 +206,10 @@ impl Operation {
             | Operation::Unhold
             | Operation::StartRecordingAudio
             | Operation::SendDtmf
+            | Operation::Transfer
+            | Operation::AcceptTransfer
+            | Operation::RejectTransfer
+            | Operation::JoinConference
             | Operation::SendMessage
             | Operation::AddAudio
             | Operation::AddChat
@@ -194,8 +218,10 @@ impl Operation {
             | Operation::SendFile
             | Operation::RequestFile
             | Operation::RemoveFile => &[State::Established],
-            // Recording goes on during a proposal, and can be stopped in it.
-            Operation::StopRecordingAudio => &[State::Established, State::Proposing, State::Proposed],
+            // Recordings and conferences go on during a proposal, and can be left in it.
+            Operation::StopRecordingAudio | Operation::LeaveConference => {
+                &[State::Established, State::Proposing, State::Proposed]
+            }
             Operation::AcceptProposal | Operation::RejectProposal => &[State::Proposed],
             Operation::Terminate => &State::ALL,
         }
@@ -228,7 +254,7 @@ mod tests {
             "accept" | "reject" => state == State::Incoming,
             "accept_proposal" | "reject_proposal" => state == State::Proposed,
             "terminate" => true,
-            "stop_recording_audio" => {
+            "stop_recording_audio" | "leave_conference" => {
                 matches!(state, State::Established | State::Proposing | State::Proposed)
             }
             _ => state == State::Established,

@@ -131,6 +131,7 @@ impl Settings {
             stream_start: timers.stream_start,
             rtp_silence: timers.rtp_silence,
             wind_down: timers.wind_down,
+            transfer_answer: timers.transfer_answer,
             ..SessionTimers::default()
         }
     }

@@ -227,6 +227,8 @@ sections! {
         rtp_silence: Duration = Duration::from_secs(30);
         /// For the end of streams, before the session ends all the same.
         wind_down: Duration = Duration::from_secs(2);
+        /// For the application to decide on a transfer that the peer asks for.
+        transfer_answer: Duration = Duration::from_secs(60);
     }
 
     /// What is written down of what goes over the wire.

@@ -35,6 +35,7 @@ fn session_config(msrp: MsrpConfiguration) -> SessionConfig {
         msrp,
         timers: SessionTimers::default(),
         accepts: StreamSet::ALL,
+        auto_answer: crate::session::AutoAnswer::Never,
         default_address,
     }
 }

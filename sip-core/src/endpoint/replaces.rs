@@ -3,7 +3,7 @@
 
 use super::{Call, Endpoint};
 use crate::{
-    Request, StatusCode,
+    Request, StatusCode, Uri,
     header::{HeaderName, Join, Replaces, TargetDialog},
     usage::Phase,
 };
@@ -40,6 +40,11 @@ impl Endpoint {
             remote_tag: dialog.remote_tag().map(str::to_owned),
             early: dialog.is_early(),
         })
+    }
+
+    /// Where requests of a call go: what the peer's Contact said last.
+    pub fn remote_target(&self, call: Call) -> Option<Uri> {
+        Some(self.calls.get(&call)?.dialog.as_ref()?.remote_target().clone())
     }
 
     /// The Replaces value that has the peer of a call put another one in its place: what goes into

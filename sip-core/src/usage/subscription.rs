@@ -93,6 +93,8 @@ impl Subscriber {
         let granted = granted.unwrap_or(self.expires);
         match self.state {
             State::Asking => self.state = State::Pending { n: now + timers.patience() },
+            // RFC 3515 §2.4.4: how long one of a REFER lasts, its NOTIFY has said already.
+            State::Up { .. } if !self.refreshed => {}
             State::Up { .. } => self.up(now, granted),
             State::Pending { .. } | State::Leaving { .. } | State::Resting { .. } => {}
         }
@@ -289,6 +291,15 @@ mod tests {
         assert_eq!(s.handle_timeout(at), SubscriberAction::Subscribe(600));
         s.accepted(at, Some(100), &timers);
         assert_eq!((s.deadline().unwrap() - at).as_secs(), 50);
+    }
+
+    #[test]
+    fn a_notify_before_the_2xx_of_a_refer_says_how_long() {
+        let (t0, timers) = (start(), Timers::default());
+        let mut s = Subscriber::implicit();
+        assert_eq!(s.notified(t0, &state("active;expires=180")), SubscriberAction::None);
+        s.accepted(t0, None, &timers);
+        assert_eq!((s.deadline().unwrap() - t0).as_secs(), 180);
     }
 
     #[test]

@@ -18,15 +18,30 @@ use media::engine::{BridgeHandle, BridgeId, EngineConfig, EventSink, MediaEngine
 use media::stream::{Incoming, Outgoing, StreamConfig, StreamFormat, StreamHandle, StreamPort};
 use media::wav::{Clip, Recorder, RecorderConfig, Repeat, WavPlayer};
 use media::{PacketSink, PacketSource, UsageError};
+use rtrb::Producer;
 
+use super::keys::keys;
+use super::link::link;
 use super::{Key, MediaNote, Notes};
 use crate::configuration::{AudioConfiguration, AudioInput, AudioOutput};
 use crate::error::Error;
-use crate::session::{AudioParameters, MediaEvent, SessionId};
+use crate::session::{AudioParameters, ConferenceId, MediaEvent, SessionId};
 
 /// What the bridge around a sound device mixes at, in Hz.
 #[cfg(feature = "cpal")]
 const DEVICE_RATE: u32 = 48_000;
+
+/// What conferences are mixed at, in Hz.
+const CONFERENCE_RATE: u32 = 16_000;
+
+/// Who is in which conference.
+type Rooms = Arc<Mutex<HashMap<ConferenceId, Room>>>;
+
+/// A conference: a bridge of its own, with the far ends of its members' links.
+struct Room {
+    bridge: BridgeHandle,
+    members: Vec<PortId>,
+}
 
 /// Ports whose failure somebody wants to hear of.
 type Watched = Arc<Mutex<HashMap<(BridgeId, PortId), (Key, PathBuf)>>>;
@@ -39,6 +54,7 @@ pub(super) struct Mixing {
     device: Option<Device>,
     watched: Watched,
     ringtones: HashMap<SessionId, PortId>,
+    rooms: Rooms,
 }
 
 /// A sound device in a bridge of its own; all streams are in it.
@@ -63,6 +79,11 @@ pub(super) struct Voice {
     /// Ports that are this session's alone.
     own: Vec<PortId>,
     recording: Option<(Recorder, Vec<PortId>)>,
+    /// Where keys are pressed that are to be heard, once one was.
+    keys: Option<Producer<char>>,
+    /// The conference that it is in, with both ends of its link.
+    conference: Option<(ConferenceId, PortId, PortId)>,
+    rooms: Rooms,
     watched: Watched,
     key: Key,
 }
@@ -96,7 +117,15 @@ impl Mixing {
             AudioInput::Null | AudioInput::Device(_) => None,
         };
         let device = Device::open(&engine, config).map_err(|reason| system("the sound device", reason))?;
-        Ok(Self { engine, microphone, echo: config.echo, device, watched, ringtones: HashMap::new() })
+        Ok(Self {
+            engine,
+            microphone,
+            echo: config.echo,
+            device,
+            watched,
+            ringtones: HashMap::new(),
+            rooms: Rooms::default(),
+        })
     }
 
     /// Adds a stream with these parameters; frames for the peer go into `sink`.
@@ -134,6 +163,9 @@ impl Mixing {
             sources: Vec::new(),
             own: vec![port],
             recording: None,
+            keys: None,
+            conference: None,
+            rooms: self.rooms.clone(),
             watched: self.watched.clone(),
             key,
         };
@@ -156,6 +188,33 @@ impl Mixing {
         }
         voice.direct(parameters);
         Ok((voice, source))
+    }
+
+    /// Puts a stream into a conference, out of the one that it may be in, or takes it out.
+    pub(super) fn confer(
+        &self,
+        voice: &mut Voice,
+        conference: Option<ConferenceId>,
+    ) -> Result<(), UsageError> {
+        voice.leave();
+        let Some(id) = conference else { return Ok(()) };
+        let (near, far) = link(CONFERENCE_RATE);
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rooms.contains_key(&id) {
+            let bridge = self.engine.bridge(CONFERENCE_RATE)?;
+            rooms.insert(id, Room { bridge, members: Vec::new() });
+        }
+        let Some(room) = rooms.get_mut(&id) else { return Ok(()) };
+        let near = voice.bridge.add_port(near)?.id;
+        voice.bridge.connect_both(near, voice.port)?;
+        let far = room.bridge.add_port(far)?.id;
+        for other in &room.members {
+            room.bridge.connect_both(far, *other)?;
+        }
+        room.members.push(far);
+        voice.sources.push(near);
+        voice.conference = Some((id, near, far));
+        Ok(())
     }
 
     /// Plays a ringtone on the device. Without a device nobody could hear it.
@@ -194,6 +253,37 @@ impl Voice {
         }
         self.direct(parameters);
         Ok(())
+    }
+
+    /// Has the peer hear a key.
+    pub(super) fn press(&mut self, digit: char) {
+        if self.keys.is_none() {
+            let (port, presser) = keys(self.rate);
+            // Without a bridge there is nobody to hear it.
+            if self.own_source(port).is_ok() {
+                self.keys = Some(presser);
+            }
+        }
+        if let Some(keys) = &mut self.keys {
+            // More than anybody presses: lost.
+            let _ = keys.push(digit);
+        }
+    }
+
+    /// Out of the conference that it may be in; an empty one is gone.
+    fn leave(&mut self) {
+        let Some((id, near, far)) = self.conference.take() else { return };
+        self.sources.retain(|source| *source != near);
+        // Gone with the engine otherwise.
+        let _ = self.bridge.remove_port(near);
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = rooms.get_mut(&id) {
+            let _ = room.bridge.remove_port(far);
+            room.members.retain(|member| *member != far);
+            if room.members.is_empty() {
+                rooms.remove(&id);
+            }
+        }
     }
 
     /// Records what we say on the left and what the peer says on the right.
@@ -252,6 +342,7 @@ impl Voice {
 impl Drop for Voice {
     fn drop(&mut self) {
         drop(self.stop_recording());
+        self.leave();
         for port in &self.own {
             // Gone with the engine otherwise.
             let _ = self.bridge.remove_port(*port);

@@ -10,6 +10,8 @@ mod file;
 mod frames;
 mod ice;
 mod interfaces;
+mod keys;
+mod link;
 mod meters;
 mod mixing;
 mod msrp;
@@ -132,6 +134,19 @@ impl MediaHost {
                 if let Some(AudioEntry::Running { commands, .. }) = self.audio.get(&(session, stream)) {
                     // A task that has ended has told of it.
                     let _ = commands.send(AudioCommand::Dtmf(digit));
+                }
+            }
+            MediaCommand::SendTone(stream, digit) => {
+                if let Some(AudioEntry::Running { voice, .. }) = self.audio.get_mut(&(session, stream)) {
+                    voice.press(digit);
+                }
+            }
+            MediaCommand::Confer(stream, conference) => {
+                let key = (session, stream);
+                if let Some(AudioEntry::Running { voice, .. }) = self.audio.get_mut(&key)
+                    && let Err(error) = self.mixing.confer(voice, conference)
+                {
+                    tracing::warn!(%session, %error, "a conference cannot be mixed");
                 }
             }
             MediaCommand::StartRecording(stream, path) => self.start_recording(session, stream, &path),

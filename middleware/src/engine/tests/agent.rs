@@ -1,7 +1,7 @@
 //! One party of a trace: an engine, with media that are always ready.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,16 +14,18 @@ use sip_core::endpoint as sip;
 use sip_core::{Message, StatusCode};
 use testkit::{Delivery, Host, Network};
 
-use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers};
+use super::rules::Rules;
+use crate::configuration::{MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers};
 use crate::credentials::Credentials;
 use crate::engine::{Engine, EngineConfig, Now, Output};
 use crate::error::Error;
 use crate::messaging::OutgoingMessage;
-use crate::notification::Value;
+use crate::notification::{ChatFailureContext, Event, Value};
 use crate::session::machine::SessionConfig;
 use crate::session::{
-    FileInfo, FileSource, FileToSend, IceSelection, IceState, Invitation, MediaCommand, MediaEvent,
-    SessionId, State, StreamId, StreamSet,
+    AutoAnswer, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend, IceSelection, IceState,
+    Invitation, MediaCommand, MediaEvent, Operation, ReceivedMessage, SessionId, State, StreamId, StreamSet,
+    TransferOptions, auto_answer_headers,
 };
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
@@ -33,16 +35,26 @@ pub(super) struct Agent {
     pub(super) name: &'static str,
     pub(super) engine: Engine,
     pub(super) address: SocketAddr,
+    /// The first session, or the one that was begun here last.
     pub(super) session: Option<SessionId>,
+    /// All of them, in the order in which they came about.
+    pub(super) sessions: Vec<SessionId>,
     /// Whether packets are logged at this side.
     watches_wire: bool,
     /// All packets as they left.
     pub(super) packets: Vec<Bytes>,
-    pub(super) states: Vec<(SessionId, State, State)>,
-    pub(super) ended: Vec<SessionId>,
+    pub(super) rules: Rules,
     log: Log,
     media: VecDeque<(SessionId, StreamId, MediaEvent)>,
     recordings: Vec<(SessionId, StreamId, String)>,
+    /// Media that were prepared, by what they are.
+    streams: Vec<(SessionId, StreamId, &'static str)>,
+    /// What the media do instead of what they are asked.
+    media_mood: MediaMood,
+    /// Events of prepared media that are held back.
+    held: Vec<(SessionId, StreamId, MediaEvent)>,
+    /// The headers of the application that were read.
+    read: BTreeSet<(SessionId, String)>,
     /// File transfers, and whether we send.
     files: Vec<(SessionId, StreamId, bool)>,
     start: Instant,
@@ -51,6 +63,18 @@ pub(super) struct Agent {
     ice_stream: Option<(StreamId, bool)>,
     /// User fragments so far: ours and the peer's.
     generations: [Vec<String>; 2],
+}
+
+/// How willing the media are.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum MediaMood {
+    Ready,
+    /// Prepared only when a command says so.
+    Slow,
+    /// Never prepared.
+    Broken,
+    /// Prepared, but nothing of the peer is heard.
+    Deaf,
 }
 
 /// Whether ICE is used.
@@ -96,17 +120,13 @@ impl Agent {
     }
 
     pub(super) fn new(name: &'static str, seed: u8, watches_wire: bool, start: Instant, log: &Log) -> Self {
-        let address: SocketAddr = match name {
-            "alice" => "192.0.2.1:5060",
-            _ => "192.0.2.2:5060",
-        }
-        .parse()
-        .expect("an address");
+        let address = place(name);
         let config = EngineConfig {
             sip: sip::Config::default(),
             session: session_config(address),
             max_sessions: usize::MAX,
             accept_messages: true,
+            transfers: true,
         };
         let numbers = Arc::new(AtomicU64::new(1));
         let mut engine = Engine::new(config, numbers, [seed; 32]);
@@ -116,13 +136,17 @@ impl Agent {
             engine,
             address,
             session: None,
+            sessions: Vec::new(),
             watches_wire,
             packets: Vec::new(),
-            states: Vec::new(),
-            ended: Vec::new(),
+            rules: Rules::default(),
             log: log.clone(),
             media: VecDeque::new(),
             recordings: Vec::new(),
+            streams: Vec::new(),
+            media_mood: MediaMood::Ready,
+            held: Vec::new(),
+            read: BTreeSet::new(),
             files: Vec::new(),
             start,
             ice: Ice::No,
@@ -131,39 +155,80 @@ impl Agent {
         }
     }
 
-    /// Carries a command of a trace out: `connect audio`, `accept audio,chat`, `hold`.
+    /// Carries a command of a trace out: `connect audio`, `accept audio,chat`, `2 hold`.
     pub(super) fn command(&mut self, at: Instant, words: &[&str], peer: SocketAddr) -> Result<(), Error> {
         let now = now_at(self.start, at);
+        let (session, words) = match words[0].parse::<usize>() {
+            Ok(number) => (self.sessions.get(number - 1).copied(), &words[1..]),
+            Err(_) => (self.session, words),
+        };
         let (verb, argument) = (words[0], words.get(1).copied().unwrap_or_default());
-        if verb == "connect" {
-            let id = SessionId(self.engine.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-            self.session = Some(id);
-            let invitation = Invitation {
-                callee: format!("sip:bob@{peer}").parse().expect("a URI"),
-                credentials: Credentials::new("sip:alice@example.com".parse().expect("a URI")),
-                route: None,
-            };
-            let files =
-                if argument.contains("file") { vec![FileToSend::new("photo.jpg")] } else { Vec::new() };
-            let config = self.session_config();
-            return self.engine.connect(now, id, config, invitation, streams(argument), files);
+        match verb {
+            "connect" => return self.connect(now, words, peer),
+            "page" => {
+                let to = format!("sip:bob@{peer}").parse().expect("a URI");
+                let from = format!("sip:{}@{}", self.name, self.address).parse().expect("a URI");
+                let credentials = Credentials::new(from);
+                let message =
+                    OutgoingMessage { notify: true, ..OutgoingMessage::new(to, credentials, argument) };
+                return self.engine.send_message(now, message).map(drop);
+            }
+            "set" => {
+                self.set(argument);
+                return Ok(());
+            }
+            _ => {}
         }
-        if verb == "page" {
-            let to = format!("sip:bob@{peer}").parse().expect("a URI");
-            let from = format!("sip:{}@{}", self.name, self.address).parse().expect("a URI");
-            let credentials = Credentials::new(from);
-            let message = OutgoingMessage { notify: true, ..OutgoingMessage::new(to, credentials, argument) };
-            return self.engine.send_message(now, message).map(drop);
+        let Some(id) = session else {
+            return Err(Error::Unknown { what: "the session for", name: verb.to_owned() });
+        };
+        self.command_in(at, id, words, peer)
+    }
+
+    /// A command in a session of ours; one that is over refuses all but its end.
+    pub(super) fn command_in(
+        &mut self,
+        at: Instant,
+        id: SessionId,
+        words: &[&str],
+        peer: SocketAddr,
+    ) -> Result<(), Error> {
+        let now = now_at(self.start, at);
+        let (verb, argument) = (words[0], words.get(1).copied().unwrap_or_default());
+        if matches!(verb, "transfer" | "transfer-to" | "accept-transfer") && !self.engine.knows(id) {
+            let operation = operation_of(verb, argument);
+            return Err(Error::IllegalState { operation, state: State::Terminated });
         }
-        let Some(id) = self.session else { panic!("{} has no session for {verb}", self.name) };
-        if verb == "ice" {
-            let (stream, event) = self.ice_state(&words[1..], peer);
-            self.engine.handle_media(now, id, stream, event);
-            return Ok(());
+        match verb {
+            "ice" => {
+                let (stream, event) = self.ice_state(&words[1..], peer);
+                self.engine.handle_media(now, id, stream, event);
+                return Ok(());
+            }
+            "media" => {
+                self.media_command(now, id, argument, words.get(2).copied().unwrap_or_default());
+                return Ok(());
+            }
+            "transfer" => {
+                let target = format!("sip:carol@{}", place("carol")).parse().expect("a URI");
+                let options = TransferOptions { tell: argument != "silent", ..TransferOptions::default() };
+                return self.engine.transfer(now, id, target, options);
+            }
+            "transfer-to" => {
+                let number: usize = argument.parse().expect("a session's number");
+                let other = self.sessions[number - 1];
+                return self.engine.transfer_to(now, id, other, TransferOptions::default());
+            }
+            "accept-transfer" => {
+                let config = self.session_config();
+                return self.engine.accept_transfer(now, id, None, config).map(drop);
+            }
+            _ => {}
         }
+        let headers = headers_of(words);
         let done = self.engine.with_session(now, id, |session, context| match verb {
-            "accept" => session.accept(context, streams(argument), Some("files".into())),
-            "reject" => session.reject(context, argument.parse().ok().and_then(StatusCode::new)),
+            "accept" => session.accept(context, streams(argument), Some("files".into()), headers),
+            "reject" => session.reject(context, argument.parse().ok().and_then(StatusCode::new), headers),
             "hold" => session.hold(context, true),
             "restart-ice" => session.restart_ice(context),
             "unhold" => session.hold(context, false),
@@ -171,9 +236,24 @@ impl Agent {
             "remove" => session.remove(context, streams(argument)),
             "accept-proposal" => session.accept_proposal(context, streams(argument), Some("files".into())),
             "reject-proposal" => session.reject_proposal(context),
-            "dtmf" => session.send_dtmf(context, argument.chars().next().unwrap_or('0')),
+            "reject-transfer" => session.reject_transfer(context),
+            "confer" => session.set_conference(context, argument.parse().ok().map(ConferenceId)),
+            "dtmf" => {
+                let method = match words.get(2) {
+                    Some(&"info") => DtmfMethod::Info,
+                    Some(&"inband") => DtmfMethod::InBand,
+                    _ => DtmfMethod::Rtp,
+                };
+                session.send_dtmf(context, argument.chars().next().unwrap_or('0'), method)
+            }
             "record" => session.start_recording(context, argument.into()),
             "stop-recording" => session.stop_recording(context),
+            "remove-file" => session.remove_file(context, argument),
+            "connect" => {
+                let us = Credentials::new("sip:alice@example.com".parse().expect("a URI"));
+                let invitation = Invitation::new(format!("sip:bob@{peer}").parse().expect("a URI"), us);
+                session.connect(context, invitation, streams(argument), Vec::new())
+            }
             "send-file" => session.send_file(context, FileToSend::new(argument)).map(drop),
             "request-file" => {
                 let info = FileInfo { name: Some(argument.to_owned()), ..FileInfo::default() };
@@ -189,21 +269,126 @@ impl Agent {
             }
             verb => panic!("no such command: {verb}"),
         });
-        done.unwrap_or(Ok(()))
+        // As a handle does, whose session is over.
+        done.unwrap_or_else(|| match operation_of(verb, argument) {
+            Operation::Terminate => Ok(()),
+            operation => Err(Error::IllegalState { operation, state: State::Terminated }),
+        })
+    }
+
+    /// `connect audio,chat late redirects=2 to=carol H=Subject:hello`.
+    fn connect(&mut self, now: Now, words: &[&str], peer: SocketAddr) -> Result<(), Error> {
+        let streams = streams(words.get(1).copied().unwrap_or_default());
+        let said = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let id = SessionId(self.engine.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        self.session = Some(id);
+        self.sessions.push(id);
+        let callee = match said("to") {
+            Some("unreachable") => format!("sip:bob@{peer};transport=tcp"),
+            Some(name) => format!("sip:{name}@{}", place(name)),
+            None => format!("sip:bob@{peer}"),
+        };
+        let callee = callee.parse().expect("a URI");
+        let us = Credentials::new(format!("sip:{}@example.com", self.name).parse().expect("a URI"));
+        let mut headers = headers_of(words);
+        if words.contains(&"auto") {
+            headers.extend(auto_answer_headers(&us.uri));
+        }
+        let invitation = Invitation {
+            headers,
+            max_redirects: said("redirects").and_then(|text| text.parse().ok()).unwrap_or(0),
+            late_offer: words.contains(&"late"),
+            ..Invitation::new(callee, us)
+        };
+        let files = if streams.file { vec![FileToSend::new("photo.jpg")] } else { Vec::new() };
+        self.engine.connect(now, id, self.session_config(), invitation, streams, files)
+    }
+
+    /// Whether a command about media has something to be about.
+    pub(super) fn has_media(&self, number: &str, kind: &str) -> bool {
+        let session = number.parse::<usize>().ok().and_then(|number| self.sessions.get(number - 1));
+        let Some(session) = session else { return false };
+        kind == "ready" || self.streams.iter().any(|(id, _, known)| id == session && *known == kind)
+    }
+
+    /// How this side is to be from now on.
+    fn set(&mut self, what: &str) {
+        let session = &mut self.engine.config.session;
+        match what {
+            "media=slow" => self.media_mood = MediaMood::Slow,
+            "media=broken" => self.media_mood = MediaMood::Broken,
+            "media=deaf" => self.media_mood = MediaMood::Deaf,
+            "media=ready" => self.media_mood = MediaMood::Ready,
+            "accepts=audio" => session.accepts = StreamSet::AUDIO,
+            "auto-answer=asked" => session.auto_answer = AutoAnswer::AskedByAnyone,
+            "auto-answer=all" => session.auto_answer = AutoAnswer::All(Duration::from_secs(1)),
+            "sessions=1" => self.engine.config.max_sessions = 1,
+            "messages=off" => self.engine.config.accept_messages = false,
+            "ringtones" => {
+                let mut ringtones = RingtoneConfiguration::default();
+                ringtones.default_inbound_ringtone = Some("in.wav".into());
+                ringtones.outbound_ringtone = Some("out.wav".into());
+                self.engine.set_ringtones(Arc::new(ringtones));
+            }
+            what => panic!("nothing to be set: {what}"),
+        }
+    }
+
+    /// What media do by themselves: `media audio lost`, `media chat failed`, `media ready`.
+    fn media_command(&mut self, now: Now, id: SessionId, kind: &str, what: &str) {
+        if kind == "ready" {
+            self.media_mood = MediaMood::Ready;
+            self.media.extend(self.held.drain(..));
+            return;
+        }
+        let stream = self.streams.iter().rev().find(|(session, _, known)| *session == id && *known == kind);
+        let (_, stream, _) = *stream.expect("there is such a stream");
+        let event = match what.split_once('=') {
+            Some(("dtmf", digit)) => MediaEvent::Dtmf(digit.chars().next().expect("a digit")),
+            Some(("says", text)) => MediaEvent::ChatMessage(Box::new(ReceivedMessage {
+                message_id: "m1".to_owned(),
+                content: Bytes::copy_from_slice(text.as_bytes()),
+                content_type: "text/plain".to_owned(),
+                cpim_headers: Vec::new(),
+            })),
+            _ => match what {
+                "lost" => MediaEvent::AudioLost,
+                "failed" => MediaEvent::Failed {
+                    context: ChatFailureContext::Reading,
+                    reason: "on purpose".to_owned(),
+                },
+                "disk-full" => {
+                    let (_, _, file_name) = self.recordings.pop().expect("it is being recorded");
+                    MediaEvent::RecordingFailed { file_name, reason: "no space left".to_owned() }
+                }
+                what => panic!("media do not do that: {what}"),
+            },
+        };
+        self.engine.handle_media(now, id, stream, event);
     }
 
     fn log(&self, line: String) {
         self.log.borrow_mut().push(format!("{} {line}", self.name));
     }
 
-    fn log_event(&self, event: &crate::notification::Event) {
+    /// A session as traces call it: nothing for the first, `/2` for the second.
+    fn label(&mut self, session: SessionId) -> String {
+        let known = self.sessions.iter().position(|id| *id == session);
+        let index = known.unwrap_or_else(|| {
+            self.sessions.push(session);
+            self.sessions.len() - 1
+        });
+        if index == 0 { String::new() } else { format!("/{}", index + 1) }
+    }
+
+    fn log_event(&self, label: &str, event: &Event) {
         let data: String = event
             .data()
             .iter()
             .filter(|(name, _)| !matches!(*name, "message_id" | "transfer_id"))
             .map(|(_, value)| format!(" {}", shown(value)))
             .collect();
-        self.log(format!("! {}{data}", event.name()));
+        self.log.borrow_mut().push(format!("{}{label} ! {}{data}", self.name, event.name()));
     }
 
     fn log_packet(&self, arrow: char, data: &Bytes) {
@@ -214,7 +399,28 @@ impl Agent {
 
     /// Media that do at once what they are asked.
     fn perform(&mut self, session: SessionId, command: MediaCommand) {
-        let mut tell = |stream, event| self.media.push_back((session, stream, event));
+        let prepared = match &command {
+            MediaCommand::PrepareAudio(stream, _) => Some((*stream, "audio")),
+            MediaCommand::PrepareChat(stream, _) => Some((*stream, "chat")),
+            MediaCommand::PrepareFile(stream, _) => Some((*stream, "file")),
+            _ => None,
+        };
+        if let Some((stream, kind)) = prepared {
+            self.streams.push((session, stream, kind));
+            if self.media_mood == MediaMood::Broken {
+                let context = ChatFailureContext::Initialize;
+                let failed = MediaEvent::Failed { context, reason: "no port is free".to_owned() };
+                self.media.push_back((session, stream, failed));
+                return;
+            }
+        }
+        let (mood, slow) = (self.media_mood, prepared.is_some() && self.media_mood == MediaMood::Slow);
+        let queue = &mut self.media;
+        let held = &mut self.held;
+        let mut tell = |stream, event| match slow {
+            true => held.push((session, stream, event)),
+            false => queue.push_back((session, stream, event)),
+        };
         match command {
             MediaCommand::PrepareAudio(stream, preparation) => {
                 let port = 40_000 + 2 * u16::try_from(stream.0).expect("few streams");
@@ -242,7 +448,9 @@ impl Agent {
                     let line = format!("{} * ICE {ours} with ICE {theirs} of the peer", self.name);
                     self.log.borrow_mut().push(line);
                 }
-                tell(stream, MediaEvent::AudioReceived { from: parameters.remote_rtp });
+                if mood != MediaMood::Deaf {
+                    tell(stream, MediaEvent::AudioReceived { from: parameters.remote_rtp });
+                }
             }
             MediaCommand::StopAudio(stream) => {
                 self.stop_recording(session, stream);
@@ -286,7 +494,17 @@ impl Agent {
             }
             MediaCommand::StopFile(stream) => tell(stream, MediaEvent::Stopped),
             MediaCommand::StopChat(stream) => tell(stream, MediaEvent::Stopped),
-            _ => {}
+            MediaCommand::SendDtmf(_, digit) => self.log(format!("* sends {digit} in RTP")),
+            MediaCommand::SendTone(_, digit) => self.log(format!("* sounds {digit}")),
+            MediaCommand::Confer(_, conference) => match conference {
+                Some(conference) => self.log(format!("* is in {conference}")),
+                None => self.log("* is in no conference".to_owned()),
+            },
+            MediaCommand::PauseRecording(_, paused) => {
+                self.log(format!("* records {}", if paused { "nothing" } else { "again" }));
+            }
+            MediaCommand::PlayRingtone(path) => self.log(format!("* plays {}", path.display())),
+            MediaCommand::StopRingtone => self.log("* is still".to_owned()),
         }
     }
 
@@ -312,6 +530,7 @@ impl Host for Agent {
             data = String::from_utf8_lossy(&data).replace("ice-options:ice2", "ice-options:none").into();
         }
         self.log_packet('<', &data);
+        self.rules.watch(&data, false);
         let input = sip::Input::Datagram { local: self.address, remote: datagram.from, data };
         self.engine.handle_sip(now_at(self.start, now), input);
     }
@@ -325,6 +544,7 @@ impl Host for Agent {
             match self.engine.poll_output() {
                 Output::Sip(sip::Output::Transmit { remote, data, .. }) => {
                     self.log_packet('>', &data);
+                    self.rules.watch(&data, true);
                     network.send(now, self.address, remote, data.to_vec());
                     self.packets.push(data);
                 }
@@ -336,24 +556,17 @@ impl Host for Agent {
                 Output::Sip(other) => panic!("only datagrams here: {other:?}"),
                 Output::Media { session, command } => self.perform(session, command),
                 Output::Snapshot { .. } => {}
-                Output::Post { event, .. } => self.log_event(&event),
+                Output::Post { event, .. } => self.log_event("", &event),
                 Output::Notify { session, snapshot, event } => {
                     self.session.get_or_insert(session);
-                    if let crate::notification::Event::Session(event) = &event {
-                        use crate::notification::SessionEvent as Is;
-                        match event {
-                            Is::ChangedState { prev_state, state } => {
-                                assert_eq!(
-                                    snapshot.state, *state,
-                                    "the snapshot comes before its notification"
-                                );
-                                self.states.push((session, *prev_state, *state));
-                            }
-                            Is::DidEnd { .. } => self.ended.push(session),
-                            _ => {}
-                        }
+                    self.rules.hear(session, &snapshot, &event);
+                    let label = self.label(session);
+                    if let Some(note) = snapshot.remote_headers.as_ref().and_then(|it| it.text("X-Note"))
+                        && self.read.insert((session, note.to_owned()))
+                    {
+                        self.log(format!("* reads X-Note: {note}"));
                     }
-                    self.log_event(&event);
+                    self.log_event(&label, &event);
                 }
                 Output::Idle(deadline) => match self.media.pop_front() {
                     Some((session, stream, event)) => {
@@ -364,6 +577,39 @@ impl Host for Agent {
             }
         }
     }
+}
+
+/// What a command asks for.
+fn operation_of(verb: &str, argument: &str) -> Operation {
+    let name = match (verb, argument) {
+        ("record", _) => "start_recording_audio".to_owned(),
+        ("stop-recording", _) => "stop_recording_audio".to_owned(),
+        ("dtmf", _) => "send_dtmf".to_owned(),
+        ("message", _) => "send_message".to_owned(),
+        ("confer", "none") => "leave_conference".to_owned(),
+        ("confer", _) => "join_conference".to_owned(),
+        ("transfer-to", _) => "transfer".to_owned(),
+        ("add" | "remove", kind) => format!("{verb}_{}", kind.split(',').next().unwrap_or_default()),
+        _ => verb.replace('-', "_"),
+    };
+    let known = Operation::ALL.into_iter().find(|operation| operation.name() == name);
+    known.unwrap_or_else(|| panic!("no operation is {name}"))
+}
+
+/// Where somebody is.
+pub(super) fn place(name: &str) -> SocketAddr {
+    let number = match name {
+        "alice" => 1,
+        "bob" => 2,
+        _ => 3,
+    };
+    SocketAddr::from(([192, 0, 2, number], 5060))
+}
+
+/// `H=Subject:hello` among the words of a command.
+fn headers_of(words: &[&str]) -> Vec<(String, String)> {
+    let headers = words.iter().filter_map(|word| word.strip_prefix("H=")?.split_once(':'));
+    headers.map(|(name, value)| (name.to_owned(), value.replace('_', " "))).collect()
 }
 
 /// What is known of a file after a look at it.
@@ -394,6 +640,7 @@ pub(super) fn session_config(address: SocketAddr) -> SessionConfig {
         },
         timers: SessionTimers::default(),
         accepts: StreamSet::ALL,
+        auto_answer: AutoAnswer::Never,
         default_address: address.ip(),
     }
 }

@@ -6,7 +6,10 @@
 
 mod agent;
 mod event_state;
+mod matrix;
+mod puppet;
 mod random;
+mod rules;
 mod script;
 mod simulation;
 
@@ -47,9 +50,10 @@ fn traces_hold() {
 }
 
 /// With 30 % of all packets lost everything still happens, in the same order at each side. Only
-/// ringing may go unheard: provisional responses are not repeated.
+/// ringing and the progress of transfers may go unheard: they are not repeated.
 #[test]
 fn traces_hold_under_loss() {
+    let mut wrong = Vec::new();
     for path in traces() {
         let text = std::fs::read_to_string(&path).expect("a trace can be read");
         let script = Script::parse(&text);
@@ -58,14 +62,18 @@ fn traces_hold_under_loss() {
         }
         for seed in 1..=20 {
             let link = Link { delay: Duration::from_millis(10), ..Link::lossy(0.3) };
-            let happened = script.play(seed, link, Duration::from_secs(70));
-            for agent in ["alice", "bob"] {
+            let happened = script.play(seed, link, Duration::from_secs(40));
+            for agent in ["alice", "bob", "carol"] {
                 let expected = script.notifications(agent);
                 let happened = script::notifications_of(&happened, agent);
-                assert_eq!(happened, expected, "{} at {agent}'s, seed {seed}", path.display());
+                if happened != expected {
+                    let name = path.display();
+                    wrong.push(format!("{name} at {agent}'s, seed {seed}: {happened:#?}, not {expected:#?}"));
+                }
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The same seed and the same events give the same packets, to the byte.
@@ -76,7 +84,8 @@ fn an_engine_is_deterministic() {
         let script = Script::parse(&text);
         let link = Link { delay: Duration::from_millis(10), ..Link::lossy(0.1) };
         let [first, second] = [script.packets(5, link.clone()), script.packets(5, link)];
-        assert!(!first.is_empty());
+        let sends = text.lines().any(|line| line.starts_with("alice > "));
+        assert_eq!(first.is_empty(), !sends, "{}", path.display());
         assert_eq!(first, second, "{}", path.display());
     }
 }

@@ -9,13 +9,16 @@
 //! bob ! SCSessionWillStart   a notification at Bob's
 //! bob * ICE 1 with ICE 1 …   checks begin, in this generation of each side
 //! ```
-//! A first comment that has the word `lossless` keeps a trace out of the runs with loss.
+//! `@ wait 95` has that many seconds pass, `@ alice set …` none. Carol is there where a command is hers; sessions after an agent's
+//! first are `alice/2`. A first comment that has the word `lossless` keeps a trace out of the runs with loss, as
+//! does `by hand`, with which Bob is a [`Puppet`].
 
 use std::time::Duration;
 
-use testkit::{Clock, Link, Network, run};
+use testkit::{Clock, Host, Link, Network, run};
 
-use super::agent::{Agent, Ice, Log};
+use super::agent::{Agent, Ice, Log, place};
+use super::puppet::Puppet;
 
 pub(super) struct Script {
     lines: Vec<String>,
@@ -30,7 +33,16 @@ impl Script {
     }
 
     pub(super) fn lossless(&self) -> bool {
-        self.lines.iter().take_while(|line| line.starts_with('#')).any(|line| line.contains("lossless"))
+        self.by_hand() || self.head("lossless")
+    }
+
+    /// Whether Bob is moved by hand.
+    fn by_hand(&self) -> bool {
+        self.head("by hand")
+    }
+
+    fn head(&self, word: &str) -> bool {
+        self.lines.iter().take_while(|line| line.starts_with('#')).any(|line| line.contains(word))
     }
 
     /// `with ICE` in the first comment has both use it; `ICE of old` too, as RFC 5245 has it.
@@ -66,25 +78,43 @@ impl Script {
         let start = clock.now();
         let mut alice = Agent::new("alice", 1, true, start, &log).with_ice(self.ice());
         let mut bob = Agent::new("bob", 2, false, start, &log).with_ice(self.ice());
+        let mut carol = Agent::new("carol", 3, false, start, &log).with_ice(self.ice());
+        let mut puppet = Puppet::new(place("bob"), place("alice"));
+        let by_hand = self.by_hand();
         let mut happened = vec![std::mem::take(&mut *log.borrow_mut())];
         for line in self.commands() {
             let words: Vec<&str> = line.trim_start_matches('@').split_whitespace().collect();
-            let (alice_at, bob_at) = (alice.address, bob.address);
+            let (now, rest) = (clock.now(), &words[1..]);
+            let mut pause = pause;
             let done = match words[0] {
-                "alice" => alice.command(clock.now(), &words[1..], bob_at),
-                _ => bob.command(clock.now(), &words[1..], alice_at),
+                "wait" => {
+                    pause = pause.max(Duration::from_secs(words[1].parse().expect("seconds")));
+                    Ok(())
+                }
+                "alice" => alice.command(now, rest, place("bob")),
+                "bob" if by_hand => {
+                    puppet.command(rest);
+                    Ok(())
+                }
+                "bob" => bob.command(now, rest, place("alice")),
+                _ => carol.command(now, rest, place("alice")),
             };
             if let Err(error) = done {
                 log.borrow_mut().push(format!("{} ? {error}", words[0]));
             }
-            if !line.starts_with("@@") {
+            let changes_nothing = rest.first() == Some(&"set");
+            if !line.starts_with("@@") && !changes_nothing {
                 let until = clock.now() + pause;
-                run(&mut clock, &mut network, &mut [&mut alice, &mut bob], until, |_| false);
+                let bob: &mut dyn Host = if by_hand { &mut puppet } else { &mut bob };
+                run(&mut clock, &mut network, &mut [&mut alice, bob, &mut carol], until, |_| false);
                 clock.advance_to(until);
             }
             happened.push(std::mem::take(&mut *log.borrow_mut()));
         }
-        let packets = alice.packets.into_iter().chain(bob.packets).collect();
+        let broken: Vec<_> =
+            [&alice, &bob, &carol].into_iter().flat_map(|agent| &agent.rules.broken).collect();
+        assert!(broken.is_empty(), "{:?}: {broken:?}", self.lines.first());
+        let packets = alice.packets.into_iter().chain(bob.packets).chain(carol.packets).collect();
         (happened, packets)
     }
 
@@ -122,10 +152,13 @@ pub(super) fn notifications_of(happened: &Happened, agent: &str) -> Vec<String> 
 }
 
 fn told<'a>(lines: impl Iterator<Item = &'a String>, agent: &str) -> Vec<String> {
-    let mark = format!("{agent} ! ");
+    let its = |line: &&String| {
+        let who = line.split(' ').next().unwrap_or_default();
+        line.contains(" ! ") && who.split('/').next() == Some(agent)
+    };
     lines
-        .filter_map(|line| line.strip_prefix(&mark))
-        .filter(|line| !line.contains("GotRingIndication"))
-        .map(str::to_owned)
+        .filter(its)
+        .filter(|line| !line.contains("GotRingIndication") && !line.contains("GotProgress"))
+        .cloned()
         .collect()
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::streams::Recording;
 use super::{Context, MediaCommand, Operation, SessionEvent, SessionMachine};
 use crate::error::Error;
-use crate::session::effect::ChatMessage;
+use crate::session::effect::{ChatMessage, SipAction};
+use crate::session::{ConferenceId, DtmfMethod};
 
 impl SessionMachine {
     /// Records both sides into a WAV file. `path` is complete: folder and file name.
@@ -51,7 +52,12 @@ impl SessionMachine {
     }
 
     /// Presses a key.
-    pub(crate) fn send_dtmf(&mut self, _context: Context<'_>, digit: char) -> Result<(), Error> {
+    pub(crate) fn send_dtmf(
+        &mut self,
+        _context: Context<'_>,
+        digit: char,
+        method: DtmfMethod,
+    ) -> Result<(), Error> {
         let operation = Operation::SendDtmf;
         self.check(operation)?;
         let digit = digit.to_ascii_uppercase();
@@ -61,15 +67,51 @@ impl SessionMachine {
         }
         match &self.audio {
             None => Err(Error::not_possible(operation, "the session has no audio")),
-            Some(audio) if !audio.has_dtmf => {
+            Some(audio) if method == DtmfMethod::Rtp && !audio.has_dtmf => {
                 Err(Error::not_possible(operation, "telephone-event was not negotiated"))
             }
             Some(audio) => {
                 let id = audio.id;
-                self.media(MediaCommand::SendDtmf(id, digit));
+                match method {
+                    DtmfMethod::Rtp => self.media(MediaCommand::SendDtmf(id, digit)),
+                    DtmfMethod::InBand => self.media(MediaCommand::SendTone(id, digit)),
+                    DtmfMethod::Info => self.sip(SipAction::Info { digit }),
+                }
                 Ok(())
             }
         }
+    }
+
+    /// A key press of the peer's that came in INFO.
+    pub(super) fn got_dtmf(&mut self, digit: char) {
+        if self.audio.is_some() {
+            self.notify(SessionEvent::GotDtmf { digit });
+        }
+    }
+
+    /// Puts the audio into a conference, out of the one that it may be in, or takes it out.
+    pub(crate) fn set_conference(
+        &mut self,
+        _context: Context<'_>,
+        conference: Option<ConferenceId>,
+    ) -> Result<(), Error> {
+        let operation = match conference {
+            Some(_) => Operation::JoinConference,
+            None => Operation::LeaveConference,
+        };
+        self.check(operation)?;
+        let Some(audio) = self.audio.as_ref().filter(|audio| audio.running) else {
+            return Err(Error::not_possible(operation, "the session has no audio"));
+        };
+        let (id, before) = (audio.id, self.snapshot.audio.as_ref().and_then(|audio| audio.conference));
+        if conference.is_none() && before.is_none() {
+            return Err(Error::not_possible(operation, "it is in no conference"));
+        }
+        if before != conference {
+            self.change_audio(|audio| audio.conference = conference);
+            self.media(MediaCommand::Confer(id, conference));
+        }
+        Ok(())
     }
 
     /// Sends a chat message; returns its id. One notification will tell of its fate.

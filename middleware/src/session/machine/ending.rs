@@ -11,16 +11,17 @@ impl SessionMachine {
     pub(crate) fn terminate(&mut self, context: Context<'_>) {
         match self.phase {
             Phase::Null | Phase::Terminating { .. } | Phase::Ending { .. } | Phase::Ended => {}
-            Phase::Calling { ref invitation } => {
-                let sent = invitation.is_none();
+            Phase::Calling(ref calling) => {
+                let sent = calling.sent;
                 self.begin_end(context, false);
                 match sent {
                     true => self.sip(SipAction::Cancel),
                     false => self.ended(context, Originator::Local),
                 }
             }
-            Phase::Incoming => self.decline(context, StatusCode::BUSY_HERE),
-            Phase::Accepting { answered: false } => self.decline(context, StatusCode::BUSY_HERE),
+            Phase::Incoming | Phase::Accepting { answered: false } => {
+                self.decline(context, StatusCode::BUSY_HERE, Vec::new());
+            }
             Phase::Accepting { answered: true } => self.begin_end(context, true),
             Phase::Established | Phase::Proposing | Phase::Proposed => {
                 let proposed = matches!(self.phase, Phase::Proposed);
@@ -34,9 +35,14 @@ impl SessionMachine {
     }
 
     /// Answers an INVITE that was not accepted, and is done.
-    pub(super) fn decline(&mut self, context: Context<'_>, status: StatusCode) {
+    pub(super) fn decline(
+        &mut self,
+        context: Context<'_>,
+        status: StatusCode,
+        headers: Vec<(String, String)>,
+    ) {
         self.begin_end(context, false);
-        self.sip(SipAction::Reject { status, reason: None });
+        self.sip(SipAction::Reject { status, reason: None, headers });
         self.ended(context, Originator::Local);
     }
 
@@ -85,10 +91,11 @@ impl SessionMachine {
     pub(super) fn media_failed(&mut self, context: Context<'_>, reason: String) {
         let mut code = 0;
         match self.phase {
-            Phase::Calling { ref invitation } if invitation.is_none() => self.sip(SipAction::Cancel),
+            Phase::Calling(ref calling) if calling.sent => self.sip(SipAction::Cancel),
             Phase::Incoming | Phase::Accepting { answered: false } => {
                 code = 500;
-                self.sip(SipAction::Reject { status: StatusCode::SERVER_INTERNAL_ERROR, reason: None });
+                let status = StatusCode::SERVER_INTERNAL_ERROR;
+                self.sip(SipAction::Reject { status, reason: None, headers: Vec::new() });
             }
             Phase::Accepting { answered: true } => self.sip(SipAction::Bye),
             _ => {}
@@ -113,6 +120,8 @@ impl SessionMachine {
         self.timers.no_answer = None;
         self.timers.no_audio = None;
         self.timers.retry = None;
+        self.timers.auto_answer = None;
+        self.give_up_transfer();
         self.exchange = Exchange::Idle;
         self.changes.clear();
     }
@@ -132,6 +141,7 @@ impl SessionMachine {
             self.forget(StreamSet::ALL);
             self.change(|snapshot| {
                 snapshot.route = None;
+                snapshot.credentials = None;
                 snapshot.on_hold_by_local = false;
                 snapshot.on_hold_by_remote = false;
                 snapshot.proposed_streams = StreamSet::NONE;

@@ -12,12 +12,13 @@ use super::{
 };
 use crate::error::Error;
 use crate::negotiation::Refusal;
+use crate::session::{RemoteHeaders, auto_answer_wish};
 
 /// Who calls, and with what offer.
 pub(crate) struct Invite {
     pub(crate) local: Uri,
     pub(crate) remote: Uri,
-    pub(crate) user_agent: Option<String>,
+    pub(crate) headers: RemoteHeaders,
     pub(crate) offer: Option<Bytes>,
 }
 
@@ -31,12 +32,14 @@ impl SessionMachine {
             return Err(Refusal::not_acceptable("none of the offered streams can be taken"));
         }
         let tone = context.ringtones.get_ringtone_for_sipuri(&invite.remote).map(ToOwned::to_owned);
+        let asked = auto_answer_wish(&invite.headers);
+        let auto_answer = self.config.auto_answer.after(&invite.remote, asked);
         self.identify(Direction::Incoming, invite.local, invite.remote);
-        self.learn_user_agent(invite.user_agent);
+        self.learn_headers(invite.headers);
         if streams.file {
             self.got_files(offered.files);
         }
-        self.change(|snapshot| snapshot.proposed_streams = streams);
+        self.change(|snapshot| (snapshot.proposed_streams, snapshot.auto_answer_asked) = (streams, asked));
         self.sip(SipAction::Provisional { status: StatusCode::RINGING });
         self.enter(Phase::Incoming);
         self.notify(SessionEvent::NewIncoming {
@@ -45,7 +48,18 @@ impl SessionMachine {
             has_file: streams.file,
         });
         self.ring(tone.as_deref());
+        self.timers.auto_answer = auto_answer.map(|after| context.now + after);
         Ok(())
+    }
+
+    /// The policy has it answered without the application: all but files, which need a folder.
+    pub(super) fn answer_by_itself(&mut self, context: Context<'_>) {
+        let streams = StreamSet { file: false, ..self.snapshot.proposed_streams };
+        if matches!(self.phase, Phase::Incoming)
+            && let Err(error) = self.accept(context, streams, None, Vec::new())
+        {
+            tracing::debug!(%error, "a call is not answered by itself");
+        }
     }
 
     /// With this password the MSRP streams that are accepted use a relay, if one is known.
@@ -61,10 +75,12 @@ impl SessionMachine {
         context: Context<'_>,
         streams: StreamSet,
         folder: Option<PathBuf>,
+        headers: Vec<(String, String)>,
     ) -> Result<(), Error> {
         self.check(Operation::Accept)?;
         self.check_subset(Operation::Accept, streams)?;
         let folder = self.folder_for(Operation::Accept, streams, folder)?;
+        (self.accept_headers, self.timers.auto_answer) = (headers, None);
         self.enter(Phase::Accepting { answered: false });
         self.prepare_accepted(streams, &folder);
         self.prepare(context, streams);
@@ -83,9 +99,14 @@ impl SessionMachine {
     }
 
     /// Declines the call, with 486 unless another code is chosen.
-    pub(crate) fn reject(&mut self, context: Context<'_>, status: Option<StatusCode>) -> Result<(), Error> {
+    pub(crate) fn reject(
+        &mut self,
+        context: Context<'_>,
+        status: Option<StatusCode>,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), Error> {
         self.check(Operation::Reject)?;
-        self.decline(context, status.unwrap_or(StatusCode::BUSY_HERE));
+        self.decline(context, status.unwrap_or(StatusCode::BUSY_HERE), headers);
         Ok(())
     }
 
@@ -95,14 +116,16 @@ impl SessionMachine {
         if std::mem::replace(answered, true) {
             return;
         }
+        let headers = std::mem::take(&mut self.accept_headers);
         if self.description.has_remote_offer() {
             match self.make_answer() {
                 Ok((body, negotiated)) => {
                     self.apply(context, &negotiated);
-                    self.sip(SipAction::Accept { body });
+                    self.sip(SipAction::Accept { body, headers });
                 }
                 Err(error) => {
-                    self.sip(SipAction::Reject { status: StatusCode::NOT_ACCEPTABLE_HERE, reason: None });
+                    let status = StatusCode::NOT_ACCEPTABLE_HERE;
+                    self.sip(SipAction::Reject { status, reason: None, headers: Vec::new() });
                     self.fail(context, Originator::Local, 488, error.to_string());
                     return;
                 }
@@ -110,7 +133,7 @@ impl SessionMachine {
         } else {
             // An INVITE without an offer: ours goes into the 200, the answer comes in the ACK.
             let body = self.make_offer();
-            self.sip(SipAction::Accept { body });
+            self.sip(SipAction::Accept { body, headers });
         }
         self.notify(SessionEvent::WillStart);
     }

@@ -15,7 +15,7 @@
 //!
 //! `outgoing` and `incoming` lead to ESTABLISHED, `exchange` has the re-INVITEs of both
 //! directions, `commands` what can be asked meanwhile, `streams` what media tell, `files` the
-//! transfers of files, `ending` the ways out.
+//! transfers of files, `transfer` those of calls, `ending` the ways out.
 
 mod commands;
 mod ending;
@@ -24,6 +24,7 @@ mod files;
 mod incoming;
 mod outgoing;
 mod streams;
+mod transfer;
 
 pub(crate) use incoming::Invite;
 
@@ -34,17 +35,19 @@ use std::time::{Instant, SystemTime};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use sip_core::Uri;
+use sip_core::endpoint::PrackId;
+use sip_core::{Response, Uri};
 use zeroize::Zeroizing;
 
 use self::exchange::{Change, Exchange};
 use self::files::{FileStream, StoppingFile};
 use self::streams::{AudioStream, ChatStream};
-use super::effect::{Effect, Invitation, MediaCommand, SipAction, StreamId};
-use super::{Direction, Operation, SessionSnapshot, State, StreamSet};
+use self::transfer::Transfer;
+use super::effect::{Effect, MediaCommand, SipAction, StreamId};
+use super::{AutoAnswer, Direction, Invitation, Operation, RemoteHeaders, SessionSnapshot, State, StreamSet};
 use crate::configuration::{MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers};
 use crate::error::Error;
-use crate::negotiation::{Description, OfferedFile};
+use crate::negotiation::{Description, Negotiated, OfferedFile};
 use crate::notification::{Event, Originator, SessionEvent};
 
 /// What a session copies when it is created.
@@ -55,6 +58,8 @@ pub(crate) struct SessionConfig {
     pub(crate) timers: SessionTimers,
     /// Streams that this application takes when it is called.
     pub(crate) accepts: StreamSet,
+    /// Which calls are answered without the application.
+    pub(crate) auto_answer: AutoAnswer,
     /// Where media sockets are bound unless the configurations say otherwise.
     pub(crate) default_address: IpAddr,
 }
@@ -90,6 +95,12 @@ pub(crate) struct SessionMachine {
     ringing: bool,
     /// The peer is heard before it has answered.
     early: bool,
+    /// The peer's offer in a provisional response, and what our answer in PRACK came to.
+    early_offer: Option<bytes::Bytes>,
+    early_answer: Option<Box<Negotiated>>,
+    transfer: Transfer,
+    /// Further headers of the 200 that accepts the call.
+    accept_headers: Vec<(String, String)>,
     next_stream: u64,
     random: ChaCha20Rng,
     effects: VecDeque<Effect>,
@@ -99,10 +110,7 @@ pub(crate) struct SessionMachine {
 #[derive(Debug)]
 enum Phase {
     Null,
-    /// `invitation` is there until the INVITE is sent.
-    Calling {
-        invitation: Option<Box<Invitation>>,
-    },
+    Calling(Box<outgoing::Calling>),
     Incoming,
     Accepting {
         answered: bool,
@@ -129,6 +137,8 @@ struct Timers {
     no_audio: Option<Instant>,
     retry: Option<Instant>,
     wind_down: Option<Instant>,
+    transfer: Option<Instant>,
+    auto_answer: Option<Instant>,
 }
 
 impl SessionMachine {
@@ -154,6 +164,10 @@ impl SessionMachine {
             timers: Timers::default(),
             ringing: false,
             early: false,
+            early_offer: None,
+            early_answer: None,
+            transfer: Transfer::Idle,
+            accept_headers: Vec::new(),
             next_stream: 1,
             random,
             effects: VecDeque::new(),
@@ -172,8 +186,10 @@ impl SessionMachine {
 
     /// When `handle_timeout` is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let Timers { stream_start, no_answer, no_audio, retry, wind_down } = &self.timers;
-        [stream_start, no_answer, no_audio, retry, wind_down].into_iter().flatten().min().copied()
+        let Timers { stream_start, no_answer, no_audio, retry, wind_down, transfer, auto_answer } =
+            &self.timers;
+        let all = [stream_start, no_answer, no_audio, retry, wind_down, transfer, auto_answer];
+        all.into_iter().flatten().min().copied()
     }
 
     /// What attributes read.
@@ -205,6 +221,12 @@ impl SessionMachine {
         }
         if due(&mut self.timers.retry) {
             self.retry_exchange(context);
+        }
+        if due(&mut self.timers.transfer) {
+            self.transfer_unanswered();
+        }
+        if due(&mut self.timers.auto_answer) {
+            self.answer_by_itself(context);
         }
     }
 
@@ -280,7 +302,7 @@ impl Phase {
     fn state(&self) -> State {
         match self {
             Phase::Null => State::Null,
-            Phase::Calling { .. } => State::Calling,
+            Phase::Calling(_) => State::Calling,
             Phase::Incoming => State::Incoming,
             Phase::Accepting { .. } => State::Accepting,
             Phase::Established => State::Established,
@@ -296,11 +318,13 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) enum SipEvent {
     /// A provisional response.
-    Provisional { status: sip_core::StatusCode, user_agent: Option<String>, body: Option<bytes::Bytes> },
+    Provisional { status: sip_core::StatusCode, headers: RemoteHeaders, body: Option<bytes::Bytes> },
+    /// The provisional response just told of is reliable and makes an offer.
+    PrackDue { id: PrackId },
     /// A 2xx to the INVITE.
-    Answered { body: Option<bytes::Bytes>, user_agent: Option<String> },
+    Answered { body: Option<bytes::Bytes>, headers: RemoteHeaders },
     /// The INVITE failed: a final non-2xx, or 0 for what has no status.
-    Failed { code: u16, reason: String },
+    Failed { code: u16, reason: String, response: Option<Box<Response>> },
     /// The ACK to our 200 came.
     Confirmed { body: Option<bytes::Bytes> },
     /// The peer gave its INVITE up; 487 was sent.
@@ -315,6 +339,16 @@ pub(crate) enum SipEvent {
     ReinviteFailed { code: u16, reason: String, retry_after: Option<std::time::Duration> },
     /// The session runs out unless it is refreshed by a re-INVITE (RFC 4028).
     RefreshDue,
+    /// A key press in INFO.
+    Dtmf { digit: char },
+    /// The peer asks us to call somebody else.
+    Referred { destination: String, referred_by: Option<String> },
+    /// The peer has taken our REFER.
+    TransferAccepted,
+    /// The peer has taken our REFER, and tells nothing more of it.
+    TransferSilent,
+    /// A status of a transfer; final from 200 on, or 0 for what has none.
+    TransferStatus { code: u16, reason: String },
     /// The dialog is gone.
     Ended { by_remote: bool, reason: String },
 }
@@ -323,12 +357,15 @@ impl SessionMachine {
     /// Takes what the SIP side tells.
     pub(crate) fn handle_sip(&mut self, context: Context<'_>, event: SipEvent) {
         match event {
-            SipEvent::Provisional { status, user_agent, body } => {
-                self.got_provisional(context, status, user_agent, body);
+            SipEvent::Provisional { status, headers, body } => {
+                self.got_provisional(context, status, headers, body);
             }
+            SipEvent::PrackDue { id } => self.prack_due(context, id),
             SipEvent::RefreshDue => self.refresh_due(context),
-            SipEvent::Answered { body, user_agent } => self.answered(context, body, user_agent),
-            SipEvent::Failed { code, reason } => self.invite_failed(context, code, reason),
+            SipEvent::Answered { body, headers } => self.answered(context, body, headers),
+            SipEvent::Failed { code, reason, response } => {
+                self.invite_failed(context, code, reason, response)
+            }
             SipEvent::Confirmed { body } => self.confirmed(context, body),
             SipEvent::Cancelled => self.cancelled(context),
             SipEvent::Reinvite { body } => self.got_reinvite(context, body),
@@ -337,6 +374,13 @@ impl SessionMachine {
             SipEvent::ReinviteFailed { code, reason, retry_after } => {
                 self.reinvite_failed(context, code, reason, retry_after);
             }
+            SipEvent::Dtmf { digit } => self.got_dtmf(digit),
+            SipEvent::Referred { destination, referred_by } => {
+                self.referred(context, destination, referred_by);
+            }
+            SipEvent::TransferAccepted => self.transfer_accepted(context),
+            SipEvent::TransferSilent => self.transfer_is_silent(context),
+            SipEvent::TransferStatus { code, reason } => self.transfer_came_to(context, code, &reason),
             SipEvent::Ended { by_remote, reason } => self.dialog_ended(context, by_remote, reason),
         }
     }

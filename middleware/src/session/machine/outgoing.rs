@@ -1,7 +1,11 @@
 //! From NULL through CALLING to ESTABLISHED.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use sip_core::StatusCode;
+use sip_core::endpoint::PrackId;
+use sip_core::usage::{Redirection, redirect_contacts};
+use sip_core::{Response, StatusCode};
 
 use super::files::MAX_FILES;
 use super::{
@@ -10,7 +14,17 @@ use super::{
 };
 use crate::credentials::Credentials;
 use crate::error::Error;
-use crate::session::FileToSend;
+use crate::negotiation::Negotiated;
+use crate::session::{FileToSend, RemoteHeaders};
+
+/// A call of ours that is not answered.
+#[derive(Debug)]
+pub(super) struct Calling {
+    invitation: Invitation,
+    /// Whether the INVITE left.
+    pub(super) sent: bool,
+    redirection: Redirection,
+}
 
 impl SessionMachine {
     /// `new` of the 2009 API: makes it outgoing. The INVITE leaves once the media are ready.
@@ -33,9 +47,10 @@ impl SessionMachine {
         let Credentials { uri, username, password, .. } = &invitation.credentials;
         let username = username.clone().or_else(|| uri.user().map(str::to_owned));
         self.relay_login = username.zip(password.clone());
-        let route = invitation.route.clone();
-        self.change(|snapshot| snapshot.route = route);
-        self.enter(Phase::Calling { invitation: Some(Box::new(invitation)) });
+        let (route, known) = (invitation.route.clone(), Arc::new(invitation.credentials.clone()));
+        self.change(|snapshot| (snapshot.route, snapshot.credentials) = (route, Some(known)));
+        let redirection = Redirection::new(&invitation.callee, invitation.max_redirects);
+        self.enter(Phase::Calling(Box::new(Calling { invitation, sent: false, redirection })));
         self.notify(SessionEvent::NewOutgoing {
             has_audio: streams.audio,
             has_chat: streams.chat,
@@ -48,26 +63,37 @@ impl SessionMachine {
 
     /// The local media are ready: the INVITE can leave.
     pub(super) fn invite(&mut self, context: Context<'_>) {
-        let Phase::Calling { invitation } = &mut self.phase else { return };
-        let Some(invitation) = invitation.take() else { return };
-        let offer = self.make_offer();
+        let Phase::Calling(calling) = &mut self.phase else { return };
+        if std::mem::replace(&mut calling.sent, true) {
+            return;
+        }
+        let invitation = Box::new(calling.invitation.clone());
+        let offer = (!invitation.late_offer).then(|| self.make_offer());
         self.sip(SipAction::Invite { invitation, offer });
         self.timers.no_answer = Some(context.now + self.config.timers.no_answer);
+    }
+
+    /// Whether the offer is to be the peer's.
+    pub(super) fn offers_late(&self) -> bool {
+        matches!(&self.phase, Phase::Calling(calling) if calling.invitation.late_offer)
     }
 
     pub(super) fn got_provisional(
         &mut self,
         context: Context<'_>,
         status: StatusCode,
-        user_agent: Option<String>,
+        headers: RemoteHeaders,
         body: Option<Bytes>,
     ) {
         if self.state() != State::Calling {
             return;
         }
-        self.learn_user_agent(user_agent);
-        if let Some(body) = body {
-            self.early_media(context, &body);
+        self.learn_headers(headers);
+        match body {
+            // An offer, if it is to be acknowledged.
+            Some(body) if self.offers_late() => self.early_offer = Some(body),
+            Some(body) => self.early_media(context, &body),
+            None => {}
         }
         if status == StatusCode::RINGING {
             self.notify(SessionEvent::GotRingIndication);
@@ -81,23 +107,65 @@ impl SessionMachine {
     /// ringtone is the peer's (RFC 3960 §3). The 2xx says it again.
     fn early_media(&mut self, context: Context<'_>, body: &[u8]) {
         match self.description.preview(body, &self.config) {
-            Ok(negotiated) if negotiated.audio.is_some() => {
-                if std::mem::take(&mut self.ringing) {
-                    self.media(MediaCommand::StopRingtone);
-                }
-                self.early = true;
-                self.apply_audio(context, &negotiated);
-            }
+            Ok(negotiated) if negotiated.audio.is_some() => self.hear_early(context, &negotiated),
             Ok(_) => {}
             // What the 2xx says counts.
             Err(error) => tracing::debug!(%error, "early media cannot be had"),
         }
     }
 
+    fn hear_early(&mut self, context: Context<'_>, negotiated: &Negotiated) {
+        if std::mem::take(&mut self.ringing) {
+            self.media(MediaCommand::StopRingtone);
+        }
+        self.early = true;
+        self.apply_audio(context, negotiated);
+    }
+
+    /// A reliable provisional response makes the offer: PRACK has the answer (RFC 3262 §5).
+    pub(super) fn prack_due(&mut self, context: Context<'_>, id: PrackId) {
+        let offer = self.early_offer.take();
+        if offer.is_none() || !self.offers_late() {
+            self.sip(SipAction::Prack { id, answer: None });
+            return;
+        }
+        match self.answer_offer(offer.as_deref()) {
+            Ok((answer, negotiated)) => {
+                self.sip(SipAction::Prack { id, answer: Some(answer) });
+                self.hear_early(context, &negotiated);
+                self.early_answer = Some(Box::new(negotiated));
+            }
+            Err(reason) => {
+                self.sip(SipAction::Prack { id, answer: None });
+                self.sip(SipAction::Cancel);
+                self.fail(context, Originator::Local, 488, reason);
+            }
+        }
+    }
+
+    /// Answers an offer that comes in a response to our INVITE.
+    fn answer_offer(&mut self, offer: Option<&[u8]>) -> Result<(Bytes, Negotiated), String> {
+        let offer = offer.ok_or("the peer makes no offer")?;
+        self.description.offered(Some(offer), &self.config).map_err(|refusal| refusal.reason)?;
+        self.make_answer().map_err(|error| error.to_string())
+    }
+
+    /// What the 2xx comes to, and the answer to its offer if it makes one.
+    fn agree(&mut self, body: Option<&[u8]>) -> Result<(Option<Bytes>, Negotiated), String> {
+        if let Some(agreed) = self.early_answer.take() {
+            return Ok((None, *agreed));
+        }
+        if self.offers_late() {
+            return self.answer_offer(body).map(|(answer, negotiated)| (Some(answer), negotiated));
+        }
+        let negotiated = self.description.answered(body, &self.config).map_err(|error| error.to_string())?;
+        Ok((None, negotiated))
+    }
+
     /// 2xx: WillStart, ACK, ESTABLISHED, DidStart, in this order.
-    pub(super) fn answered(&mut self, context: Context<'_>, body: Option<Bytes>, user_agent: Option<String>) {
+    pub(super) fn answered(&mut self, context: Context<'_>, body: Option<Bytes>, headers: RemoteHeaders) {
         match &self.phase {
-            Phase::Calling { .. } => {}
+            Phase::Calling(_) => {}
             // It crossed our CANCEL: the session is nobody's any more.
             Phase::Terminating { .. } | Phase::Ending { .. } | Phase::Ended => {
                 self.sip(SipAction::Ack { answer: None });
@@ -107,25 +175,37 @@ impl SessionMachine {
             _ => return,
         }
         self.timers.no_answer = None;
-        self.learn_user_agent(user_agent);
-        let negotiated = match self.description.answered(body.as_deref(), &self.config) {
-            Ok(negotiated) => negotiated,
-            Err(error) => {
+        self.learn_headers(headers);
+        let (answer, negotiated) = match self.agree(body.as_deref()) {
+            Ok(agreed) => agreed,
+            Err(reason) => {
                 self.sip(SipAction::Ack { answer: None });
                 self.sip(SipAction::Bye);
-                self.fail(context, Originator::Local, 488, error.to_string());
+                self.fail(context, Originator::Local, 488, reason);
                 return;
             }
         };
         self.notify(SessionEvent::WillStart);
         self.apply(context, &negotiated);
-        self.sip(SipAction::Ack { answer: None });
+        self.sip(SipAction::Ack { answer });
         self.established(context);
     }
 
-    pub(super) fn invite_failed(&mut self, context: Context<'_>, code: u16, reason: String) {
+    pub(super) fn invite_failed(
+        &mut self,
+        context: Context<'_>,
+        code: u16,
+        reason: String,
+        response: Option<Box<Response>>,
+    ) {
         match self.phase {
-            Phase::Calling { .. } => {
+            Phase::Calling(_) => {
+                if let Some(response) = response {
+                    self.learn_headers(RemoteHeaders::of(response.headers()));
+                    if self.redirected(context, &response) {
+                        return;
+                    }
+                }
                 let originator = if code == 0 { Originator::Local } else { Originator::Remote };
                 self.fail(context, originator, code, reason);
             }
@@ -136,10 +216,35 @@ impl SessionMachine {
         }
     }
 
+    /// RFC 3261 §8.1.3.4: the peer is elsewhere. Told, and followed as far as the application said; where
+    /// one address fails the next is tried, unless it fails for all (6xx). True if another INVITE leaves.
+    fn redirected(&mut self, context: Context<'_>, response: &Response) -> bool {
+        let (code, reason) = (response.status().code(), response.reason().to_owned());
+        let Phase::Calling(calling) = &mut self.phase else { return false };
+        calling.redirection.redirected(response);
+        let next = if code < 600 { calling.redirection.next_target() } else { None };
+        if response.status().is_redirect() {
+            let contacts =
+                redirect_contacts(response).iter().map(|contact| contact.uri.to_string()).collect();
+            let followed = next.is_some();
+            self.notify(SessionEvent::GotRedirect { code, reason, contacts, followed });
+        }
+        let (Some(target), Phase::Calling(calling)) = (next, &mut self.phase) else { return false };
+        calling.invitation.callee = target.without_headers();
+        calling.sent = false;
+        if std::mem::take(&mut self.ringing) {
+            self.media(MediaCommand::StopRingtone);
+        }
+        self.early = false;
+        self.description.rollback();
+        self.invite(context);
+        true
+    }
+
     /// Nobody answers for too long.
     pub(super) fn no_answer(&mut self, context: Context<'_>) {
         match self.phase {
-            Phase::Calling { .. } => {
+            Phase::Calling(_) => {
                 self.sip(SipAction::Cancel);
                 self.fail(context, Originator::Local, 408, "no answer".to_owned());
             }
@@ -163,9 +268,16 @@ impl SessionMachine {
         self.notify(SessionEvent::DidStart);
     }
 
-    pub(super) fn learn_user_agent(&mut self, user_agent: Option<String>) {
-        if user_agent.is_some() && self.snapshot.remote_user_agent != user_agent {
-            self.change(|snapshot| snapshot.remote_user_agent = user_agent);
-        }
+    /// What the peer's headers say, for who wants to read them.
+    pub(super) fn learn_headers(&mut self, headers: RemoteHeaders) {
+        let name = headers.text("User-Agent").or_else(|| headers.text("Server"));
+        let name =
+            name.map(str::to_owned).filter(|name| self.snapshot.remote_user_agent.as_ref() != Some(name));
+        self.change(|snapshot| {
+            snapshot.remote_headers = Some(headers);
+            if name.is_some() {
+                snapshot.remote_user_agent = name;
+            }
+        });
     }
 }

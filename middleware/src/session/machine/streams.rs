@@ -61,7 +61,12 @@ impl SessionMachine {
             let port_range = self.config.rtp.port_range.clone();
             let ice = self.config.rtp.ice().map(|configuration| IcePreparation {
                 credentials: new_credentials(&mut self.random),
-                controlling: !matches!(self.phase, Phase::Accepting { .. } | Phase::Proposed),
+                // Who makes the offer (RFC 8445 §6.1.1).
+                controlling: match self.phase {
+                    Phase::Accepting { .. } => !self.description.has_remote_offer(),
+                    Phase::Proposed => false,
+                    _ => !self.offers_late(),
+                },
                 configuration,
                 every_interface: self.config.rtp.local_rtp_address.is_none(),
             });
