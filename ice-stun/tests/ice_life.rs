@@ -274,6 +274,32 @@ fn media_moves_when_its_address_is_gone() {
     world.assert_media_flows(1);
 }
 
+/// Another network takes the place of the one that media uses, long after checks began: nothing is given up,
+/// and the new address is tried before the peer hears of a restart.
+#[test]
+fn a_network_in_the_place_of_another_is_tried_at_once() {
+    let mut world = World::simple();
+    world.signal();
+    assert!(world.run_until_completed(SECOND));
+    world.run(200 * SECOND, |_| false);
+    world.add_host(0, 1, addr("10.0.0.8:8000"));
+    let now = world.now();
+    world.ends[0].agent.remove_local_candidates(now, addr("10.0.0.1:5000"));
+    world.ends[0].sockets.retain(|(_, socket)| *socket != addr("10.0.0.1:5000"));
+    let base = |world: &World| world.ends[0].selected(1).map(|pair| pair.path.base);
+    assert!(world.run(SECOND, |world| base(world) == Some(addr("10.0.0.8:8000"))));
+    assert_eq!(world.ends[0].count(|event| *event == Event::StateChanged(State::Failed)), 0);
+    // The restart has both ends use it.
+    let now = world.now();
+    world.ends[0].agent.restart(now);
+    let parameters = world.ends[0].parameters();
+    world.ends[1].agent.set_remote_parameters(now, parameters);
+    world.forget_told();
+    world.signal();
+    assert!(world.run_until_completed(2 * SECOND));
+    world.assert_media_flows(1);
+}
+
 #[test]
 fn a_peer_that_nominates_aggressively_is_followed() {
     // Each check nominates: the peer is controlling and has no `ice2`.

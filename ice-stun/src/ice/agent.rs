@@ -325,8 +325,26 @@ impl Agent {
         self.locals.retain(|local| local.base != base);
         self.generation.list.retain(|pair| pair.path.base != base);
         self.generation.nominating = [None; 2];
+        let lost = self.selected.iter().flatten().any(|selected| selected.pair.path.base == base);
         self.drop_selected(|selected| selected.pair.path.base == base);
+        if lost {
+            self.pair_all(now);
+        }
         self.advance(now);
+    }
+
+    /// What came while there was a pair was not paired: now there is need of it.
+    fn pair_all(&mut self, now: Instant) {
+        self.generation.started = self.generation.started.map(|_| now);
+        let locals: Vec<Local> = self.locals.iter().filter(|local| local.pairing).cloned().collect();
+        for local in &locals {
+            for at in 0..self.generation.remotes.len() {
+                if let Some(remote) = self.generation.remotes.get(at).cloned() {
+                    self.pair(now, local, &remote);
+                }
+            }
+        }
+        self.generation.list.unfreeze_groups();
     }
 
     /// What the peer's description says of it. Other credentials than before mean that it restarts:

@@ -16,7 +16,9 @@ mod client;
 mod credentials;
 mod framing;
 mod integrity;
+mod lifetime;
 mod message;
+mod naptr;
 mod relay;
 pub(crate) mod requests;
 mod transaction;
@@ -35,7 +37,9 @@ pub use client::{Client, ClientConfig, Event, Output, Transport, mapped_address}
 pub use credentials::{NonceFeatures, PasswordAlgorithm, PasswordAlgorithms, Userhash};
 pub use framing::{ChannelData, Frame, StreamDecoder};
 pub use integrity::{Integrity, Key};
+pub use lifetime::{BindingLifetime, LifetimeConfig, LifetimeOutput, LifetimeSearch, LifetimeSocket};
 pub use message::{Attributes, Class, Message, Method, RawAttribute, TransactionId};
+pub use naptr::{Delegation, Naptr, Next};
 pub use relay::{
     AdditionalAddressFamily, AddressErrorCode, ChangeRequest, Data, EvenPort, Family, Icmp, Padding,
     RequestedAddressFamily, ReservationToken, ResponsePort,
