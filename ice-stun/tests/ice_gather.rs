@@ -236,6 +236,9 @@ impl World {
                 }
                 server::Output::CloseRelay(relay) => self.relays.retain(|_, id| *id != relay),
                 server::Output::Disconnect(_) => {}
+                other @ (server::Output::ConnectPeer(_)
+                | server::Output::WritePeer { .. }
+                | server::Output::ClosePeer(_)) => panic!("only datagrams here: {other:?}"),
                 server::Output::Idle(deadline) => {
                     self.server_deadline = deadline;
                     return;

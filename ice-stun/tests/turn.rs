@@ -153,7 +153,9 @@ impl World {
                         self.down.push(data.clone());
                         self.client.handle_input(self.clock.now(), &data);
                     }
-                    server::Output::BindRelay { relay, family, port } => self.open(relay, family, port),
+                    server::Output::BindRelay { relay, family, port, tcp: false } => {
+                        self.open(relay, family, port);
+                    }
                     server::Output::CloseRelay(relay) => {
                         let address = self.addresses.remove(&relay).expect("it was open");
                         self.sockets.remove(&address);
@@ -162,6 +164,7 @@ impl World {
                         self.at_peers.push((self.addresses[&relay], to, data));
                     }
                     server::Output::Disconnect(_) => self.client.handle_disconnected(),
+                    other => panic!("only datagrams here: {other:?}"),
                 },
             }
         }

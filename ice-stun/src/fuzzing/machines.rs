@@ -221,7 +221,8 @@ impl World {
                 assert!(self.sockets.contains_key(&relay) && to.port() != 0);
             }
             server::Output::Disconnect(_) => self.client.handle_disconnected(),
-            server::Output::Idle(_) => {}
+            server::Output::ConnectPeer(peer) => self.server.handle_input(self.now, Input::PeerClosed(peer)),
+            server::Output::WritePeer { .. } | server::Output::ClosePeer(_) | server::Output::Idle(_) => {}
         }
     }
 

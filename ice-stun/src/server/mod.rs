@@ -9,6 +9,7 @@
 //! The driver opens a socket for each [`Output::BindRelay`] and says so with [`Input::RelayBound`].
 
 mod accounts;
+mod connections;
 mod policy;
 mod relay;
 mod requests;
@@ -21,6 +22,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
+pub use connections::PeerFlow;
 pub use policy::PeerPolicy;
 
 use crate::stun::{
@@ -28,6 +30,7 @@ use crate::stun::{
     is_stun,
 };
 use accounts::Accounts;
+use connections::Connection;
 use relay::{Relay, Reservation, SocketState};
 
 /// The five-tuple of a client.
@@ -93,6 +96,19 @@ pub enum Input<'a> {
         /// What.
         data: &'a [u8],
     },
+    /// A peer that was to be connected to is (RFC 6062 §5.2).
+    PeerConnected(PeerFlow),
+    /// A peer has connected to a relay socket (RFC 6062 §5.3).
+    PeerAccepted(PeerFlow),
+    /// Bytes of a peer's connection.
+    PeerData {
+        /// Which.
+        from: PeerFlow,
+        /// What.
+        data: &'a [u8],
+    },
+    /// A peer's connection is gone, or cannot be made.
+    PeerClosed(PeerFlow),
 }
 
 /// What is to be done.
@@ -115,6 +131,8 @@ pub enum Output {
         family: Family,
         /// Its port.
         port: RelayPort,
+        /// It listens for connections of TCP, and makes some (RFC 6062); else it is one of UDP.
+        tcp: bool,
     },
     /// Close a relay socket.
     CloseRelay(RelayId),
@@ -127,6 +145,18 @@ pub enum Output {
         /// What.
         data: Vec<u8>,
     },
+    /// Connect to a peer from the relay socket's address, and say [`Input::PeerConnected`] or
+    /// [`Input::PeerClosed`].
+    ConnectPeer(PeerFlow),
+    /// Write to a peer's connection.
+    WritePeer {
+        /// Which.
+        to: PeerFlow,
+        /// What.
+        data: Vec<u8>,
+    },
+    /// Close a peer's connection.
+    ClosePeer(PeerFlow),
     /// Nothing more until this deadline or the next input.
     Idle(Option<Instant>),
 }
@@ -160,6 +190,10 @@ pub struct Config {
     pub max_permissions: usize,
     /// Channels of one allocation.
     pub max_channels: usize,
+    /// Connections with peers of one allocation over TCP (RFC 6062).
+    pub max_connections: usize,
+    /// Bytes that a peer may send before the client has taken its connection up.
+    pub max_early: usize,
     /// Streams of clients.
     pub max_streams: usize,
     /// Whom it relays to.
@@ -186,6 +220,8 @@ impl Config {
             max_allocations_per_user: 16,
             max_permissions: 64,
             max_channels: 64,
+            max_connections: 16,
+            max_early: 65_536,
             max_streams: 1_000,
             peers: PeerPolicy::default(),
             behaviour: None,
@@ -225,6 +261,10 @@ pub struct Server {
     sockets: BTreeMap<RelayId, Flow>,
     reservations: Vec<Reservation>,
     streams: BTreeMap<Flow, StreamDecoder>,
+    /// With peers, of all allocations over TCP.
+    connections: Vec<Connection>,
+    /// What a peer has said before its connection was bound just now.
+    early: Option<(Flow, Vec<u8>)>,
     next: u64,
     random: ChaCha20Rng,
     queue: VecDeque<Output>,
@@ -244,6 +284,8 @@ impl Server {
             sockets: BTreeMap::new(),
             reservations: Vec::new(),
             streams: BTreeMap::new(),
+            connections: Vec::new(),
+            early: None,
             next: 0,
             random,
             queue: VecDeque::new(),
@@ -272,15 +314,23 @@ impl Server {
             Input::Stream { flow, data } => self.handle_stream(now, flow, data),
             Input::Disconnected(flow) => {
                 self.streams.remove(&flow);
+                self.client_closed(flow);
                 self.remove(flow);
             }
             Input::RelayBound { relay, address } => self.bound(now, relay, Some(address)),
             Input::RelayFailed(relay) => self.bound(now, relay, None),
             Input::Relayed { relay, from, data } => self.handle_relayed(now, relay, from, data),
+            Input::PeerConnected(peer) => self.peer_connected(now, peer),
+            Input::PeerAccepted(peer) => self.peer_accepted(now, peer),
+            Input::PeerData { from, data } => self.peer_said(from, data),
+            Input::PeerClosed(peer) => self.peer_closed(peer),
         }
     }
 
     fn handle_stream(&mut self, now: Instant, flow: Flow, data: &[u8]) {
+        if let Some(to) = self.peer_bound_to(flow) {
+            return self.queue.push_back(Output::WritePeer { to, data: data.to_vec() });
+        }
         if !self.streams.contains_key(&flow) && self.streams.len() >= self.config.max_streams {
             self.counters.capped += 1;
             return self.queue.push_back(Output::Disconnect(flow));
@@ -289,11 +339,22 @@ impl Server {
         stream.push(data);
         loop {
             match stream.next_frame() {
-                Ok(Some(Frame::Stun(bytes))) => self.handle_stun(now, flow, bytes),
+                Ok(Some(Frame::Stun(bytes))) => {
+                    self.handle_stun(now, flow, bytes);
+                    // RFC 6062 §5.4: what follows is the peer's.
+                    if let Some(to) = self.peer_bound_to(flow) {
+                        let data = stream.into_rest();
+                        if !data.is_empty() {
+                            self.queue.push_back(Output::WritePeer { to, data });
+                        }
+                        return;
+                    }
+                }
                 Ok(Some(Frame::ChannelData(frame))) => self.handle_channel_data(now, flow, &frame),
                 Ok(None) => break,
                 Err(_) => {
                     self.counters.discarded += 1;
+                    self.client_closed(flow);
                     self.remove(flow);
                     return self.queue.push_back(Output::Disconnect(flow));
                 }
@@ -333,7 +394,7 @@ impl Server {
             self.counters.forbidden += 1;
             return;
         }
-        match relay.socket_for(peer).filter(|_| relay.permits(now, peer.ip())) {
+        match relay.socket_for(peer).filter(|_| !relay.tcp && relay.permits(now, peer.ip())) {
             Some(relay) => self.queue.push_back(Output::RelaySend { relay, to: peer, data: data.to_vec() }),
             None => self.counters.unpermitted += 1,
         }
@@ -371,9 +432,11 @@ impl Server {
 
     /// Ends what has expired; early and spurious calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_connections(now);
         let over: Vec<Flow> =
             self.relays.iter().filter(|(_, relay)| relay.expires() <= now).map(|(flow, _)| *flow).collect();
         for flow in over {
+            self.client_closed(flow);
             self.remove(flow);
         }
         let queue = &mut self.queue;
@@ -403,7 +466,9 @@ impl Server {
     pub fn poll_output(&mut self) -> Output {
         self.queue.pop_front().unwrap_or_else(|| {
             let relays = self.relays.values().map(Relay::expires);
-            Output::Idle(relays.chain(self.reservations.iter().map(|one| one.expires)).min())
+            let connections = self.connections.iter().filter_map(Connection::until);
+            let reservations = self.reservations.iter().map(|one| one.expires);
+            Output::Idle(relays.chain(reservations).chain(connections).min())
         })
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Relay {
     expires: Instant,
     pub(super) sockets: SmallVec<[Socket; 2]>,
     pub(super) token: Option<[u8; 8]>,
+    /// Its peers are connected to (RFC 6062).
+    pub(super) tcp: bool,
     /// 440, where one of two families is not relayed.
     pub(super) missing: Option<Family>,
     permissions: Vec<(IpAddr, Instant)>,
@@ -76,6 +78,7 @@ impl Relay {
             expires: now + lifetime,
             sockets: SmallVec::new(),
             token: None,
+            tcp: false,
             missing: None,
             permissions: Vec::new(),
             channels: Vec::new(),

@@ -37,6 +37,7 @@ const KNOWN: &[Kind] = &[
     Kind::PASSWORD_ALGORITHM,
     Kind::USERHASH,
     Kind::RESERVATION_TOKEN,
+    Kind::CONNECTION_ID,
     Kind::PADDING,
     Kind::RESPONSE_PORT,
     // A Binding request of ICE is answered too (RFC 8445 §7.1.1).
@@ -45,11 +46,11 @@ const KNOWN: &[Kind] = &[
 ];
 
 /// Why a request is refused: code and reason.
-type Refused = (u16, &'static str);
+pub(super) type Refused = (u16, &'static str);
 
-const BAD_REQUEST: Refused = (400, "Bad Request");
-const MISMATCH: Refused = (437, "Allocation Mismatch");
-const CAPACITY: Refused = (508, "Insufficient Capacity");
+pub(super) const BAD_REQUEST: Refused = (400, "Bad Request");
+pub(super) const MISMATCH: Refused = (437, "Allocation Mismatch");
+pub(super) const CAPACITY: Refused = (508, "Insufficient Capacity");
 
 impl Server {
     pub(super) fn handle_request(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
@@ -76,17 +77,24 @@ impl Server {
         match (message.method(), known) {
             (Method::BINDING, known) => self.handle_binding(flow, message, known.as_ref()),
             (Method::ALLOCATE, Some(known)) => self.handle_allocate(now, flow, message, known),
+            (Method::CONNECT, Some(known)) => {
+                if let Err(refused) = self.handle_connect(now, flow, message, &known) {
+                    self.refuse(flow, message, Some(&known), refused);
+                }
+            }
             (method, Some(known)) => {
                 let outcome = match method {
                     Method::REFRESH => self.handle_refresh(now, flow, message, &known),
                     Method::CREATE_PERMISSION => self.handle_permission(now, flow, message, &known),
                     Method::CHANNEL_BIND => self.handle_channel_bind(now, flow, message, &known),
+                    Method::CONNECTION_BIND => self.handle_connection_bind(flow, message, &known),
                     _ => Err(BAD_REQUEST),
                 };
                 match outcome {
                     Ok(answer) => self.finish(flow, answer, Some(&known)),
                     Err(refused) => self.refuse(flow, message, Some(&known), refused),
                 }
+                self.send_early();
             }
             (_, None) => self.deny(now, flow, message, Denial::Unauthenticated),
         }
@@ -156,17 +164,21 @@ impl Server {
         message: &Message<'_>,
         known: &Known,
     ) -> Result<(), Refused> {
-        match message.get::<RequestedTransport>() {
-            Some(Ok(RequestedTransport(17))) => {}
+        // RFC 6062 §5.1: 6 is TCP, over streams only.
+        let tcp = match message.get::<RequestedTransport>() {
+            Some(Ok(RequestedTransport(17))) => false,
+            Some(Ok(RequestedTransport(6))) if flow.transport.is_reliable() => true,
+            Some(Ok(RequestedTransport(6))) => return Err(BAD_REQUEST),
             Some(Ok(_)) => return Err((442, "Unsupported Transport Protocol")),
             _ => return Err(BAD_REQUEST),
-        }
+        };
         let token = optional::<ReservationToken>(message)?;
         let even = optional::<EvenPort>(message)?;
         let family = optional::<RequestedAddressFamily>(message)?;
         let additional = optional::<AdditionalAddressFamily>(message)?;
         let pair = even == Some(EvenPort(true));
-        if token.is_some() && (even.is_some() || family.is_some() || additional.is_some())
+        if tcp && (token.is_some() || even.is_some())
+            || token.is_some() && (even.is_some() || family.is_some() || additional.is_some())
             || family.is_some() && additional.is_some()
             || pair && additional.is_some()
             || additional.is_some_and(|additional| additional.0 == Family::Ipv4)
@@ -192,6 +204,7 @@ impl Server {
         }
         let lifetime = self.lifetime(message);
         let mut relay = Relay::new(known.clone(), message.transaction_id(), now, lifetime);
+        relay.tcp = tcp;
         relay.missing = families.into_iter().find(|family| !relayed.contains(family));
         if let Some(ReservationToken(token)) = token {
             let at = self.reservations.iter().position(|one| one.token == token && one.expires > now);
@@ -221,7 +234,7 @@ impl Server {
             };
             relay.sockets.push(Socket { id, family, state: SocketState::Opening });
             self.sockets.insert(id, flow);
-            self.queue.push_back(Output::BindRelay { relay: id, family, port });
+            self.queue.push_back(Output::BindRelay { relay: id, family, port, tcp });
         }
         self.relays.insert(flow, relay);
         Ok(())
@@ -316,7 +329,7 @@ impl Server {
     }
 
     /// The allocation of a client, which must be its owner's (441, RFC 8656 §5).
-    fn owned(&mut self, flow: Flow, known: &Known) -> Result<&mut Relay, Refused> {
+    pub(super) fn owned(&mut self, flow: Flow, known: &Known) -> Result<&mut Relay, Refused> {
         match self.relays.get_mut(&flow) {
             Some(relay) if relay.owner.user != known.user => Err((441, "Wrong Credentials")),
             Some(relay) if relay.is_ready() => Ok(relay),
@@ -340,6 +353,7 @@ impl Server {
             return Err((443, "Peer Address Family Mismatch"));
         }
         let seconds = if ends {
+            self.client_closed(flow);
             self.remove(flow);
             0
         } else {
@@ -462,7 +476,7 @@ impl Server {
     }
 
     /// Signs and sends. Who has no account gets no SOFTWARE: an answer to who knows whom stays short.
-    fn finish(&mut self, flow: Flow, answer: Result<Builder, UsageError>, known: Option<&Known>) {
+    pub(super) fn finish(&mut self, flow: Flow, answer: Result<Builder, UsageError>, known: Option<&Known>) {
         let answer = match (&self.config.software, known) {
             (Some(software), Some(_)) => answer.and_then(|builder| builder.attribute(&Software(software))),
             _ => answer,

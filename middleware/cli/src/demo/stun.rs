@@ -125,7 +125,11 @@ async fn carry_out(
                     let _ = relay.socket.send_to(&data, to).await;
                 }
             }
-            Output::Disconnect(_) => {}
+            // It is reached in datagrams only.
+            Output::Disconnect(_)
+            | Output::ConnectPeer(_)
+            | Output::WritePeer { .. }
+            | Output::ClosePeer(_) => {}
             Output::Idle(due) => return due,
         }
     }
