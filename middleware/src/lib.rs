@@ -8,6 +8,7 @@ mod account;
 mod application;
 pub mod configuration;
 mod credentials;
+pub mod diagnostics;
 mod driver;
 mod engine;
 mod error;

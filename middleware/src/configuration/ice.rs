@@ -60,4 +60,8 @@ pub struct IceConfiguration {
     pub turn: Option<TurnServer>,
     /// Nothing but the relay is used: the peer learns no address of ours.
     pub relay_only: bool,
+    /// We only answer checks, and tell host candidates alone.
+    pub lite: bool,
+    /// Candidates over TCP too.
+    pub tcp: bool,
 }

@@ -26,6 +26,10 @@ pub struct RtpConfiguration {
     pub ice_turn: Option<TurnServer>,
     /// Nothing but the relay is used: the peer learns no address of ours.
     pub ice_relay_only: bool,
+    /// We only answer checks (RFC 8445 §2.5): for hosts that everybody reaches, without servers.
+    pub ice_lite: bool,
+    /// Candidates over TCP too (RFC 6544), for networks that let no datagrams out.
+    pub ice_tcp: bool,
     /// Ports to take RTP sockets from, even numbers for RTP and the next for RTCP.
     /// `None`: the system chooses.
     pub port_range: Option<RangeInclusive<u16>>,
@@ -62,6 +66,8 @@ impl RtpConfiguration {
             stun: self.ice_stun_address.clone().map(|host| (host, self.ice_stun_port)),
             turn: self.ice_turn.clone(),
             relay_only: self.ice_relay_only,
+            lite: self.ice_lite,
+            tcp: self.ice_tcp,
         })
     }
 }
@@ -78,6 +84,8 @@ impl Default for RtpConfiguration {
             ice_stun_port: 3478,
             ice_turn: None,
             ice_relay_only: false,
+            ice_lite: false,
+            ice_tcp: false,
             port_range: None,
             codecs: codecs.map(str::to_owned).to_vec(),
         }

@@ -9,9 +9,11 @@
 
 mod clock;
 mod commander;
+mod diagnosis;
 mod media;
 mod network;
 mod resolve;
+mod servers;
 mod signalling;
 mod start;
 mod transport;
@@ -19,6 +21,7 @@ mod transport;
 pub(crate) use clock::{now, seed};
 pub(crate) use commander::Commander;
 pub use commander::Reply;
+pub(crate) use diagnosis::{behaviour, binding_lifetime, candidates};
 pub(crate) use media::AloneStream;
 pub use media::AudioStatistics;
 pub(crate) use network::outbound_address;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sip_core::endpoint::Transport;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::media::interfaces;
+
 /// How often it is looked at. Asking the routing table costs microseconds.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -40,7 +42,18 @@ pub(super) struct Network {
     /// What is told, where it may change.
     told: Vec<IpAddr>,
     bound: Vec<(Transport, SocketAddr)>,
+    /// All that media can use.
+    usable: Vec<IpAddr>,
     clock: Interval,
+}
+
+/// What a look has shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// The sockets whose address became another one.
+    pub(super) moved: Vec<Moved>,
+    /// Where media are to be from now on, if this host has other addresses than before.
+    pub(super) media: Option<IpAddr>,
 }
 
 /// An address of a socket became another one.
@@ -56,7 +69,7 @@ impl Network {
         let told = binds.iter().filter(|bind| bind.address.is_unspecified()).map(|bind| bind.advertised);
         let mut clock = interval(EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { told: told.collect(), bound: bound.to_vec(), clock }
+        Self { told: told.collect(), bound: bound.to_vec(), usable: usable(), clock }
     }
 
     /// Waits until it is time to look again; for ever if nothing can change.
@@ -67,9 +80,21 @@ impl Network {
         self.clock.tick().await;
     }
 
-    /// Looks, and gives the sockets whose address became another one.
-    pub(super) fn look(&mut self) -> Vec<Moved> {
-        self.compare(outbound_address)
+    /// Looks what became another.
+    pub(super) fn look(&mut self) -> Change {
+        let moved = self.compare(outbound_address);
+        let others = self.have(usable());
+        let media = self.told.first().copied().filter(|_| others || !moved.is_empty());
+        Change { moved, media }
+    }
+
+    /// Whether these are others than before. None at all is the time between two networks, not one.
+    fn have(&mut self, usable: Vec<IpAddr>) -> bool {
+        if usable.is_empty() || usable == self.usable {
+            return false;
+        }
+        self.usable = usable;
+        true
     }
 
     fn compare(&mut self, outbound: impl Fn(bool) -> Option<IpAddr>) -> Vec<Moved> {
@@ -86,6 +111,13 @@ impl Network {
         }
         moved
     }
+}
+
+/// The addresses of this host that media can use, in a fixed order.
+fn usable() -> Vec<IpAddr> {
+    let mut usable = interfaces::usable();
+    usable.sort_unstable();
+    usable
 }
 
 /// The address of this host that packets to the outside leave from. Nothing is sent: connecting
@@ -119,6 +151,20 @@ mod tests {
             Moved { transport: Transport::Udp, from: at("192.0.2.1:5060"), to: at("198.51.100.7:5060") };
         assert_eq!(network.compare(|_| Some(ip("198.51.100.7"))), [moved]);
         assert_eq!(network.compare(|_| Some(ip("198.51.100.7"))), []);
+    }
+
+    #[tokio::test]
+    async fn another_interface_is_noticed_once() {
+        let ips = |texts: &[&str]| -> Vec<IpAddr> {
+            texts.iter().map(|text| text.parse().expect("an address")).collect()
+        };
+        let mut network = Network::new(&[], &[]);
+        network.usable = ips(&["192.0.2.1"]);
+        assert!(!network.have(ips(&["192.0.2.1"])));
+        assert!(!network.have(Vec::new()), "no network is no other network");
+        assert!(network.have(ips(&["192.0.2.1", "198.51.100.7"])));
+        assert!(!network.have(ips(&["192.0.2.1", "198.51.100.7"])));
+        assert!(network.have(ips(&["198.51.100.7"])), "one that is gone counts too");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::clock;
 use super::commander::{Commander, Job};
 use super::media::{MediaHost, MediaNote};
-use super::network::{Moved, Network};
+use super::network::{Change, Moved, Network};
 use super::resolve::{Resolved, Resolver};
 use super::transport::{StreamInput, Streams, UdpSockets};
 use crate::engine::{Engine, Now, Origin, Output};
@@ -120,7 +120,7 @@ impl Signalling {
 
     /// Tells the engine of addresses that became others.
     fn look_at_network(&mut self, now: Now) {
-        let moved = self.network.look();
+        let Change { moved, media } = self.network.look();
         for Moved { transport, from, to } in &moved {
             tracing::info!(%from, %to, ?transport, "the network is another one");
             self.udp.rename(*from, *to);
@@ -132,6 +132,11 @@ impl Signalling {
         }
         if !moved.is_empty() {
             self.engine.network_changed(now);
+        }
+        if let Some(address) = media {
+            tracing::info!(%address, "media follow to the addresses that there are");
+            self.manager.set_default_address(address);
+            self.engine.media_moved(now, address, !moved.is_empty());
         }
     }
 

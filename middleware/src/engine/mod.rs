@@ -15,7 +15,7 @@ mod tests;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -232,6 +232,8 @@ impl Engine {
         files: Vec<FileToSend>,
     ) -> Result<(), Error> {
         let seed = bytes32(&mut self.random);
+        // What the caller copied may be of another network.
+        let config = SessionConfig { default_address: self.config.session.default_address, ..config };
         self.sessions.entry(id).or_insert_with(|| Live::new(SessionMachine::new(config, seed)));
         let connected = self
             .with_session(now, id, |machine, context| machine.connect(context, invitation, streams, files))
@@ -272,6 +274,18 @@ impl Engine {
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
             self.end_registration(now, id);
+        }
+    }
+
+    /// This host has other addresses, and `address` is the one that reaches the outside; `moved`: it was
+    /// another one before. Sessions follow.
+    pub(crate) fn media_moved(&mut self, now: Now, address: IpAddr, moved: bool) {
+        self.config.session.default_address = address;
+        let mut ids: Vec<_> = self.sessions.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let _ = self
+                .with_session(now, id, |machine, context| machine.network_changed(context, address, moved));
         }
     }
 

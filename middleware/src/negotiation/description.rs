@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use sdp::attribute::Direction;
+use sdp::attribute::{Direction, IceLite};
 use sdp::{
     Address, Connection, Formats, MediaDescription, MediaKind, Negotiator, Origin, Protocol,
     SessionDescription,
@@ -325,6 +325,10 @@ impl Description {
         let origin = Origin::new(self.session_id, 1, address.clone());
         let mut description = SessionDescription::new(origin);
         description.connection = Some(Connection::from(address));
+        // RFC 8839 §5.3: of the session, not of a medium.
+        if config.rtp.ice_lite && local.audio.as_ref().is_some_and(|audio| audio.ice.is_some()) {
+            description.attributes.push(&IceLite).expect("a flag fits its line");
+        }
         description
     }
 }

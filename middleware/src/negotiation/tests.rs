@@ -163,23 +163,48 @@ fn what_cannot_be_read_or_taken_is_refused_with_a_reason() {
     assert_eq!(a.answered(None, &config).expect_err("no answer"), NegotiationError::NoAnswer);
 }
 
+fn with_ice(seed: u8) -> LocalMedia {
+    let mut media = media(seed, StreamSet::AUDIO);
+    if let Some(audio) = &mut media.audio {
+        let host = |component, at| Candidate::host(component, Transport::Udp, at, 1);
+        audio.ice = Some(LocalIce {
+            credentials: super::new_credentials(&mut ChaCha20Rng::from_seed([seed; 32])),
+            candidates: vec![host(1, audio.rtp), host(2, audio.rtcp)],
+            selected: None,
+            remote: None,
+            before_restart: None,
+        });
+    }
+    media
+}
+
+/// RFC 8839 §5.3: of the session, in offers and answers; and the other side knows.
+#[test]
+fn who_is_lite_says_so() {
+    let (full, mut lite) = (config(false, false), config(false, false));
+    lite.rtp.ice_lite = true;
+    let (alice, bob) = (with_ice(1), with_ice(2));
+    for (ours, theirs) in [(&lite, &full), (&full, &lite)] {
+        let (mut a, mut b) = (Description::new(1), Description::new(2));
+        let offer = a.offer(&alice, ours);
+        b.offered(Some(&offer), theirs).expect("a readable offer");
+        let (answer, at_bob) = b.answer(&bob, theirs).expect("an answer");
+        let at_alice = a.answered(Some(&answer), ours).expect("a fitting answer");
+        for (text, config, at_peer) in [(&offer, ours, at_bob), (&answer, theirs, at_alice)] {
+            let text = String::from_utf8_lossy(text);
+            let head = text.split("m=").next().unwrap_or_default();
+            assert_eq!(head.contains("a=ice-lite\r\n"), config.rtp.ice_lite, "{text}");
+            let remote = at_peer.audio.expect("audio").ice.expect("ICE").remote;
+            assert_eq!(remote.lite, config.rtp.ice_lite);
+        }
+    }
+    let plain = Description::new(1).offer(&media(1, StreamSet::AUDIO), &lite);
+    assert!(!String::from_utf8_lossy(&plain).contains("ice-lite"), "there is no ICE in it");
+}
+
 #[test]
 fn ice_is_told_and_read_and_rtcp_shares_the_port() {
     let (ours, theirs) = (config(false, false), config(false, false));
-    let with_ice = |seed: u8| {
-        let mut media = media(seed, StreamSet::AUDIO);
-        if let Some(audio) = &mut media.audio {
-            let host = |component, at| Candidate::host(component, Transport::Udp, at, 1);
-            audio.ice = Some(LocalIce {
-                credentials: super::new_credentials(&mut ChaCha20Rng::from_seed([seed; 32])),
-                candidates: vec![host(1, audio.rtp), host(2, audio.rtcp)],
-                selected: None,
-                remote: None,
-                before_restart: None,
-            });
-        }
-        media
-    };
     let (alice, bob) = (with_ice(1), with_ice(2));
     let (mut a, mut b) = (Description::new(1), Description::new(2));
     let offer = a.offer(&alice, &ours);

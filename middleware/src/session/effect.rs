@@ -76,6 +76,9 @@ pub(crate) enum SipAction {
 pub enum MediaCommand {
     /// Open the sockets of an audio stream.
     PrepareAudio(StreamId, AudioPreparation),
+    /// The network is another one: the stream gets sockets on this address, and leaves those whose
+    /// addresses are gone. [`MediaEvent::AudioMoved`] tells of it, if anything changed.
+    MoveAudio(StreamId, AudioPreparation),
     /// Run it with these parameters, or change them while it runs.
     RunAudio(StreamId, Box<AudioParameters>),
     /// Close it. Answered by [`MediaEvent::Stopped`] after a recording, if any, was closed.
@@ -131,6 +134,27 @@ pub enum MediaEvent {
         state: IceState,
         /// The pair in use, if any.
         selection: Option<IceSelection>,
+    },
+    /// The stream has other sockets.
+    AudioMoved {
+        /// Where RTP is received.
+        rtp: SocketAddr,
+        /// Where RTCP is received.
+        rtcp: SocketAddr,
+        /// What ICE found, of all addresses, where it is used.
+        candidates: Vec<Candidate>,
+    },
+    /// The stream was to move, and has the sockets that it had.
+    AudioStays {
+        /// Why, if not because nothing else is there.
+        reason: Option<String>,
+    },
+    /// A server gave ICE no candidate.
+    IceServerFailed {
+        /// Which.
+        server: SocketAddr,
+        /// Why.
+        reason: String,
     },
     /// The first packet of the peer, or the first from another address.
     AudioReceived {

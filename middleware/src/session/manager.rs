@@ -1,6 +1,7 @@
 //! The one place that knows all sessions and what new ones are set up with.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -106,6 +107,11 @@ impl SessionManager {
             engine.set_session_config(config);
             Ok(())
         }));
+    }
+
+    /// Where the media of new sessions are, unless their configurations say otherwise.
+    pub(crate) fn set_default_address(&self, address: IpAddr) {
+        self.set_session_config(|session| session.default_address = address);
     }
 
     /// Keeps the list of sessions: called before the change of state is told.

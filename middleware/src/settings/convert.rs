@@ -55,6 +55,8 @@ impl Settings {
             ice_stun_address: rtp.ice_stun_address.clone(),
             ice_stun_port: rtp.ice_stun_port,
             ice_relay_only: rtp.ice_relay_only,
+            ice_lite: rtp.ice_lite,
+            ice_tcp: rtp.ice_tcp,
             port_range: rtp.port_range.clone(),
             codecs: rtp.codecs.clone(),
             ..RtpConfiguration::default()

@@ -173,6 +173,10 @@ sections! {
         /// Whether nothing but the TURN server of the account is used, so that peers learn no
         /// address of ours.
         ice_relay_only: bool = false;
+        /// Whether we only answer ICE's checks (RFC 8445 §2.5): for hosts that everybody reaches.
+        ice_lite: bool = false;
+        /// Whether candidates over TCP are used too, for networks that let no datagrams out.
+        ice_tcp: bool = false;
         /// The ports to take; without it the system chooses.
         port_range: Option<RangeInclusive<u16>> = None;
         /// Codecs by their SDP names, the preferred first.

@@ -139,6 +139,19 @@ impl Laboratory {
         }
     }
 
+    /// Takes a host's address away and gives it another one of its network, as another network would.
+    pub(crate) fn readdress(&self, host: Host, address: &str) {
+        let (space, old) = (self.space(host.name()), host.address());
+        let gateway = old.rsplit_once('.').map(|(network, _)| format!("{network}.1")).expect("an address");
+        for line in [
+            format!("-n {space} addr flush dev lan"),
+            format!("-n {space} addr add {address}/24 dev lan"),
+            format!("-n {space} route replace default via {gateway}"),
+        ] {
+            run(Command::new("ip").args(line.split(' ')), &line);
+        }
+    }
+
     fn nat(&self, space: &str, outside: &str, kind: Nat, inside: &str) {
         let mapping = if kind == Nat::Symmetric { "masquerade fully-random" } else { "masquerade" };
         let filtering = match kind {

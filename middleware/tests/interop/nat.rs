@@ -30,6 +30,8 @@ enum Way {
     RelayOnly(&'static str),
     /// As with [`Way::Stun`], from every address, and all of it traced.
     Traced(PathBuf),
+    /// As with [`Way::Relay`], from every address.
+    Everywhere(&'static str),
 }
 
 impl Way {
@@ -41,7 +43,9 @@ impl Way {
         if let Self::Traced(file) = self {
             options.extend(["--trace".to_owned(), file.display().to_string()]);
         }
-        let (Self::Relay(transport) | Self::RelayOnly(transport)) = self else { return options };
+        let (Self::Relay(transport) | Self::RelayOnly(transport) | Self::Everywhere(transport)) = self else {
+            return options;
+        };
         options.extend(["--turn", SERVER, "--turn-transport", transport].map(str::to_owned));
         if let Self::RelayOnly(_) = self {
             options.push("--relay-only".to_owned());
@@ -95,7 +99,7 @@ impl Site {
             .args(way.options(&self.certificate))
             .env("SIP_PASSWORD", user.get(..1).expect("a letter"))
             .env("TURN_PASSWORD", format!("{user}-relay"));
-        if !matches!(way, Way::Traced(_)) {
+        if !matches!(way, Way::Traced(_) | Way::Everywhere(_)) {
             command.args(["--bind", host.address()]);
         }
         Running::start(&mut command, self.folder.path(), user)
@@ -291,4 +295,55 @@ fn every_address_of_a_host_is_a_candidate() {
         assert!(trace.lines().any(is_told), "{address} is no candidate in {trace}");
     }
     assert!(trace.contains(&format!("{SERVER}:3478")), "STUN is in the trace");
+}
+
+/// Seconds of a call at which a host comes into another network, and from which both are heard again: it is
+/// noticed, registered, gathered, offered and checked in between.
+const MOVE: u64 = 12;
+const HEARD_AGAIN: u32 = 20;
+
+/// One of both comes into another network in the middle of the call. Everything follows by itself.
+fn call_goes_on_in_another_network(left: Nat, right: Nat, who: Host, relayed: bool) {
+    let Some(site) = Site::build(left, right, &[]) else { return };
+    let (hers, his) = ([Sound::loud(41), Sound::loud(42)], [Sound::loud(43), Sound::loud(44)]);
+    // Silence lies over the move: what is heard after it came through the new network.
+    let play =
+        |[before, after]: &[Sound; 2]| before.after(SEARCH).then(&after.after(HEARD_AGAIN - 8 - SEARCH));
+    let folder = site.folder.path();
+    let (recording, recordings) = (folder.join("alice.wav"), folder.join("bob"));
+    std::fs::create_dir(&recordings).expect("a new folder");
+    let way = Way::Everywhere("udp");
+    let listen = site.agent("bob", &["listen", "--exit-after", "1"], &way, &play(&his), &recordings);
+    ready(&listen, "SCRegistrationDidSucceed");
+    let verb = ["call", "sip:bob@example.com", "--seconds", "30"];
+    let calling = site.agent("alice", &verb, &way, &play(&hers), &recording);
+    ready(&calling, "SCSessionDidStart");
+    std::thread::sleep(Duration::from_secs(MOVE));
+    site.laboratory.readdress(who, if who == Host::Left { "10.77.1.3" } else { "10.77.2.3" });
+    let (alice, bob) = (ended(calling), ended(listen));
+    let moved = if who == Host::Left { &alice } else { &bob };
+    assert!(moved.named("SCRegistrationDidSucceed").count() >= 2, "it is registered from there");
+    for (who, events) in [("alice", &alice), ("bob", &bob)] {
+        events.expect_in_order(&["SCSessionDidStart", "SCSessionDidEnd"]);
+        assert_eq!(events.named("SCSessionDidFail").count(), 0, "{who}");
+        expect_ice(who, events, relayed);
+    }
+    for (number, part) in ["before", "after"].into_iter().enumerate() {
+        let recorded = Sound::read(&recording);
+        check(&his[number], &recorded, &format!("what alice recorded of bob {part} the move"));
+        let recorded = Sound::read(&only_wav(&recordings));
+        check(&hers[number], &recorded, &format!("what bob recorded of alice {part} the move"));
+    }
+}
+
+#[test]
+#[ignore = "needs root, nft and coturn: ./dev interop"]
+fn a_caller_goes_on_in_another_network() {
+    call_goes_on_in_another_network(Nat::Cone, Nat::Cone, Host::Left, false);
+}
+
+#[test]
+#[ignore = "needs root, nft and coturn: ./dev interop"]
+fn a_called_goes_on_in_another_network_through_relays() {
+    call_goes_on_in_another_network(Nat::Symmetric, Nat::Symmetric, Host::Right, true);
 }

@@ -53,6 +53,13 @@ impl Sound {
         Self { rate: self.rate, channels: self.channels.iter().map(later).collect() }
     }
 
+    /// This one, and then the other.
+    pub(crate) fn then(&self, other: &Self) -> Self {
+        let both = self.channels.iter().zip(&other.channels);
+        let channels = both.map(|(one, two)| [one.as_slice(), two.as_slice()].concat()).collect();
+        Self { rate: self.rate, channels }
+    }
+
     pub(crate) fn write(&self, path: &Path) {
         let spec = hound::WavSpec {
             channels: 1,

@@ -1,173 +1,40 @@
 //! The task of an audio stream: its sockets, its RTP session and its keys. It never touches a
 //! sample.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ice_stun::ice::gather;
+use ice_stun::ice::Candidate;
 use media::PacketSource;
 use rtp_srtp::dtmf::{Digit, EventReceiver, EventSender, EventSenderConfig};
 use rtp_srtp::rtcp::{Compound, NtpTime};
 use rtp_srtp::session::{Received, RtcpEvent, Session, SessionConfig};
 use rtp_srtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 use rtp_srtp::{RtpPacket, demux};
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::frames::{FrameDrain, FrameHead, LONGEST};
-use super::ice::{Ice, IceInput, ServerResolver, Taken};
-use super::interfaces;
+use super::gathering::IceLink;
+use super::ice::{IceInput, Taken};
 use super::meters::Meters;
-use super::relay_stream::TlsClient;
+use super::sockets::{AudioSockets, Destination, PACKET};
 use crate::configuration::SrtpPolicy;
 use crate::driver::clock;
 use crate::engine::Now;
-use crate::session::{AudioParameters, AudioPreparation, IcePreparation, MediaEvent, SrtpParameters};
-use crate::trace::Tracer;
+use crate::session::{AudioParameters, MediaEvent, SrtpParameters};
 
-/// Largest RTP or RTCP packet that is read or written.
-const PACKET: usize = 2_048;
 /// For so long after the start the peer's packets may come from an address that was not
 /// signalled; then the one they came from is the only one.
 const LATCHING: Duration = Duration::from_secs(5);
-/// Chunks of a relay's stream that may wait.
-const RELAY_QUEUE: usize = 256;
-/// Attempts to find two free ports side by side.
-const ATTEMPTS: usize = 64;
 
 /// What an audio task is told.
 #[derive(Debug)]
 pub(super) enum AudioCommand {
     Run(Box<AudioParameters>),
+    Move(Destination),
     Dtmf(char),
-}
-
-/// The sockets of an audio stream.
-pub(super) struct AudioSockets {
-    rtp: UdpSocket,
-    rtcp: UdpSocket,
-    /// Those on other addresses of this host, for ICE.
-    more: Vec<MoreSocket>,
-}
-
-/// A socket on another address; what it receives goes to ICE's queue.
-struct MoreSocket {
-    at: gather::Socket,
-    socket: Arc<UdpSocket>,
-    /// Its reader, which ends with it.
-    reader: Option<tokio::task::AbortHandle>,
-}
-
-impl Drop for MoreSocket {
-    fn drop(&mut self) {
-        if let Some(reader) = &self.reader {
-            reader.abort();
-        }
-    }
-}
-
-impl AudioSockets {
-    /// An even port for RTP and the next one for RTCP (RFC 3550 §11), where they can be had.
-    pub(super) fn open(preparation: &AudioPreparation) -> io::Result<Self> {
-        let AudioPreparation { address, port_range, .. } = preparation;
-        match port_range {
-            Some(range) => {
-                let mut even = range.clone().filter(|port| port % 2 == 0 && *port < *range.end());
-                even.find_map(|port| Self::pair(*address, port).ok())
-                    .ok_or_else(|| io::Error::other("no two ports of the range are free side by side"))
-            }
-            None => {
-                for _ in 0..ATTEMPTS {
-                    let probe = bind(*address, 0)?;
-                    let port = probe.local_addr()?.port();
-                    if port % 2 == 0
-                        && let Ok(rtcp) = bind(*address, port + 1)
-                    {
-                        return Ok(Self { rtp: probe, rtcp, more: Vec::new() });
-                    }
-                    drop(probe);
-                    if let Ok(pair) = Self::pair(*address, port & !1) {
-                        return Ok(pair);
-                    }
-                }
-                // RFC 3605: any two ports, the second told in a=rtcp.
-                Ok(Self { rtp: bind(*address, 0)?, rtcp: bind(*address, 0)?, more: Vec::new() })
-            }
-        }
-    }
-
-    fn pair(address: IpAddr, port: u16) -> io::Result<Self> {
-        Ok(Self { rtp: bind(address, port)?, rtcp: bind(address, port + 1)?, more: Vec::new() })
-    }
-
-    /// Sends from the socket of a component: 1 is RTP, 2 RTCP. What the system does not take at once
-    /// is lost, as on a network.
-    pub(super) fn send(&self, component: u16, data: &[u8], to: SocketAddr) -> bool {
-        let socket = if component == 1 { &self.rtp } else { &self.rtcp };
-        socket.try_send_to(data, to).is_ok()
-    }
-
-    /// Sends from the socket that has this address.
-    pub(super) fn send_from(&self, base: SocketAddr, data: &[u8], to: SocketAddr) -> bool {
-        if let Some(more) = self.more.iter().find(|more| more.at.address == base) {
-            return more.socket.try_send_to(data, to).is_ok();
-        }
-        let is_rtcp = self.rtcp.local_addr().is_ok_and(|rtcp| rtcp == base);
-        self.send(if is_rtcp { 2 } else { 1 }, data, to)
-    }
-
-    /// Sockets on this address too; what they receive goes to `inputs`.
-    pub(super) fn open_more(
-        &mut self,
-        preparation: &AudioPreparation,
-        inputs: &mpsc::Sender<IceInput>,
-    ) -> io::Result<()> {
-        let Self { rtp, rtcp, .. } = Self::open(preparation)?;
-        for (component, socket) in [(1, rtp), (2, rtcp)] {
-            let at = gather::Socket { component, address: socket.local_addr()? };
-            let socket = Arc::new(socket);
-            let reading = tokio::spawn(read_more(at, socket.clone(), inputs.clone()));
-            self.more.push(MoreSocket { at, socket, reader: Some(reading.abort_handle()) });
-        }
-        Ok(())
-    }
-
-    /// All of them, the best first.
-    pub(super) fn all(&self) -> io::Result<Vec<gather::Socket>> {
-        let (rtp, rtcp) = self.addresses()?;
-        let socket = |component, address| gather::Socket { component, address };
-        let more = self.more.iter().map(|more| more.at);
-        Ok([socket(1, rtp), socket(2, rtcp)].into_iter().chain(more).collect())
-    }
-
-    /// Where RTP and RTCP are received.
-    pub(super) fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.rtp.local_addr()?, self.rtcp.local_addr()?))
-    }
-}
-
-/// Reads until the socket is closed. Who floods it loses packets of its own.
-async fn read_more(at: gather::Socket, socket: Arc<UdpSocket>, inputs: mpsc::Sender<IceInput>) {
-    let mut buffer = [0; PACKET];
-    loop {
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
-        let data = buffer.get(..length).unwrap_or_default().to_vec();
-        if let Err(mpsc::error::TrySendError::Closed(_)) =
-            inputs.try_send(IceInput::Datagram { at, from, data })
-        {
-            return;
-        }
-    }
-}
-
-fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind((address, port))?;
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
 }
 
 /// The media thread's side of an audio stream: what it sends, what it is given, what is counted.
@@ -197,109 +64,6 @@ pub(super) struct AudioTask<F> {
     /// When the last packet came, once there was one.
     heard: Option<Instant>,
     lost_told: bool,
-}
-
-/// ICE, and what its relays' streams bring.
-pub(super) struct IceLink {
-    ice: Ice,
-    inputs: mpsc::Receiver<IceInput>,
-}
-
-impl IceLink {
-    fn apply(&mut self, now: Instant, parameters: &AudioParameters) {
-        if let Some(ice) = &parameters.ice {
-            self.ice.set_remote(now, ice, parameters.rtcp_mux);
-        }
-    }
-}
-
-/// What waits for an audio stream's parameters: the sockets, and ICE going on at its own pace.
-pub(super) struct Gathering {
-    sockets: AudioSockets,
-    link: IceLink,
-}
-
-impl Gathering {
-    /// Resolves the servers and begins to gather.
-    pub(super) async fn start(
-        mut sockets: AudioSockets,
-        preparation: &IcePreparation,
-        port_range: Option<RangeInclusive<u16>>,
-        resolver: &ServerResolver,
-        tls: &TlsClient,
-    ) -> io::Result<Self> {
-        let (rtp, _) = sockets.addresses()?;
-        let (sender, inputs) = mpsc::channel(RELAY_QUEUE);
-        let others = match preparation.every_interface {
-            true => interfaces::beside(rtp.ip()),
-            false => Vec::new(),
-        };
-        for address in others {
-            let preparation = AudioPreparation { address, port_range: port_range.clone(), ice: None };
-            if let Err(error) = sockets.open_more(&preparation, &sender) {
-                tracing::debug!(%address, %error, "no sockets for ICE there");
-            }
-        }
-        let servers = resolver.resolve(&preparation.configuration).await;
-        let ice = Ice::start(preparation, servers, &sockets.all()?, sender, tls.clone());
-        Ok(Self { sockets, link: IceLink { ice, inputs } })
-    }
-
-    /// Its STUN messages go into a trace.
-    pub(super) fn traced(mut self, tracer: Option<Arc<Tracer>>) -> Self {
-        self.link.ice.tracer = tracer;
-        self
-    }
-
-    /// Goes on until `told` has an answer: tells the candidates once they are there.
-    pub(super) async fn run<T>(
-        mut self,
-        mut wanted: tokio::sync::oneshot::Receiver<T>,
-        tell: &(impl Fn(MediaEvent) + Send + Sync),
-    ) -> Option<(AudioSockets, IceLink, T)> {
-        let (mut rtp_buffer, mut rtcp_buffer) = ([0; PACKET], [0; PACKET]);
-        let mut told = false;
-        loop {
-            let now = clock::now().instant;
-            let due = self.link.ice.drive(now, &self.sockets, tell);
-            if !told && self.link.ice.is_gathered() {
-                told = true;
-                let (rtp, rtcp) = self.sockets.addresses().ok()?;
-                tell(MediaEvent::AudioReady { rtp, rtcp, candidates: self.link.ice.candidates(now) });
-                continue;
-            }
-            let taken = tokio::select! {
-                biased;
-                wanted = &mut wanted => {
-                    // Nobody wants the stream any more: its relays are given back.
-                    let Ok(wanted) = wanted else {
-                        self.link.ice.close(&self.sockets);
-                        return None;
-                    };
-                    return Some((self.sockets, self.link, wanted));
-                }
-                received = self.sockets.rtp.recv_from(&mut rtp_buffer) => {
-                    received.ok().map(|(length, from)| (1, from, rtp_buffer.get(..length)))
-                }
-                received = self.sockets.rtcp.recv_from(&mut rtcp_buffer) => {
-                    received.ok().map(|(length, from)| (2, from, rtcp_buffer.get(..length)))
-                }
-                Some(input) = self.link.inputs.recv() => {
-                    // Media before its parameters are known is not heard.
-                    let _ = self.link.ice.take_input(clock::now().instant, input);
-                    None
-                }
-                () = clock::wait_until(due) => {
-                    self.link.ice.handle_timeout(clock::now().instant);
-                    None
-                }
-            };
-            if let Some((component, from, Some(packet))) = taken {
-                // Media before its parameters are known is not heard.
-                let _ = self.link.ice.take_first(clock::now().instant, component, from, packet);
-            }
-        }
-    }
 }
 
 /// What else there is for ICE; for ever where there is none.
@@ -385,6 +149,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(AudioCommand::Run(parameters)) => self.change(parameters),
+                    Some(AudioCommand::Move(to)) => self.follow(clock::now().instant, &to),
                     Some(AudioCommand::Dtmf(digit)) => self.press(digit),
                     None => break,
                 },
@@ -450,6 +215,10 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
     fn drive_ice(&mut self, now: Instant) {
         let Some(link) = &mut self.ice else { return };
         self.ice_due = link.ice.drive(now, &self.sockets, &self.tell);
+        if let Some(candidates) = link.moved(now) {
+            self.tell_moved(candidates);
+        }
+        let Some(link) = &mut self.ice else { return };
         for (peer, mut packet) in std::mem::take(&mut link.ice.arrived) {
             self.received(now, peer, &mut packet);
         }
@@ -491,6 +260,27 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         self.remote.alive = Some(clock::now().instant);
         self.session.sender_mut().set_payload_type(parameters.send_payload_type);
         self.parameters = parameters;
+    }
+
+    /// The network is another one.
+    fn follow(&mut self, now: Instant, to: &Destination) {
+        let done = match &mut self.ice {
+            Some(link) => link.follow(now, &mut self.sockets, to),
+            None => self.sockets.follow(to, &[], None).map(|moved| !moved.is_empty()),
+        };
+        match (done, &self.ice) {
+            // What ICE finds is told when it is there.
+            (Ok(true), Some(_)) => self.drive_ice(now),
+            (Ok(true), None) => self.tell_moved(Vec::new()),
+            (Ok(false), _) => (self.tell)(MediaEvent::AudioStays { reason: None }),
+            (Err(error), _) => (self.tell)(MediaEvent::AudioStays { reason: Some(error.to_string()) }),
+        }
+    }
+
+    fn tell_moved(&self, candidates: Vec<Candidate>) {
+        if let Ok((rtp, rtcp)) = self.sockets.addresses() {
+            (self.tell)(MediaEvent::AudioMoved { rtp, rtcp, candidates });
+        }
     }
 
     fn press(&mut self, digit: char) {

@@ -14,103 +14,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice_stun::ice::gather::{self, Gatherer, Link, Received, Sent};
-use ice_stun::ice::{self, Agent, Candidate, PacketKind, Path, Policy, Role, State};
+use ice_stun::ice::{self, Agent, Candidate, LocalCandidate, PacketKind, Path, Policy, Role, State, TcpType};
 use ice_stun::stun::{Credentials, Transport};
 use ice_stun::turn;
-use sip_core::resolve::{Question, Record, RecordKind};
 use tokio::sync::mpsc;
 
-use super::audio::AudioSockets;
 use super::relay_stream::{RelayStream, StreamTarget, TlsClient};
-use crate::configuration::{IceConfiguration, TurnServer, TurnTransport};
+use super::sockets::{AudioSockets, MovedSockets};
+use super::tcp_paths::{TcpNews, TcpPaths};
+use crate::configuration::{IceConfiguration, TurnTransport};
 use crate::driver::clock;
-use crate::driver::resolve::Resolver;
+use crate::driver::servers::Servers;
 use crate::negotiation::one_component;
 use crate::session::{IceParameters, IcePreparation, IceSelection, IceState, MediaEvent};
 use crate::trace::{Carrier, Protocol, Traced, Tracer, Way};
 
 /// For so long candidates are gathered; what has not come by then is left out.
 const GATHERING: Duration = Duration::from_secs(4);
-
-/// The servers, their names resolved: in each family one at most.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Servers {
-    pub(super) stun: Vec<SocketAddr>,
-    pub(super) turn: Vec<SocketAddr>,
-}
-
-/// Finds the addresses of servers.
-pub(super) struct ServerResolver(pub(super) Resolver);
-
-impl ServerResolver {
-    /// What of the servers can be found.
-    pub(super) async fn resolve(&self, configuration: &IceConfiguration) -> Servers {
-        let mut servers = Servers::default();
-        if let Some((host, port)) = &configuration.stun {
-            servers.stun = self.find(host, *port, "_stun._udp", 3478).await;
-        }
-        if let Some(TurnServer { host, port, transport, .. }) = &configuration.turn {
-            let (service, default) = match transport {
-                TurnTransport::Udp => ("_turn._udp", 3478),
-                TurnTransport::Tcp => ("_turn._tcp", 3478),
-                TurnTransport::Tls => ("_turns._tcp", 5349),
-            };
-            servers.turn = self.find(host, *port, service, default).await;
-        }
-        servers
-    }
-
-    /// RFC 8489 §8: a name without a port of its own is asked for the service first.
-    async fn find(&self, host: &str, port: u16, service: &str, default: u16) -> Vec<SocketAddr> {
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return vec![SocketAddr::new(ip, port)];
-        }
-        let mut places = vec![(host.to_owned(), port)];
-        if port == default {
-            let mut found = self.records(&format!("{service}.{host}"), RecordKind::Srv).await;
-            found.sort_by_key(|record| match record {
-                Record::Srv { priority, weight, .. } => (*priority, u16::MAX - *weight),
-                _ => (u16::MAX, 0),
-            });
-            let told: Vec<_> = found
-                .into_iter()
-                .filter_map(|record| match record {
-                    Record::Srv { port, target, .. } => Some((target, port)),
-                    _ => None,
-                })
-                .collect();
-            if !told.is_empty() {
-                places = told;
-            }
-        }
-        for (name, port) in places {
-            let [v4, v6] = [RecordKind::A, RecordKind::Aaaa];
-            let (v4, v6) = tokio::join!(self.records(&name, v4), self.records(&name, v6));
-            let first = |records: Vec<Record>| {
-                records.into_iter().find_map(|record| match record {
-                    Record::Address(ip) => Some(SocketAddr::new(ip, port)),
-                    _ => None,
-                })
-            };
-            let found: Vec<_> = [first(v4), first(v6)].into_iter().flatten().collect();
-            if !found.is_empty() {
-                return found;
-            }
-        }
-        tracing::warn!(host, "a server for ICE is not found");
-        Vec::new()
-    }
-
-    async fn records(&self, name: &str, kind: RecordKind) -> Vec<Record> {
-        match self.0.look_up(&Question::new(name, kind)).await {
-            Ok(answer) => answer.records,
-            Err(error) => {
-                tracing::debug!(name, ?kind, %error, "no answer from the DNS");
-                Vec::new()
-            }
-        }
-    }
-}
 
 /// What comes to ICE beside the datagrams of the first two sockets.
 #[derive(Debug)]
@@ -119,6 +39,8 @@ pub(super) enum IceInput {
     Datagram { at: gather::Socket, from: SocketAddr, data: Vec<u8> },
     /// Bytes of a relay's stream, or its end.
     Stream { stream: u32, data: Option<Vec<u8>> },
+    /// Something on a connection with the peer.
+    Tcp(TcpNews),
     /// The address of a name in multicast DNS.
     Resolved { name: String, address: Option<IpAddr> },
 }
@@ -139,6 +61,8 @@ pub(super) struct Ice {
     bases: [SocketAddr; 2],
     /// Relays that are reached over streams, by the streams' names.
     streams: HashMap<u32, RelayStream>,
+    /// Connections with the peer, where TCP candidates are used.
+    tcp: Option<TcpPaths>,
     /// Whose certificate they have.
     relay_name: String,
     inputs: mpsc::Sender<IceInput>,
@@ -146,6 +70,8 @@ pub(super) struct Ice {
     gathered: bool,
     muxed: bool,
     told: Option<(IceState, Option<IceSelection>)>,
+    /// Servers that gave no candidate, and why; not told yet.
+    failures: Vec<(SocketAddr, String)>,
     pub(super) tracer: Option<Arc<Tracer>>,
     /// What is wrapped for a relay.
     wrapped: Vec<u8>,
@@ -174,13 +100,27 @@ impl Ice {
         let config = ice::Config {
             role: if *controlling { Role::Controlling } else { Role::Controlled },
             components: 2,
+            lite: configuration.lite,
             policy,
             loopback,
             ..ice::Config::default()
         };
-        let (stun, turn) = ask(configuration, servers);
-        let gathering =
-            gather::Config { stun, turn, policy, loopback, patience: GATHERING, ..gather::Config::default() };
+        let (stun, turn) = match configuration.lite {
+            // RFC 8445 §5.2: host candidates only.
+            true => (Vec::new(), Vec::new()),
+            false => ask(configuration, servers),
+        };
+        let gathering = gather::Config {
+            stun,
+            turn,
+            policy,
+            loopback,
+            tcp: configuration.tcp,
+            patience: GATHERING,
+            ..gather::Config::default()
+        };
+        let mut tcp = configuration.tcp.then(|| TcpPaths::new(inputs.clone()));
+        sockets.iter().for_each(|socket| listen(tcp.as_mut(), *socket));
         let mut gatherer = Gatherer::new(gathering, clock::seed());
         gatherer.add_sockets(now, sockets);
         Self {
@@ -188,12 +128,14 @@ impl Ice {
             gatherer,
             bases,
             streams: HashMap::new(),
+            tcp,
             relay_name: configuration.turn.as_ref().map(|turn| turn.host.clone()).unwrap_or_default(),
             inputs,
             tls,
             gathered: false,
             muxed: false,
             told: None,
+            failures: Vec::new(),
             tracer: None,
             wrapped: Vec::new(),
             arrived: Vec::new(),
@@ -209,6 +151,37 @@ impl Ice {
     pub(super) fn candidates(&mut self, now: Instant) -> Vec<Candidate> {
         self.agent.end_of_local_candidates(now);
         self.agent.local_candidates().cloned().collect()
+    }
+
+    /// Where what comes to ICE otherwise goes.
+    pub(super) fn inputs(&self) -> mpsc::Sender<IceInput> {
+        self.inputs.clone()
+    }
+
+    /// The stream has other sockets: gathers from the new ones, and leaves those that are gone. Media goes
+    /// on where it can.
+    pub(super) fn follow(&mut self, now: Instant, sockets: &AudioSockets, moved: &MovedSockets) {
+        if let Ok((rtp, rtcp)) = sockets.addresses() {
+            self.bases = [rtp, rtcp];
+        }
+        let components = if self.muxed { 1 } else { 2 };
+        let new: Vec<_> = moved.new.iter().filter(|it| it.component <= components).copied().collect();
+        self.gathered = false;
+        new.iter().for_each(|socket| listen(self.tcp.as_mut(), *socket));
+        self.gatherer.add_sockets(now, &new);
+        // The new host candidates come before the old ones go: there is always something to try.
+        self.drive_gatherer(now, sockets);
+        for base in &moved.gone {
+            self.gatherer.remove_socket(now, *base);
+            // Those that are made from there are of the address with port 9.
+            for base in [*base, SocketAddr::new(base.ip(), 9)] {
+                self.agent.remove_local_candidates(now, base);
+                if let Some(tcp) = &mut self.tcp {
+                    tcp.leave(base);
+                }
+            }
+        }
+        self.drive_gatherer(now, sockets);
     }
 
     /// What the peer said of itself.
@@ -281,8 +254,28 @@ impl Ice {
             },
             IceInput::Stream { stream, data: Some(data) } => self.gatherer.handle_stream(now, stream, &data),
             IceInput::Stream { stream, data: None } => self.gatherer.handle_disconnected(now, stream),
+            IceInput::Tcp(news) => return self.take_tcp(now, news),
             IceInput::Resolved { name, address } => {
                 self.agent.handle_input(now, ice::Input::Resolved { name: &name, address });
+            }
+        }
+        None
+    }
+
+    fn take_tcp(&mut self, now: Instant, news: TcpNews) -> Option<(SocketAddr, Vec<u8>)> {
+        let tcp = self.tcp.as_mut()?;
+        match news {
+            TcpNews::Connected(path) => self.agent.handle_input(now, ice::Input::Connected(path)),
+            TcpNews::Accepted(path, stream) => tcp.accept(path, stream),
+            TcpNews::Data(path, data) => {
+                let all = 0..data.len();
+                if let Taken::Media(_, peer) = self.take_inner(now, path, &data, all) {
+                    return Some((peer, data));
+                }
+            }
+            TcpNews::Closed(path) => {
+                tcp.close(path);
+                self.agent.handle_input(now, ice::Input::Closed(path));
             }
         }
         None
@@ -292,6 +285,9 @@ impl Ice {
     pub(super) fn send(&mut self, component: u16, data: &[u8], sockets: &AudioSockets) -> bool {
         let component = if self.muxed { 1 } else { component };
         let Some(pair) = self.agent.selected(component) else { return false };
+        if pair.path.tcp {
+            return self.tcp.as_ref().is_some_and(|tcp| tcp.send(pair.path, data));
+        }
         if !pair.relayed {
             return sockets.send_from(pair.path.base, data, pair.path.remote);
         }
@@ -365,6 +361,10 @@ impl Ice {
 
     fn gathered(&mut self, now: Instant, event: gather::Event) {
         match event {
+            // One that nobody could connect to is none.
+            gather::Event::Candidate(LocalCandidate { candidate, base })
+                if candidate.transport() == ice::Transport::Tcp(TcpType::Passive)
+                    && !self.tcp.as_ref().is_some_and(|tcp| tcp.listens(base)) => {}
             gather::Event::Candidate(local) => {
                 if let Err(error) = self.agent.add_local_candidate(now, local) {
                     tracing::debug!(%error, "a candidate is left out");
@@ -373,6 +373,7 @@ impl Ice {
             gather::Event::RelayGone(relayed) => self.agent.remove_local_candidates(now, relayed),
             gather::Event::ServerFailed { server, failure } => {
                 tracing::warn!(%server, %failure, "a server has no candidate for us");
+                self.failures.push((server, failure.to_string()));
             }
             gather::Event::Done => self.gathered = true,
         }
@@ -384,6 +385,11 @@ impl Ice {
                 ice::Output::Transmit(transmit) if transmit.relayed => {
                     self.relay(now, transmit.path, &transmit.data, sockets);
                 }
+                ice::Output::Transmit(transmit) if transmit.path.tcp => {
+                    if let Some(tcp) = &self.tcp {
+                        tcp.send(transmit.path, &transmit.data);
+                    }
+                }
                 ice::Output::Transmit(transmit) => {
                     let Path { base, remote, .. } = transmit.path;
                     trace(self.tracer.as_deref(), Way::Sent, base, remote, &transmit.data);
@@ -393,9 +399,16 @@ impl Ice {
                     self.gatherer.bind(now, pair.path);
                 }
                 ice::Output::Resolve(name) => self.resolve(name),
-                // ICE over TCP is not built in the driver: such candidates lead nowhere.
-                ice::Output::Connect(path) => self.agent.handle_input(now, ice::Input::Closed(path)),
-                ice::Output::Event(_) | ice::Output::Disconnect(_) => {}
+                ice::Output::Connect(path) => match &mut self.tcp {
+                    Some(tcp) => tcp.connect(path),
+                    None => self.agent.handle_input(now, ice::Input::Closed(path)),
+                },
+                ice::Output::Disconnect(path) => {
+                    if let Some(tcp) = &mut self.tcp {
+                        tcp.close(path);
+                    }
+                }
+                ice::Output::Event(_) => {}
                 ice::Output::Idle(deadline) => return deadline,
             }
         }
@@ -413,6 +426,9 @@ impl Ice {
     }
 
     fn tell_state(&mut self, tell: &impl Fn(MediaEvent)) {
+        for (server, reason) in self.failures.drain(..) {
+            tell(MediaEvent::IceServerFailed { server, reason });
+        }
         let state = match self.agent.state() {
             State::New => return,
             State::Checking => IceState::Checking,
@@ -466,6 +482,13 @@ fn ask(configuration: &IceConfiguration, servers: Servers) -> (Vec<SocketAddr>, 
     (stun, turn.into_iter().map(config).collect())
 }
 
+/// Peers may connect to the socket's address over TCP too; where the port is taken there, they do not.
+fn listen(tcp: Option<&mut TcpPaths>, socket: gather::Socket) {
+    if let Some(Err(error)) = tcp.map(|tcp| tcp.listen(socket)) {
+        tracing::debug!(address = %socket.address, %error, "nobody can connect there");
+    }
+}
+
 /// What is STUN in datagrams is traced; media is not, and no more what goes through a relay.
 fn trace(tracer: Option<&Tracer>, way: Way, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
     if let Some(tracer) = tracer
@@ -497,6 +520,7 @@ fn transmit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::AudioPreparation;
 
     fn rtp() -> Vec<u8> {
         let mut packet = vec![0; 172];
@@ -531,6 +555,67 @@ mod tests {
         let parameters = IceParameters { local: credentials("ours"), remote, candidates: vec![host(9)] };
         ice.set_remote(now, &parameters, true);
         (ice, now)
+    }
+
+    /// Two ends on loopback that tell each other nothing but their TCP candidates.
+    #[tokio::test]
+    async fn over_tcp_alone_a_way_is_found_and_media_take_it() {
+        let credentials = |side: usize| {
+            let text = ["left", "right"][side];
+            ice::Credentials::new(text, "0123456789012345678901234").expect("long enough")
+        };
+        let mut ends = Vec::new();
+        for side in 0..2 {
+            let loopback = std::net::Ipv4Addr::LOCALHOST.into();
+            let preparation = AudioPreparation { address: loopback, port_range: None, ice: None };
+            let sockets = AudioSockets::open(&preparation).expect("two free ports");
+            let preparation = IcePreparation {
+                every_interface: false,
+                credentials: credentials(side),
+                controlling: side == 0,
+                configuration: IceConfiguration { tcp: true, ..IceConfiguration::default() },
+            };
+            let (sender, inputs) = mpsc::channel(64);
+            let tls = Arc::new(crate::driver::transport::Security::new(Default::default()));
+            let all = sockets.all().expect("their addresses");
+            let mut ice = Ice::start(&preparation, Servers::default(), &all, sender, tls);
+            ice.drive(clock::now().instant, &sockets, &|_| {});
+            ends.push((ice, sockets, inputs));
+        }
+        let now = clock::now().instant;
+        let told = [0, 1].map(|side| ends[side].0.candidates(now));
+        for side in 0..2 {
+            let candidates: Vec<_> =
+                told[1 - side].iter().filter(|one| one.transport().is_tcp()).cloned().collect();
+            assert_eq!(candidates.len(), 4, "active and passive, for two components");
+            let remote = ice::RemoteParameters::new(credentials(1 - side));
+            let parameters = IceParameters { local: credentials(side), remote, candidates };
+            ends[side].0.set_remote(now, &parameters, true);
+        }
+        let [left, right] = ends.as_mut_slice() else { panic!("two ends") };
+        let run = async {
+            let mut arrived = None;
+            while arrived.is_none() {
+                let now = clock::now().instant;
+                let due = [&mut *left, &mut *right].map(|(ice, sockets, _)| ice.drive(now, sockets, &|_| {}));
+                if left.0.agent.selected(1).is_some() && right.0.agent.selected(1).is_some() {
+                    assert!(left.0.send(1, &rtp(), &left.1), "there is a way");
+                }
+                let soon = Some(now + Duration::from_millis(20));
+                tokio::select! {
+                    Some(input) = left.2.recv() => drop(left.0.take_input(clock::now().instant, input)),
+                    Some(input) = right.2.recv() => arrived = right.0.take_input(clock::now().instant, input),
+                    () = clock::wait_until(due.into_iter().flatten().chain(soon).min()) => {
+                        left.0.handle_timeout(clock::now().instant);
+                        right.0.handle_timeout(clock::now().instant);
+                    }
+                }
+            }
+            arrived
+        };
+        let arrived = tokio::time::timeout(Duration::from_secs(20), run).await.expect("in time");
+        assert_eq!(arrived.map(|(_, data)| data), Some(rtp()));
+        assert!(left.0.agent.selected(1).is_some_and(|pair| pair.path.tcp));
     }
 
     #[test]

@@ -8,10 +8,15 @@ const MOST: usize = 6;
 /// The addresses of this host beside `first`, as RFC 8445 §5.1.1.1 has them: no loopback, nothing
 /// that works on one link only. None at all beside a loopback address.
 pub(super) fn beside(first: IpAddr) -> Vec<IpAddr> {
+    choose(first, usable().into_iter())
+}
+
+/// All addresses that candidates can be of.
+pub(in crate::driver) fn usable() -> Vec<IpAddr> {
     match if_addrs::get_if_addrs() {
         Ok(interfaces) => {
-            let usable = interfaces.iter().filter(|it| it.is_oper_up());
-            choose(first, usable.map(if_addrs::Interface::ip))
+            let up = interfaces.iter().filter(|it| it.is_oper_up());
+            up.map(if_addrs::Interface::ip).filter(|ip| is_candidate(*ip)).collect()
         }
         Err(error) => {
             tracing::debug!(%error, "the interfaces of this host are not told");
@@ -20,7 +25,8 @@ pub(super) fn beside(first: IpAddr) -> Vec<IpAddr> {
     }
 }
 
-fn choose(first: IpAddr, all: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+/// Of these, the ones to use beside `first`.
+pub(super) fn choose(first: IpAddr, all: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut chosen: Vec<IpAddr> = Vec::new();
     if first.is_loopback() {
         return chosen;

@@ -8,14 +8,17 @@ mod audio;
 mod chat;
 mod file;
 mod frames;
+mod gathering;
 mod ice;
-mod interfaces;
+pub(super) mod interfaces;
 mod keys;
 mod link;
 mod meters;
 mod mixing;
 mod msrp;
 mod relay_stream;
+mod sockets;
+mod tcp_paths;
 mod tls;
 
 use std::collections::HashMap;
@@ -27,18 +30,21 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::alone::AloneStream;
+pub(super) use self::gathering::gather_alone;
 pub use self::meters::AudioStatistics;
 pub(crate) use self::meters::MeterBoard;
 
-use self::audio::{AudioCommand, AudioSockets, AudioTask, Gathering, MediaEnds};
+use self::audio::{AudioCommand, AudioTask, MediaEnds};
 use self::chat::ChatCommand;
 use self::file::FileCommand;
-use self::ice::ServerResolver;
+use self::gathering::{Gathering, IceLink};
 use self::mixing::{Mixing, Voice};
 use self::msrp::Ends;
 use self::relay_stream::TlsClient;
+use self::sockets::{AudioSockets, Destination};
 use self::tls::Identity;
 use super::resolve::Resolver;
+use super::servers::ServerResolver;
 use crate::configuration::AudioConfiguration;
 use crate::error::Error;
 use crate::notification::ChatFailureContext;
@@ -74,7 +80,7 @@ pub(super) struct MediaHost {
 }
 
 /// What turns a prepared audio stream into a running one.
-type Start = Box<dyn FnOnce(AudioSockets, Option<audio::IceLink>) + Send>;
+type Start = Box<dyn FnOnce(AudioSockets, Option<IceLink>) + Send>;
 
 enum AudioEntry {
     Ready(AudioSockets),
@@ -126,6 +132,14 @@ impl MediaHost {
                         self.note(session, stream, MediaEvent::AudioReady { rtp, rtcp, candidates });
                     }
                     Err(error) => self.failed(session, stream, "sockets for RTP", &error),
+                }
+            }
+            MediaCommand::MoveAudio(stream, AudioPreparation { address, port_range, .. }) => {
+                if let Some(AudioEntry::Running { commands, .. }) = self.audio.get(&(session, stream)) {
+                    let every_interface = self.every_interface;
+                    let destination = Destination { address, port_range, every_interface };
+                    // A task that has ended has told of it.
+                    let _ = commands.send(AudioCommand::Move(destination));
                 }
             }
             MediaCommand::RunAudio(stream, parameters) => self.run_audio(session, stream, parameters),

@@ -23,9 +23,9 @@ use crate::messaging::OutgoingMessage;
 use crate::notification::{ChatFailureContext, Event, Value};
 use crate::session::machine::SessionConfig;
 use crate::session::{
-    AutoAnswer, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend, IceSelection, IceState,
-    Invitation, MediaCommand, MediaEvent, Operation, ReceivedMessage, SessionId, State, StreamId, StreamSet,
-    TransferOptions, auto_answer_headers,
+    AudioPreparation, AutoAnswer, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend, IceSelection,
+    IceState, Invitation, MediaCommand, MediaEvent, Operation, ReceivedMessage, SessionId, State, StreamId,
+    StreamSet, TransferOptions, auto_answer_headers,
 };
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
@@ -177,12 +177,25 @@ impl Agent {
                 self.set(argument);
                 return Ok(());
             }
+            "moves" => {
+                self.move_to(now, argument.parse().expect("an address"));
+                return Ok(());
+            }
             _ => {}
         }
         let Some(id) = session else {
             return Err(Error::Unknown { what: "the session for", name: verb.to_owned() });
         };
         self.command_in(at, id, words, peer)
+    }
+
+    /// Another network, with this address.
+    fn move_to(&mut self, now: Now, new: SocketAddr) {
+        let (old, transport) = (std::mem::replace(&mut self.address, new), sip::Transport::Udp);
+        self.engine.bound(now, transport, new);
+        self.engine.handle_sip(now, sip::Input::Unbound { transport, local: old });
+        self.engine.network_changed(now);
+        self.engine.media_moved(now, new.ip(), true);
     }
 
     /// A command in a session of ours; one that is over refuses all but its end.
@@ -434,6 +447,15 @@ impl Agent {
                     candidates.extend([host(1), host(2)]);
                 }
                 tell(stream, MediaEvent::AudioReady { rtp: at(port), rtcp: at(port + 1), candidates });
+            }
+            MediaCommand::MoveAudio(stream, AudioPreparation { address, .. }) => {
+                let at = |port| SocketAddr::new(address, port);
+                let host = |port| Candidate::host(port - 49_999, Transport::Udp, at(port), u16::MAX);
+                let candidates = match self.ice {
+                    Ice::No => Vec::new(),
+                    _ => vec![host(50_000), host(50_001)],
+                };
+                tell(stream, MediaEvent::AudioMoved { rtp: at(50_000), rtcp: at(50_001), candidates });
             }
             MediaCommand::RunAudio(stream, parameters) => {
                 if let Some(ice) = &parameters.ice {

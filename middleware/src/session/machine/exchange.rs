@@ -197,7 +197,8 @@ impl SessionMachine {
         let before = self.streams();
         self.apply(context, &negotiated);
         match change {
-            Change::Hold(_) | Change::Refresh | Change::RestartIce => {}
+            Change::Hold(_) | Change::Refresh => {}
+            Change::RestartIce => self.audio_settled(),
             Change::Add(streams) => {
                 let added = self.streams().with_only(streams);
                 self.enter(Phase::Established);
@@ -285,6 +286,7 @@ impl SessionMachine {
             }
             Change::Refresh => {}
             Change::RestartIce => {
+                self.audio_settled();
                 if let Some(ice) = self.ice_mut() {
                     ice.undo_restart();
                 }

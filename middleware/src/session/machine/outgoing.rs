@@ -266,6 +266,8 @@ impl SessionMachine {
             self.timers.no_audio = Some(context.now + self.config.timers.no_audio);
         }
         self.notify(SessionEvent::DidStart);
+        // What was asked for meanwhile.
+        self.next_change(context);
     }
 
     /// What the peer's headers say, for who wants to read them.

@@ -1,10 +1,10 @@
 //! The streams of a session: prepared, run, changed, closed; and what media tell of them.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use ice_stun::ice::Credentials;
+use ice_stun::ice::{Candidate, Credentials};
 
 use super::{
     Context, Direction, MediaCommand, Operation, Originator, Phase, SessionEvent, SessionMachine, State,
@@ -29,6 +29,8 @@ pub(super) struct AudioStream {
     /// Ours for ICE, where it is used.
     credentials: Option<Credentials>,
     pub(super) running: bool,
+    /// The network is another one, and its media have not followed yet.
+    moving: bool,
     /// Whether a packet of the peer came.
     pub(super) heard: bool,
     pub(super) has_dtmf: bool,
@@ -77,6 +79,7 @@ impl SessionMachine {
                 local: None,
                 credentials,
                 running: false,
+                moving: false,
                 heard: false,
                 has_dtmf: false,
                 recording: None,
@@ -155,6 +158,15 @@ impl SessionMachine {
                 audio.local = Some(LocalAudio { rtp, rtcp, keys, ice, muxed: false });
                 self.go_on_if_ready(context);
             }
+            MediaEvent::AudioMoved { rtp, rtcp, candidates } => {
+                self.audio_moved(context, rtp, rtcp, candidates)
+            }
+            MediaEvent::AudioStays { reason } => {
+                if let Some(reason) = reason {
+                    tracing::warn!(reason, "audio cannot follow to another network");
+                }
+                audio.moving = false;
+            }
             MediaEvent::AudioReceived { from } => {
                 audio.heard = true;
                 self.timers.no_audio = None;
@@ -201,10 +213,68 @@ impl SessionMachine {
         }
         self.change_audio(|audio| (audio.ice_state, audio.ice_selection) = (Some(state), selection));
         self.notify(SessionEvent::IceStateDidChange { state, selection });
-        if state == IceState::Failed {
+        if state == IceState::Failed && self.audio.as_ref().is_some_and(|audio| audio.moving) {
+            // Of the network before; the restart decides.
+        } else if state == IceState::Failed {
             self.stream_lost(context, StreamSet::AUDIO, "ICE found no way to the peer, or lost it");
         } else if needs_update {
             self.refresh_due(context);
+        }
+    }
+
+    /// This host has other addresses, and `address` is the one that reaches the outside; `moved`: it was
+    /// another one before. Audio follows; the peer is told where we are.
+    pub(crate) fn network_changed(&mut self, context: Context<'_>, address: IpAddr, moved: bool) {
+        self.config.default_address = address;
+        let follows = self.config.rtp.local_rtp_address.is_none();
+        match &mut self.audio {
+            Some(audio) if follows => {
+                audio.moving = true;
+                // What is not agreed yet follows once it is.
+                if audio.running {
+                    self.move_audio();
+                }
+            }
+            _ if moved => self.refresh_due(context),
+            _ => {}
+        }
+    }
+
+    fn move_audio(&mut self) {
+        let Some(audio) = &self.audio else { return };
+        let (address, port_range) = (self.config.default_address, self.config.rtp.port_range.clone());
+        let id = audio.id;
+        self.media(MediaCommand::MoveAudio(id, AudioPreparation { address, port_range, ice: None }));
+    }
+
+    /// Audio has sockets in the new network: with ICE it begins anew (RFC 8445 §9), without it the peer is
+    /// told where to send.
+    fn audio_moved(
+        &mut self,
+        context: Context<'_>,
+        rtp: SocketAddr,
+        rtcp: SocketAddr,
+        candidates: Vec<Candidate>,
+    ) {
+        let Some(audio) = &mut self.audio else { return };
+        let Some(local) = &mut audio.local else { return };
+        (local.rtp, local.rtcp) = (rtp, rtcp);
+        match &mut local.ice {
+            Some(ice) if ice.remote.is_some() => {
+                ice.candidates = candidates;
+                self.restart_due(context);
+            }
+            _ => {
+                audio.moving = false;
+                self.refresh_due(context);
+            }
+        }
+    }
+
+    /// Whatever ICE comes to from now on is of the network that we are in.
+    pub(super) fn audio_settled(&mut self) {
+        if let Some(audio) = &mut self.audio {
+            audio.moving = false;
         }
     }
 
@@ -361,6 +431,9 @@ impl SessionMachine {
                     audio.remote_rtp_sdp = Some((parameters.remote_rtp.ip(), parameters.remote_rtp.port()));
                 });
                 self.media(MediaCommand::RunAudio(id, Box::new(parameters)));
+                if first && self.audio.as_ref().is_some_and(|audio| audio.moving) {
+                    self.move_audio();
+                }
                 if first && matches!(self.state(), State::Proposing | State::Proposed) {
                     self.timers.no_audio = Some(context.now + self.config.timers.no_audio);
                 }

@@ -150,7 +150,11 @@ impl Host for Relay {
                         network.send(now, *port, to, data);
                     }
                 }
-                server::Output::Disconnect(_) => {}
+                // It is reached in datagrams only.
+                server::Output::Disconnect(_)
+                | server::Output::ConnectPeer(_)
+                | server::Output::WritePeer { .. }
+                | server::Output::ClosePeer(_) => {}
                 server::Output::Idle(deadline) => return deadline,
             }
         }
