@@ -79,7 +79,7 @@ impl Application {
             audio: AudioConfiguration::default(),
             max_sessions: usize::MAX,
             accept_messages: false,
-            transfers: true,
+            transfers: false,
             auto_answer: AutoAnswer::Never,
             refresh: SessionRefresh::default(),
             tracer: None,
@@ -242,7 +242,7 @@ impl Builder {
     }
 
     /// Whether peers may ask, within a session, to be transferred: the application decides on each
-    /// (`SCSessionTransferNewIncoming`). Unless so they are refused (405). Outside of sessions they always are.
+    /// (`SCSessionTransferNewIncoming`). They are refused (405) unless so, and outside of sessions in any case.
     pub fn transfers(mut self, allowed: bool) -> Self {
         self.transfers = allowed;
         self

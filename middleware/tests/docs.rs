@@ -3,7 +3,14 @@
 //! they tell people to type are verbs of `./dev`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+#[path = "support/source.rs"]
+mod source;
+
+use source::{
+    backticked, cells, folder_of, has_test, is_row, names_a_test, numbered, read, root, rust_files,
+};
 
 /// The packages whose README carries a checklist of RFCs.
 const CHECKLISTS: [&str; 7] = ["sip-core", "sdp", "rtp-srtp", "ice-stun", "msrp-cpim", "media", "middleware"];
@@ -185,51 +192,6 @@ fn sources_keep_the_habits_that_contributing_states() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("a source folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() && !path.ends_with("target") {
-            rust_files(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn folder_of(package: &str) -> PathBuf {
-    root().join(package)
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The lines outside fenced blocks, from 1.
-fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut fenced = false;
-    text.lines().enumerate().filter_map(move |(at, line)| {
-        let fence = line.trim_start().starts_with("```");
-        fenced ^= fence;
-        (!fenced && !fence).then_some((at + 1, line))
-    })
-}
-
-fn is_row(line: &str) -> bool {
-    line.trim_start().starts_with('|')
-}
-
-fn cells(row: &str) -> Vec<&str> {
-    row.trim().trim_matches('|').split('|').map(str::trim).collect()
-}
-
-fn backticked(text: &str) -> Vec<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
-
 /// The targets of Markdown links that stay in the repository.
 fn links(text: &str) -> Vec<&str> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -268,55 +230,6 @@ fn modules(source: &Path) -> BTreeSet<String> {
 fn public_modules(text: &str) -> BTreeSet<String> {
     let declared = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     declared.filter(|name| *name != "fuzzing").map(str::to_owned).collect()
-}
-
-/// Whether a checklist's path leads to a test: `tests/corpus.rs::verdicts`,
-/// `src/uri.rs::tests::hosts` or `transaction::client::tests::retransmits`, in that folder.
-fn names_a_test(folder: &str, path: &str) -> bool {
-    let base = folder_of(folder);
-    let (files, inner): (Vec<PathBuf>, Vec<&str>) = match path.split_once(".rs::") {
-        Some((file, inner)) => {
-            let places = [format!("{file}.rs"), format!("{file}_tests.rs"), format!("{file}/tests.rs")];
-            (places.iter().map(|place| base.join(place)).collect(), inner.split("::").collect())
-        }
-        None => {
-            let parts: Vec<&str> = path.split("::").filter(|part| *part != "crate").collect();
-            let Some((_, modules)) = parts.split_last() else { return false };
-            // The test may stand in the file of any of its modules: the deepest that exists.
-            let mut files = vec![base.join("src/lib.rs")];
-            for depth in 1..=modules.len() {
-                let joined = modules.iter().take(depth).collect::<PathBuf>();
-                files.push(base.join("src").join(&joined).with_extension("rs"));
-                files.push(base.join("src").join(&joined).join("mod.rs"));
-                // Tests in a file beside theirs: #[path = "receiver_tests.rs"] mod tests;
-                let beside = format!("{}_tests.rs", joined.display());
-                files.push(base.join("src").join(beside));
-            }
-            (files, parts)
-        }
-    };
-    let Some(function) = inner.last() else { return false };
-    files
-        .iter()
-        .filter_map(|file| std::fs::read_to_string(file).ok())
-        .any(|text| has_test(&text, function, &inner))
-}
-
-/// Whether a file has a function of that name that the test runner finds.
-fn has_test(text: &str, function: &str, path: &[&str]) -> bool {
-    let needle = format!("fn {function}(");
-    let mut attribute = false;
-    for line in text.lines().map(str::trim) {
-        if line.starts_with("#[") && line.contains("test") {
-            attribute = true;
-        } else if line.contains(&needle) && attribute {
-            return true;
-        } else if line.starts_with("fn ") || line.contains(" fn ") || line == "}" {
-            attribute = false;
-        }
-    }
-    // testkit::conformance!(name, Machine) makes a module `name` of tests.
-    path.iter().any(|part| text.contains(&format!("conformance!({part},")))
 }
 
 #[test]

@@ -15,7 +15,10 @@ use crate::error::Error;
 use crate::session::Directory;
 
 /// A command for the engine: run where the engine lives, between two inputs.
-pub(crate) type Job = Box<dyn FnOnce(&mut Engine, Now) + Send>;
+pub(crate) type Job = Box<dyn FnOnce(&mut Engine, Now) -> Answer + Send>;
+
+/// Gives the reply to who asked: called when what the command changed can be read.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 
 /// Hands commands to the task that owns the engine.
 #[derive(Clone)]
@@ -40,7 +43,8 @@ impl Commander {
         // Where nobody takes jobs any more the reply is `Stopped`; where nobody waits for the
         // reply it goes nowhere.
         let _ = self.jobs.send(Box::new(move |engine, now| {
-            let _ = answer.send(command(engine, now));
+            let outcome = command(engine, now);
+            Box::new(move || drop(answer.send(outcome)))
         }));
         Reply { reply }
     }
@@ -60,7 +64,8 @@ impl Commander {
     }
 }
 
-/// The reply to a command that is on its way already: await it, [`wait`](Reply::wait) for it
+/// The reply to a command that is on its way already. When it is there, attributes read what the
+/// command changed. Await it, [`wait`](Reply::wait) for it
 /// outside of async code, or drop it.
 pub struct Reply<T> {
     reply: oneshot::Receiver<Result<T, Error>>,

@@ -97,7 +97,11 @@ impl Signalling {
                 }
                 // Every handle is gone: nobody can end it but us.
                 Woken::Job(None) => break,
-                Woken::Job(Some(job)) => job(&mut self.engine, now),
+                Woken::Job(Some(job)) => {
+                    let answer = job(&mut self.engine, now);
+                    self.carry_out();
+                    answer();
+                }
                 Woken::Media(MediaNote { session, stream, event }) => {
                     self.engine.handle_media(now, session, stream, event);
                 }

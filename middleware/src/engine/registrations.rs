@@ -195,8 +195,8 @@ impl Engine {
                 RegistrationOutput::Failed { response, reason, retry, path, .. } => {
                     kept.away = true;
                     let event = RegistrationEvent::DidFail {
-                        code: response.map_or(0, |response| response.status().code()),
-                        reason,
+                        code: response.as_ref().map_or(0, |response| response.status().code()),
+                        reason: response.map_or(reason, |response| response.reason().to_owned()),
                         route: path.map_or_else(|| kept.route.clone(), route_of),
                         retry_after: retry.map(seconds),
                     };

@@ -247,6 +247,82 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_by_sender_lets_only_that_sender_through() {
+        let (center, at) = center();
+        let (heard, handler) = recorder();
+        let _subscription = center.observe(Filter::any().sender(Sender::Settings), handler);
+        center.post(at, Sender::Application, SessionEvent::DidStart);
+        center.post(at, Sender::Account("alice@example.com".to_owned()), SessionEvent::DidStart);
+        center.post(at, Sender::Settings, SessionEvent::WillStart);
+        center.flush();
+        assert_eq!(*lock(&heard), ["SCSessionWillStart"]);
+    }
+
+    #[test]
+    fn a_filter_by_both_wants_both() {
+        let (center, at) = center();
+        let (heard, handler) = recorder();
+        let both = Filter::any().sender(Sender::Settings).name("SCSessionWillStart");
+        let either = both.or(Filter::any().name("SCSessionWillEnd"));
+        let _subscription = center.observe(either, handler);
+        center.post(at, Sender::Application, SessionEvent::WillStart);
+        center.post(at, Sender::Settings, SessionEvent::DidStart);
+        center.post(at, Sender::Settings, SessionEvent::WillStart);
+        center.post(at, Sender::Application, SessionEvent::WillEnd);
+        center.flush();
+        assert_eq!(*lock(&heard), ["SCSessionWillStart", "SCSessionWillEnd"]);
+    }
+
+    #[test]
+    fn posts_of_many_threads_come_in_the_order_of_their_numbers() {
+        let (center, at) = center();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let writer = heard.clone();
+        let _subscription = center.observe(Filter::any(), move |notification| {
+            lock(&writer).push((notification.serial(), notification.sender().to_string()));
+        });
+        let threads: Vec<_> = (0..4)
+            .map(|number| {
+                let center = center.clone();
+                thread::spawn(move || {
+                    let sender = Sender::Account(number.to_string());
+                    let posts = (0..50).map(|_| center.post(at, sender.clone(), SessionEvent::WillStart));
+                    posts.collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let posted: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+        center.flush();
+        let heard = lock(&heard);
+        assert!(heard.iter().map(|(serial, _)| *serial).eq(1..=200), "each once, in order");
+        for (number, serials) in posted.iter().enumerate() {
+            let own = heard.iter().filter(|(_, sender)| *sender == format!("account {number}"));
+            assert!(own.map(|(serial, _)| serial).eq(serials), "and those of one sender as it posted them");
+        }
+    }
+
+    #[test]
+    fn a_handler_may_call_any_api() {
+        let (center, at) = center();
+        let (heard, handler) = recorder();
+        let handler = Arc::new(handler);
+        let inner = center.clone();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keeper = kept.clone();
+        let _first = center.observe(Filter::any().name("SCSessionWillStart"), move |_| {
+            // Subscribes, looks, posts and unsubscribes from within.
+            let handler = handler.clone();
+            lock(&keeper).push(inner.observe(Filter::any(), move |notification| handler(notification)));
+            drop(inner.observe(Filter::any(), |_| panic!("it was dropped before anything was posted")));
+            assert_eq!(inner.pending(), 0);
+            inner.post(at, Sender::Application, SessionEvent::DidStart);
+        });
+        center.post(at, Sender::Application, SessionEvent::WillStart);
+        center.flush();
+        assert_eq!(*lock(&heard), ["SCSessionDidStart"], "who came later hears what is posted later");
+    }
+
+    #[test]
     fn a_post_in_a_handler_comes_after_the_one_being_handled() {
         let (center, at) = center();
         let (heard, handler) = recorder();

@@ -15,6 +15,7 @@ mod register;
 mod registrars;
 mod relay;
 mod scenarios;
+mod sessions;
 mod sipp;
 mod sound;
 

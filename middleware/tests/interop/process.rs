@@ -22,9 +22,18 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a program with its output in `folder`.
     pub(crate) fn start(command: &mut Command, folder: &Path, name: &str) -> Self {
+        Self::start_on(command, folder, name, Stdio::null())
+    }
+
+    /// The same with a console that stays open and says nothing: some programs end when theirs does.
+    pub(crate) fn start_with_console(command: &mut Command, folder: &Path, name: &str) -> Self {
+        Self::start_on(command, folder, name, Stdio::piped())
+    }
+
+    fn start_on(command: &mut Command, folder: &Path, name: &str, stdin: Stdio) -> Self {
         let (stdout, stderr) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
         let file = |path: &Path| Stdio::from(File::create(path).expect("an output file"));
-        let child = command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr)).spawn();
+        let child = command.stdin(stdin).stdout(file(&stdout)).stderr(file(&stderr)).spawn();
         let child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}; run ./dev interop"));
         Self { child, name: name.to_owned(), stdout, stderr }
     }

@@ -15,7 +15,9 @@ use sip_core::{Message, StatusCode};
 use testkit::{Delivery, Host, Network};
 
 use super::rules::Rules;
-use crate::configuration::{MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers};
+use crate::configuration::{
+    MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers, SrtpPolicy,
+};
 use crate::credentials::Credentials;
 use crate::engine::{Engine, EngineConfig, Now, Output};
 use crate::error::Error;
@@ -96,7 +98,7 @@ impl Agent {
 
     fn session_config(&self) -> SessionConfig {
         let mut config = session_config(self.address);
-        config.rtp.use_ice = self.ice != Ice::No;
+        config.rtp = self.engine.config.session.rtp.clone();
         config
     }
 
@@ -333,6 +335,9 @@ impl Agent {
             "media=deaf" => self.media_mood = MediaMood::Deaf,
             "media=ready" => self.media_mood = MediaMood::Ready,
             "accepts=audio" => session.accepts = StreamSet::AUDIO,
+            "srtp=off" => session.rtp.use_srtp = false,
+            "srtp=on" => session.rtp.use_srtp = true,
+            "srtp=forced" => (session.rtp.use_srtp, session.rtp.srtp_forced) = (true, true),
             "auto-answer=asked" => session.auto_answer = AutoAnswer::AskedByAnyone,
             "auto-answer=all" => session.auto_answer = AutoAnswer::All(Duration::from_secs(1)),
             "sessions=1" => self.engine.config.max_sessions = 1,
@@ -458,6 +463,13 @@ impl Agent {
                 tell(stream, MediaEvent::AudioMoved { rtp: at(50_000), rtcp: at(50_001), candidates });
             }
             MediaCommand::RunAudio(stream, parameters) => {
+                // Fails closed, whatever was held, offered or answered before.
+                if self.engine.config.session.rtp.srtp_policy() == SrtpPolicy::Mandatory {
+                    let closed = parameters.srtp.is_some() && parameters.srtp_policy == SrtpPolicy::Mandatory;
+                    if !closed {
+                        self.rules.broken.push("plain RTP where SRTP is forced".to_owned());
+                    }
+                }
                 if let Some(ice) = &parameters.ice {
                     let (ours, theirs) = (ice.local.ufrag(), ice.remote.credentials.ufrag());
                     let [ours, theirs] = [(0, ours), (1, theirs)].map(|(side, ufrag)| {

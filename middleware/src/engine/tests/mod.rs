@@ -9,6 +9,7 @@ mod event_state;
 mod matrix;
 mod puppet;
 mod random;
+mod registrar;
 mod rules;
 mod script;
 mod simulation;

@@ -1,6 +1,7 @@
 //! Commands, packets, time-outs and losses at random, on both sides: whatever comes, only listed changes
 //! of state happen, every session ends exactly once and with its failure told before, no two re-INVITEs
-//! are out at once, the attributes say what the notifications say, and nothing is left over.
+//! are out at once, the attributes say what the notifications say, no plain RTP leaves where SRTP is forced,
+//! and nothing is left over.
 //!
 //! `SIPSIMPLE_SEQUENCES=100000` plays that many sequences (CI does), `SIPSIMPLE_SEED=7` the one of that seed.
 
@@ -162,10 +163,14 @@ impl Scene {
 fn play(seed: u64) {
     let log = Log::default();
     let mut scene = Scene::new(seed, &log);
-    let call = *scene.random.pick(&CALLS);
-    let words: Vec<&str> = call.split(' ').collect();
     let bob = scene.agents[1].address;
     let now = scene.clock.now();
+    for agent in &mut scene.agents {
+        let srtp = *scene.random.pick(&["srtp=off", "srtp=on", "srtp=forced"]);
+        agent.command(now, &["set", srtp], bob).expect("it can be set");
+    }
+    let call = *scene.random.pick(&CALLS);
+    let words: Vec<&str> = call.split(' ').collect();
     scene.agents[0].command(now, &words, bob).expect("it may connect");
     let mutated = scene.random.chance(0.3);
     for _ in 0..scene.random.below(30) {
