@@ -7,24 +7,26 @@
 //! ```
 //! A request is forwarded for the client that a URI was granted to, or to it; for nobody else. Larger chunks are
 //! cut into chunks of 2,048 bytes, so that requests for one connection take turns. Who may have a URI is for the
-//! composer to decide, who knows the passwords.
+//! composer to decide, who knows the passwords. An AUTH that names another relay behind one of our URIs goes on to
+//! that relay, and its answer back: a chain (RFC 4976 §5.1).
 #![cfg_attr(
     not(test),
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation, clippy::panic)
 )]
+
+mod forward;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::chunk::SMALL_CHUNK;
 use crate::ident::IdSource;
 use crate::uri::MsrpUri;
 use crate::wire::{
-    ByteRange, Decoder, DecoderLimits, FailureReport, Flag, Head, HeaderName, Method, Piece, Start,
-    write_end_line,
+    Decoder, DecoderLimits, FailureReport, Flag, Head, HeaderName, Method, Piece, Start, write_end_line,
 };
+use forward::{Forward, Pending};
 
 /// Names a connection; given by the driver for those it accepts, by the relay for those it asks for.
 pub type ConnectionId = u64;
@@ -48,6 +50,10 @@ pub struct RelayConfig {
     pub expires: (Duration, Duration),
     /// How long a response may take.
     pub response_timeout: Duration,
+    /// RFC 4976 §6.1: who was granted nothing, and had nothing forwarded, by then is disconnected.
+    pub probation: Duration,
+    /// RFC 4976 §6.3: a connection with so many AUTH requests in a row that were not granted is closed.
+    pub max_failures: u32,
 }
 
 impl RelayConfig {
@@ -63,6 +69,8 @@ impl RelayConfig {
             max_waiting: 1024 * 1024,
             expires: (Duration::from_secs(60), Duration::from_secs(3600)),
             response_timeout: Duration::from_secs(30),
+            probation: Duration::from_secs(30),
+            max_failures: 5,
         }
     }
 }
@@ -118,6 +126,8 @@ pub struct RelayCounters {
     pub refused: u64,
     /// Requests that a cap kept out.
     pub over_cap: u64,
+    /// Connections that were closed because they proved to be of nobody.
+    pub expelled: u64,
 }
 
 #[derive(Debug)]
@@ -127,11 +137,16 @@ struct Peer {
     /// What was asked for, until it stands.
     waiting: Option<VecDeque<Bytes>>,
     waiting_len: usize,
+    /// Until when it has to show that it is somebody; `None` once it has, or where we connected ourselves.
+    probation: Option<Instant>,
+    /// AUTH requests that were not granted since the last one that was.
+    failures: u32,
 }
 
 #[derive(Debug)]
 struct Grant {
     connection: ConnectionId,
+    /// Whom it leads to: the client, or the relay before it.
     client: MsrpUri,
     until: Instant,
 }
@@ -149,32 +164,6 @@ enum Kind {
     Refused(u16),
     Auth,
     Forward(Box<Forward>),
-}
-
-#[derive(Debug)]
-struct Forward {
-    to: ConnectionId,
-    to_path: String,
-    from_path: String,
-    /// Our URI in the request.
-    ours: String,
-    /// Position of the first byte in the buffer, from one.
-    start: u64,
-    total: Option<u64>,
-    buffer: BytesMut,
-    has_body: bool,
-    parts: u64,
-}
-
-/// A request that was forwarded and awaits its response.
-#[derive(Debug)]
-struct Pending {
-    connection: ConnectionId,
-    to: ConnectionId,
-    /// Where a report of failure goes; `None` where none is wanted.
-    report: Option<(String, String)>,
-    message_id: String,
-    range: ByteRange,
 }
 
 /// The machine of a relay.
@@ -220,7 +209,8 @@ impl Relay {
                 self.queue.push_back(RelayOutput::Disconnect(id));
             }
             RelayInput::Accepted(id) => {
-                let peer = self.peer(None);
+                let probation = Some(now + self.config.probation);
+                let peer = Peer { probation, ..self.peer(None) };
                 self.peers.insert(id, peer);
             }
             RelayInput::Connected(id) => {
@@ -241,8 +231,14 @@ impl Relay {
         while self.timers.front().is_some_and(|(at, _)| *at <= now) {
             let timed_out = self.timers.pop_front().and_then(|(_, id)| self.pending.remove(&id));
             if let Some(pending) = timed_out {
-                self.report(&pending, 408);
+                self.failed(&pending, 408);
             }
+        }
+        let nobody = |peer: &Peer| peer.probation.is_some_and(|until| until <= now);
+        let nobodies: Vec<ConnectionId> =
+            self.peers.iter().filter(|(_, peer)| nobody(peer)).map(|(id, _)| *id).collect();
+        for id in nobodies {
+            self.expel(id);
         }
     }
 
@@ -252,7 +248,9 @@ impl Relay {
             return output;
         }
         let grants = self.grants.values().map(|grant| grant.until).min();
-        RelayOutput::Idle(self.timers.front().map(|(at, _)| *at).into_iter().chain(grants).min())
+        let probation = self.peers.values().filter_map(|peer| peer.probation).min();
+        let response = self.timers.front().map(|(at, _)| *at);
+        RelayOutput::Idle([response, grants, probation].into_iter().flatten().min())
     }
 
     /// Asks who the client is: the values of `WWW-Authenticate`, one for each algorithm.
@@ -260,6 +258,9 @@ impl Relay {
         let fields: Vec<(HeaderName, &str)> =
             challenges.iter().map(|value| (HeaderName::WwwAuthenticate, value.as_str())).collect();
         self.answer_auth(request, 401, "Unauthorized", &fields);
+        if request.authorization.is_some() {
+            self.not_granted(request.connection);
+        }
     }
 
     /// Grants a URI, the same again to whom it was granted before. `request.expires` out of bounds is answered
@@ -276,7 +277,9 @@ impl Relay {
                 return;
             }
         }
-        let Ok(client) = request.from.parse::<MsrpUri>() else { return self.refuse(request, 400) };
+        // RFC 4976 §6.3: the URI leads to the previous hop, which may be a relay itself.
+        let Ok(before) = MsrpUri::parse_path(&request.from) else { return self.refuse(request, 400) };
+        let Some(client) = before.first().cloned() else { return self.refuse(request, 400) };
         let known = self
             .grants
             .iter()
@@ -287,15 +290,21 @@ impl Relay {
             return self.refuse(request, 403);
         }
         let id = id.unwrap_or_else(|| self.ids.next_id());
-        let uri = MsrpUri { session_id: Some(id.clone()), ..self.config.uri.clone() }.to_string();
+        let uri = MsrpUri { session_id: Some(id.clone()), ..self.config.uri.clone() };
         self.grants.insert(id, Grant { connection: request.connection, client, until: now + wanted });
-        let expires = wanted.as_secs().to_string();
-        self.answer_auth(request, 200, "OK", &[(HeaderName::UsePath, &uri), (HeaderName::Expires, &expires)]);
+        self.proven(request.connection);
+        // RFC 4976 §5.1: all relays in the order in which the client passes them.
+        let relays = before.len().saturating_sub(1);
+        let use_path: Vec<MsrpUri> = before.into_iter().take(relays).rev().chain([uri]).collect();
+        let (use_path, expires) = (MsrpUri::print_path(&use_path), wanted.as_secs().to_string());
+        let fields = [(HeaderName::UsePath, use_path.as_str()), (HeaderName::Expires, expires.as_str())];
+        self.answer_auth(request, 200, "OK", &fields);
     }
 
     /// Refuses, with 403 as a rule.
     pub fn refuse(&mut self, request: &AuthRequest, code: u16) {
         self.answer_auth(request, code, "Forbidden", &[]);
+        self.not_granted(request.connection);
     }
 
     /// How often rules did their work.
@@ -305,7 +314,29 @@ impl Relay {
     }
 
     fn peer(&self, waiting: Option<VecDeque<Bytes>>) -> Peer {
-        Peer { decoder: Decoder::new(self.config.limits), request: None, waiting, waiting_len: 0 }
+        let decoder = Decoder::new(self.config.limits);
+        Peer { decoder, request: None, waiting, waiting_len: 0, probation: None, failures: 0 }
+    }
+
+    /// The connection is of somebody.
+    fn proven(&mut self, id: ConnectionId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            (peer.probation, peer.failures) = (None, 0);
+        }
+    }
+
+    fn not_granted(&mut self, id: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.failures += 1;
+        if peer.failures >= self.config.max_failures {
+            self.expel(id);
+        }
+    }
+
+    fn expel(&mut self, id: ConnectionId) {
+        self.counters.expelled += 1;
+        self.queue.push_back(RelayOutput::Disconnect(id));
+        self.closed(id);
     }
 
     fn answer_auth(&mut self, request: &AuthRequest, code: u16, phrase: &str, fields: &[(HeaderName, &str)]) {
@@ -348,70 +379,22 @@ impl Relay {
 
     fn begin(&mut self, id: ConnectionId, head: Head) {
         let kind = match head.start() {
-            Start::Response(code, _) => {
-                self.response(head.transaction_id(), code);
+            Start::Response(code, comment) => {
+                self.response(id, &head, code, comment);
                 Kind::Ignored
             }
-            Start::Request(Method::Auth, _) => Kind::Auth,
-            Start::Request(Method::Send | Method::Report, _) => match self.route(id, &head) {
-                Ok(forward) => Kind::Forward(Box::new(forward)),
-                Err(code) => Kind::Refused(code),
-            },
+            Start::Request(Method::Auth, _) if head.to_path().is_ok_and(|path| path.len() == 1) => Kind::Auth,
+            Start::Request(Method::Send | Method::Report | Method::Auth | Method::Nickname, _) => {
+                match self.route(id, &head) {
+                    Ok(forward) => Kind::Forward(Box::new(forward)),
+                    Err(code) => Kind::Refused(code),
+                }
+            }
             Start::Request(..) => Kind::Refused(501),
         };
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.request = Some(Request { head, kind });
         }
-    }
-
-    /// RFC 4976 §6.4: takes our URI off the To-Path, puts it on the From-Path, and finds the next hop.
-    fn route(&mut self, id: ConnectionId, head: &Head) -> Result<Forward, u16> {
-        let mut to = head.path(HeaderName::ToPath).map_err(|_| 400_u16)?;
-        let mut from = head.path(HeaderName::FromPath).map_err(|_| 400_u16)?;
-        let range = head.byte_range().map_err(|_| 400_u16)?;
-        let ours = to.first().map(ToString::to_string).unwrap_or_default();
-        // Who stands behind the request as it goes from one of our URIs to the next.
-        let mut arrived = id;
-        let next = loop {
-            if to.len() < 2 {
-                return Err(self.refused(481));
-            }
-            let own = to.remove(0);
-            let grant = own.session_id.as_deref().and_then(|session| self.grants.get(session));
-            let grant =
-                grant.filter(|_| self.is_ours(&own)).map(|grant| (grant.connection, grant.client.clone()));
-            let Some((connection, client)) = grant else { return Err(self.refused(481)) };
-            from.insert(0, own);
-            let Some(hop) = to.first() else { return Err(self.refused(481)) };
-            if arrived != connection {
-                // To the client: nobody else is behind its URI.
-                match hop.matches(&client) {
-                    true => break connection,
-                    false => return Err(self.refused(481)),
-                }
-            }
-            if !self.is_ours(hop) {
-                let hop = hop.clone();
-                break self.hop(&hop).ok_or(408_u16)?;
-            }
-            // From one client of ours to another.
-            arrived = ConnectionId::MAX;
-        };
-        if self.pending.len() >= self.config.max_transactions {
-            self.counters.over_cap += 1;
-            return Err(408);
-        }
-        Ok(Forward {
-            to: next,
-            to_path: MsrpUri::print_path(&to),
-            from_path: MsrpUri::print_path(&from),
-            ours,
-            start: range.map_or(1, |range| range.start),
-            total: range.and_then(|range| range.total),
-            buffer: BytesMut::new(),
-            has_body: false,
-            parts: 0,
-        })
     }
 
     fn refused(&mut self, code: u16) -> u16 {
@@ -422,39 +405,6 @@ impl Relay {
     fn is_ours(&self, uri: &MsrpUri) -> bool {
         let ours = &self.config.uri;
         uri.host.eq_ignore_ascii_case(&ours.host) && uri.port == ours.port && uri.secure == ours.secure
-    }
-
-    /// The connection to a hop, which is asked for where there is none.
-    fn hop(&mut self, uri: &MsrpUri) -> Option<ConnectionId> {
-        let key = (uri.host.to_ascii_lowercase(), uri.port.unwrap_or(2855), uri.secure);
-        if let Some(id) = self.hops.get(&key) {
-            return Some(*id);
-        }
-        if self.peers.len() >= self.config.max_connections {
-            self.counters.over_cap += 1;
-            return None;
-        }
-        self.next += 1;
-        let (id, peer) = (self.next, self.peer(Some(VecDeque::new())));
-        self.peers.insert(id, peer);
-        self.hops.insert(key, id);
-        self.queue.push_back(RelayOutput::Connect(id, uri.clone()));
-        Some(id)
-    }
-
-    fn body(&mut self, now: Instant, id: ConnectionId, slice: &[u8]) {
-        let Some(mut request) = self.peers.get_mut(&id).and_then(|peer| peer.request.take()) else { return };
-        if let Kind::Forward(forward) = &mut request.kind {
-            forward.has_body = true;
-            forward.buffer.extend_from_slice(slice);
-            while forward.buffer.len() > SMALL_CHUNK {
-                let part = forward.buffer.split_to(SMALL_CHUNK);
-                self.forward(now, id, &request.head, forward, &part, Flag::More);
-            }
-        }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.request = Some(request);
-        }
     }
 
     fn end(&mut self, now: Instant, id: ConnectionId, flag: Flag) {
@@ -470,7 +420,11 @@ impl Relay {
                 let part = std::mem::take(&mut forward.buffer);
                 self.forward(now, id, &head, &mut forward, &part, flag);
                 self.counters.forwarded += 1;
-                self.respond(id, &head, 200);
+                self.proven(id);
+                // The response to any other method comes from where it goes.
+                if head.method() == Some(Method::Send) {
+                    self.respond(id, &head, 200);
+                }
             }
         }
     }
@@ -478,9 +432,8 @@ impl Relay {
     fn auth(&mut self, id: ConnectionId, head: &Head) {
         let to = head.get(HeaderName::ToPath).unwrap_or_default().to_owned();
         let from = head.get(HeaderName::FromPath).unwrap_or_default().to_owned();
-        let single = |path: &str| MsrpUri::parse_path(path).is_ok_and(|path| path.len() == 1);
-        if !single(&to) || !single(&from) {
-            self.respond(id, head, if single(&from) { 501 } else { 400 });
+        if MsrpUri::parse_path(&from).is_err() {
+            self.respond(id, head, 400);
             return;
         }
         self.queue.push_back(RelayOutput::Auth(AuthRequest {
@@ -491,104 +444,6 @@ impl Relay {
             from,
             expires: head.get(HeaderName::Expires).and_then(crate::file::number),
         }));
-    }
-
-    /// One chunk to the next hop, with a transaction of our own.
-    fn forward(
-        &mut self,
-        now: Instant,
-        from: ConnectionId,
-        head: &Head,
-        forward: &mut Forward,
-        part: &[u8],
-        flag: Flag,
-    ) {
-        let mut id = self.ids.next_id();
-        while memchr::memmem::find(part, id.as_bytes()).is_some() {
-            id = self.ids.next_id();
-        }
-        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
-        let end = forward.start.saturating_add(length).saturating_sub(1);
-        let range = ByteRange { start: forward.start, end: Some(end), total: forward.total };
-        let report = head.method() == Some(Method::Report);
-        let mut out = BytesMut::with_capacity(512 + part.len());
-        let method = if report { "REPORT" } else { "SEND" };
-        for text in [
-            "MSRP ",
-            &id,
-            " ",
-            method,
-            "\r\nTo-Path: ",
-            &forward.to_path,
-            "\r\nFrom-Path: ",
-            &forward.from_path,
-        ] {
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(b"\r\n");
-        for (name, value) in head.headers() {
-            let is = |known: HeaderName| name.eq_ignore_ascii_case(known.as_str());
-            if is(HeaderName::ToPath) || is(HeaderName::FromPath) {
-                continue;
-            }
-            // Of a report the range is what it is about.
-            let line = match is(HeaderName::ByteRange) && !report {
-                true => format!("{name}: {range}\r\n"),
-                false => format!("{name}: {value}\r\n"),
-            };
-            out.extend_from_slice(line.as_bytes());
-        }
-        if forward.has_body {
-            for bytes in [b"\r\n", part, b"\r\n"] {
-                out.extend_from_slice(bytes);
-            }
-        }
-        write_end_line(&mut out, &id, flag);
-        forward.start = forward.start.saturating_add(length);
-        forward.parts += 1;
-        let failure = head.failure_report();
-        // RFC 4976 §6.4.1: who gets 200 from us hears by a report what becomes of it.
-        let wanted = !report && failure != FailureReport::No;
-        let pending = Pending {
-            connection: from,
-            to: forward.to,
-            report: wanted.then(|| {
-                (head.get(HeaderName::FromPath).unwrap_or_default().to_owned(), forward.ours.clone())
-            }),
-            message_id: head.message_id().unwrap_or_default().to_owned(),
-            range,
-        };
-        if !self.write(forward.to, out.freeze()) {
-            self.report(&pending, 408);
-        } else if wanted && failure == FailureReport::Yes {
-            self.timers.push_back((now + self.config.response_timeout, id.clone()));
-            self.pending.insert(id, pending);
-        }
-    }
-
-    fn response(&mut self, id: &str, code: u16) {
-        let Some(pending) = self.pending.remove(id) else { return };
-        while self.timers.front().is_some_and(|(_, id)| !self.pending.contains_key(id)) {
-            self.timers.pop_front();
-        }
-        if code != 200 {
-            self.report(&pending, code);
-        }
-    }
-
-    /// Tells the sender that what we took for it was not taken from us.
-    fn report(&mut self, pending: &Pending, code: u16) {
-        let Some((to, ours)) = &pending.report else { return };
-        let id = self.ids.next_id();
-        let mut out = BytesMut::with_capacity(512);
-        for part in ["MSRP ", &id, " REPORT\r\nTo-Path: ", to, "\r\nFrom-Path: ", ours, "\r\nMessage-ID: "] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        let rest =
-            format!("{}\r\nByte-Range: {}\r\nStatus: 000 {code:03}\r\n", pending.message_id, pending.range);
-        out.extend_from_slice(rest.as_bytes());
-        write_end_line(&mut out, &id, Flag::End);
-        self.write(pending.connection, out.freeze());
     }
 
     /// Answers a request for ourselves, hop by hop.
@@ -644,7 +499,7 @@ impl Relay {
             self.pending.iter().filter(|(_, pending)| pending.to == id).map(|(id, _)| id.clone()).collect();
         for transaction in lost {
             if let Some(pending) = self.pending.remove(&transaction) {
-                self.report(&pending, 408);
+                self.failed(&pending, 408);
             }
         }
     }
