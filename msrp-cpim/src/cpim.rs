@@ -381,7 +381,7 @@ impl Sections {
 /// `Header-name ":" *( ";" Parameter ) SP Header-value`.
 fn parse_header(line: &str, at: usize) -> Result<Field, ParseError> {
     let error = |offset, what| Err(ParseError::new(at + offset, ParseErrorKind::Syntax, what));
-    let Some(colon) = memchr::memchr(b':', line.as_bytes()) else { return error(0, "a header field") };
+    let Some(colon) = line.bytes().position(|b| b == b':') else { return error(0, "a header field") };
     if !is_header_name(line.get(..colon).unwrap_or_default()) {
         return error(0, "the name of a header field");
     }
@@ -423,7 +423,9 @@ fn parse_mime(line: &str, at: usize) -> Result<Field, ParseError> {
             value: range(at, at + line.len()),
         });
     }
-    let colon = memchr::memchr(b':', line.as_bytes())
+    let colon = line
+        .bytes()
+        .position(|b| b == b':')
         .filter(|colon| *colon > 0 && line.bytes().take(*colon).all(|b| b.is_ascii_graphic()))
         .ok_or(ParseError::new(at, ParseErrorKind::Syntax, "a MIME header field"))?;
     let (before, after) = blanks(line.as_bytes().get(colon + 1..).unwrap_or_default());
@@ -437,10 +439,12 @@ fn range(start: usize, end: usize) -> Range<u32> {
 }
 
 fn is_header_name(name: &str) -> bool {
-    match name.split_once('.') {
-        Some((prefix, name)) => is_name(prefix) && is_name(name),
-        None => is_name(name),
-    }
+    let bytes = name.as_bytes();
+    let dots = bytes.iter().filter(|b| **b == b'.').count();
+    let ends = [bytes.first(), bytes.last()];
+    dots <= 1
+        && ends.iter().all(|end| end.is_some_and(|b| *b != b'.'))
+        && bytes.iter().all(|b| *b == b'.' || is_name_byte(*b))
 }
 
 /// `Name` of RFC 3862 §3.6.

@@ -370,7 +370,9 @@ fn parse_start(text: &str, line: Range<usize>) -> Result<(Range<u32>, StartLine)
 
 fn parse_field(text: &str, start: usize, end: usize) -> Result<Field, ParseError> {
     let line = text.as_bytes().get(start..end).unwrap_or_default();
-    let colon = memchr::memchr(b':', line)
+    let colon = line
+        .iter()
+        .position(|b| *b == b':')
         .ok_or_else(|| ParseError::new(start, ParseErrorKind::Syntax, "a header field"))?;
     let label = line.get(..colon).unwrap_or_default();
     let name = HeaderName::lookup(label);

@@ -71,6 +71,18 @@ impl HeaderName {
     }
 
     pub(crate) fn lookup(name: &[u8]) -> Self {
+        // As everybody writes them.
+        match name {
+            b"To-Path" => return Self::ToPath,
+            b"From-Path" => return Self::FromPath,
+            b"Message-ID" => return Self::MessageId,
+            b"Byte-Range" => return Self::ByteRange,
+            b"Success-Report" => return Self::SuccessReport,
+            b"Failure-Report" => return Self::FailureReport,
+            b"Status" => return Self::Status,
+            b"Content-Type" => return Self::ContentType,
+            _ => {}
+        }
         let candidates: &[Self] = match name.len() {
             6 => &[Self::Status],
             7 => &[Self::ToPath, Self::Expires],
@@ -85,11 +97,6 @@ impl HeaderName {
             19 => &[Self::AuthenticationInfo],
             _ => &[],
         };
-        for candidate in candidates {
-            if candidate.as_str().as_bytes() == name {
-                return *candidate;
-            }
-        }
         let same = |c: &Self| c.as_str().as_bytes().eq_ignore_ascii_case(name);
         candidates.iter().copied().find(same).unwrap_or(Self::Other)
     }
