@@ -237,6 +237,25 @@ fn chunks_of_several_messages_alternate() {
     }
 }
 
+/// A peer keeps the parts of unfinished messages, and has a cap on them: what we send at once stays below it.
+#[test]
+fn many_large_messages_at_once_are_all_taken() {
+    let mut pair = Pair::new(|config, session| {
+        config.max_in_flight = 4096;
+        session.max_size = 1 << 20;
+    });
+    let mut ids = Vec::new();
+    for number in 0..100 {
+        let size = if number % 10 == 0 { 900_000 } else { 9_000 };
+        ids.push(pair.send(OutgoingMessage::new("text/plain", vec![b'0' + number % 10; size])));
+    }
+    pair.settle();
+    assert!(pair.a.failed().is_empty(), "{:?}", pair.a.failed());
+    let delivered: BTreeSet<&str> = pair.a.delivered().into_iter().collect();
+    assert_eq!(delivered, ids.iter().map(String::as_str).collect());
+    assert_eq!(pair.b.bodies().len(), 100);
+}
+
 #[test]
 fn a_request_from_or_to_a_wrong_path_is_refused() {
     let mut pair = Pair::new(|_, _| {});

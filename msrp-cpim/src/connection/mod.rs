@@ -50,6 +50,11 @@ pub struct Config {
     pub high_watermark: u64,
     /// Bytes of queued messages below which [`Event::Writable`] follows a refusal.
     pub low_watermark: u64,
+    /// Messages of several chunks whose chunks take turns, in one session; others wait. A peer keeps the parts of
+    /// each, and may have a cap on all of them together.
+    pub max_interleaved: usize,
+    /// Bytes of such messages in one session; a larger one goes alone.
+    pub max_interleaved_size: u64,
     /// Chunks that may await their response.
     pub max_transactions: usize,
     /// Bytes of responses and reports that wait to be written above which [`Connection::wants_read`] is
@@ -75,6 +80,8 @@ impl Default for Config {
             max_in_flight: 256 * 1024,
             high_watermark: 16 * 1024 * 1024,
             low_watermark: 4 * 1024 * 1024,
+            max_interleaved: 8,
+            max_interleaved_size: 256 * 1024,
             max_transactions: 4096,
             max_control: 256 * 1024,
             response_timeout: Duration::from_secs(30),
@@ -541,6 +548,12 @@ impl Connection {
         self.messages.len()
     }
 
+    /// Whether the session is there: not closed, and not lost with the connection.
+    #[must_use]
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session.0)
+    }
+
     /// Whether the session is bound to this connection.
     #[must_use]
     pub fn is_bound(&self, session: SessionId) -> bool {
@@ -561,7 +574,9 @@ impl Connection {
         if !session.bound {
             session.bound = true;
             let waiting = std::mem::take(&mut session.waiting);
-            self.turn.extend(waiting);
+            for message in waiting {
+                self.admit(message);
+            }
             self.event(Event::Bound { session: SessionId(key) });
         }
     }

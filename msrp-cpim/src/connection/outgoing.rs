@@ -242,7 +242,7 @@ impl Connection {
             self.event(Event::NeedData { session, message_id: message_id.to_owned() });
         }
         let writing = self.chunk.as_ref().is_some_and(|chunk| chunk.key == key && !chunk.aborted);
-        if !writing && !self.turn.contains(&key) {
+        if !writing && !self.turn.contains(&key) && !self.waits(key) {
             self.enqueue(session.0, key);
         }
         Ok(())
@@ -271,7 +271,42 @@ impl Connection {
                     session.waiting.push(key);
                 }
             }
-            _ => self.turn.push_back(key),
+            _ => self.admit(key),
+        }
+    }
+
+    /// A message takes its turn; of those of several chunks only so many at a time.
+    pub(super) fn admit(&mut self, key: u64) {
+        let Some(message) = self.messages.get(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&message.session) else { return };
+        let large = !message.ended || message.buffered > as_u64(session.config.chunk_size.max(1));
+        if large && !session.interleaved.contains_key(&key) {
+            let size = message.total.unwrap_or(u64::MAX);
+            let sum = session.interleaved.values().fold(size, |sum, size| sum.saturating_add(*size));
+            let fits = session.interleaved.len() < self.config.max_interleaved
+                && sum <= self.config.max_interleaved_size;
+            if !session.interleaved.is_empty() && !fits {
+                session.later.push_back(key);
+                return;
+            }
+            session.interleaved.insert(key, size);
+        }
+        self.turn.push_back(key);
+    }
+
+    fn waits(&self, key: u64) -> bool {
+        let session = self.messages.get(&key).and_then(|message| self.sessions.get(&message.session));
+        session.is_some_and(|session| session.later.contains(&key))
+    }
+
+    /// A message takes no more turns: who waits for its place has it.
+    fn leave(&mut self, session: u64, key: u64) {
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        if session.interleaved.remove(&key).is_none() {
+            return;
+        }
+        for next in std::mem::take(&mut session.later) {
+            self.admit(next);
         }
     }
 
@@ -446,6 +481,8 @@ impl Connection {
             Flag::End => {
                 message.all_sent = true;
                 self.marks.push_back((end, Mark::Message(chunk.key)));
+                let session = message.session;
+                self.leave(session, chunk.key);
             }
             Flag::More if !message.buffer.is_empty() || message.ended => self.turn.push_back(chunk.key),
             Flag::More | Flag::Abort => {}
@@ -629,7 +666,13 @@ impl Connection {
         let message = self.messages.remove(&key)?;
         self.message_keys.remove(&(message.session, message.message_id.clone()));
         self.queued = self.queued.saturating_sub(message.buffered);
-        self.turn.retain(|k| *k != key);
+        if !message.all_sent {
+            self.turn.retain(|k| *k != key);
+            if let Some(session) = self.sessions.get_mut(&message.session) {
+                session.later.retain(|k| *k != key);
+            }
+            self.leave(message.session, key);
+        }
         while self.report_timers.front().is_some_and(|(_, key)| !self.messages.contains_key(key)) {
             self.report_timers.pop_front();
         }

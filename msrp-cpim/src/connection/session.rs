@@ -100,6 +100,10 @@ pub(super) struct Session {
     pub(super) paused: bool,
     /// Messages that wait until the session is bound.
     pub(super) waiting: Vec<u64>,
+    /// Messages of several chunks that take turns, with their sizes.
+    pub(super) interleaved: BTreeMap<u64, u64>,
+    /// Those that wait for a place among them.
+    pub(super) later: VecDeque<u64>,
     pub(super) partials: BTreeMap<String, Partial>,
     /// Bytes in all reassemblers.
     pub(super) buffered: u64,
@@ -152,6 +156,8 @@ impl Session {
             bound: false,
             paused: false,
             waiting: Vec::new(),
+            interleaved: BTreeMap::new(),
+            later: VecDeque::new(),
             partials: BTreeMap::new(),
             buffered: 0,
             memory: config.memory.clone(),

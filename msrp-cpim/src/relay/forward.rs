@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::{ConnectionId, Kind, Relay, RelayOutput};
 use crate::chunk::SMALL_CHUNK;

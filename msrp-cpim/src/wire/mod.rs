@@ -5,11 +5,13 @@
 )]
 
 mod decoder;
+mod frames;
 mod head;
 mod header;
 mod message;
 
 pub use decoder::{Decoder, DecoderLimits, Piece};
+pub use frames::Frames;
 pub use head::{Head, Method, Start};
 pub use header::{ByteRange, FailureReport, HeaderName, Status};
 pub(crate) use message::write_end_line;
