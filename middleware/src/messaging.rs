@@ -117,7 +117,7 @@ pub(crate) fn read(
     Ok(Read { event, reply: reply.map(|reply| (CPIM.to_owned(), reply.to_bytes())) })
 }
 
-fn status_name(status: Status) -> String {
+pub(crate) fn status_name(status: Status) -> String {
     format!("{status:?}").to_ascii_lowercase()
 }
 

@@ -64,11 +64,85 @@ async fn a_chat_needs_no_session() {
     );
     bob.send_message("and back", MessageOptions::default()).expect("it runs");
     wait_for(&mut at_alice, "MSRPChatGotMessage").await;
+    beside_messages(&alice, &bob, &mut at_alice, &mut at_bob).await;
     alice.end();
     wait_for(&mut at_alice, "MSRPChatDidEnd").await;
     wait_for(&mut at_bob, "MSRPChatDidFail").await;
     wait_for(&mut at_bob, "MSRPChatDidEnd").await;
     assert!(bob.send_message("too late", MessageOptions::default()).is_err());
+}
+
+/// Who is composing (RFC 3994), what became of a message (RFC 5438), and names (RFC 7701).
+async fn beside_messages(
+    alice: &MsrpChat,
+    bob: &MsrpChat,
+    at_alice: &mut NotificationStream,
+    at_bob: &mut NotificationStream,
+) {
+    let told = |notification: Notification, expected: MsrpChatEvent| {
+        let Event::MsrpChat(event) = notification.event() else { panic!("{notification:?}") };
+        assert_eq!(*event, expected);
+    };
+    let (alice_uri, bob_uri) = (uri("alice").to_string(), uri("bob").to_string());
+    alice.composing().expect("it runs");
+    let composes = wait_for(at_bob, "MSRPChatGotComposing").await;
+    told(composes, MsrpChatEvent::GotComposing { from: alice_uri.clone(), active: true });
+    let options = MessageOptions { notify: true, ..MessageOptions::default() };
+    let message_id = alice.send_message("have you got this?", options).expect("it runs");
+    let idle = wait_for(at_bob, "MSRPChatGotComposing").await;
+    told(idle, MsrpChatEvent::GotComposing { from: alice_uri, active: false });
+    let got = wait_for(at_bob, "MSRPChatGotMessage").await;
+    let Event::MsrpChat(MsrpChatEvent::GotMessage { message_id: named, .. }) = got.event() else {
+        panic!("{got:?}")
+    };
+    for status in ["delivered", "displayed"] {
+        if status == "displayed" {
+            bob.displayed(named.as_str()).expect("it runs");
+        }
+        let (message_id, from, status) = (message_id.clone(), bob_uri.clone(), status.to_owned());
+        let disposition = wait_for(at_alice, "MSRPChatGotDisposition").await;
+        told(disposition, MsrpChatEvent::GotDisposition { message_id, from, status });
+    }
+    // Bob is no conference, and his description says nothing of names.
+    alice.set_nickname("Alice the great").expect("it runs");
+    let refused = wait_for(at_alice, "MSRPChatDidNotSetNickname").await;
+    let (nickname, reason) = ("Alice the great".to_owned(), "the peer knows no nicknames".to_owned());
+    told(refused, MsrpChatEvent::DidNotSetNickname { nickname, code: 0, reason });
+}
+
+/// RFC 7701 §8: what a conference says that it can do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conference_is_asked_for_a_name() {
+    let (here, there) = (NotificationCenter::new(), NotificationCenter::new());
+    let (mut at_alice, mut at_room) = (here.stream(Filter::any(), 100), there.stream(Filter::any(), 100));
+    let alice = MsrpChat::new(&here, config(), uri("alice"), uri("room"));
+    let room = MsrpChat::new(&there, config(), uri("room"), uri("alice"));
+    alice.initialize(None).expect("it is new");
+    wait_for(&mut at_alice, "MSRPChatDidInitialize").await;
+    room.initialize(alice.local_media().as_deref()).expect("an offer of a chat");
+    wait_for(&mut at_room, "MSRPChatDidInitialize").await;
+    room.start(None).expect("it has the offer");
+    let answer = room.local_media().expect("it is initialized");
+    let answer = format!("{answer}a=chatroom:nickname private-messages\r\n");
+    alice.start(Some(&answer)).expect("a fitting answer");
+    wait_for(&mut at_alice, "MSRPChatDidStart").await;
+    assert!(alice.private_messages_allowed());
+    let private = MessageOptions { to: Some(uri("carol")), ..MessageOptions::default() };
+    alice.send_message("for Carol alone", private).expect("it runs");
+    let got = wait_for(&mut at_room, "MSRPChatGotMessage").await;
+    let Event::MsrpChat(MsrpChatEvent::GotMessage { cpim_headers, .. }) = got.event() else {
+        panic!("{got:?}")
+    };
+    assert!(cpim_headers.iter().any(|(name, value)| name == "To" && value.contains("carol@example.com")));
+    // This end of ours is no switch: it knows no such request, and says so.
+    alice.set_nickname("Alice the great").expect("it runs");
+    let refused = wait_for(&mut at_alice, "MSRPChatDidNotSetNickname").await;
+    let Event::MsrpChat(MsrpChatEvent::DidNotSetNickname { code, .. }) = refused.event() else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(*code, 501);
+    alice.end();
+    room.end();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -31,6 +31,9 @@ pub struct SessionTimers {
     pub stream_start: Duration,
     /// Without a packet where there were some: the stream is reported lost. Default 30 s.
     pub rtp_silence: Duration,
+    /// For a peer that hangs up to say so, once its chat's connection is gone, before another one is asked for by who
+    /// made the call; eight times that by who was called. Default 500 ms.
+    pub chat_reconnect: Duration,
     /// For the end of a session's streams, before `SCSessionDidEnd` is posted all the same.
     /// Default 2 s.
     pub wind_down: Duration,
@@ -46,6 +49,7 @@ impl Default for SessionTimers {
             no_audio: Duration::from_secs(5),
             stream_start: Duration::from_secs(15),
             rtp_silence: Duration::from_secs(30),
+            chat_reconnect: Duration::from_millis(500),
             wind_down: Duration::from_secs(2),
             transfer_answer: Duration::from_secs(60),
         }

@@ -23,12 +23,20 @@ pub struct MsrpConfiguration {
     pub relay_port: Option<u16>,
     /// Whether to speak TLS with it. `None`: yes.
     pub relay_use_tls: Option<bool>,
+    /// Whether to reach it over a WebSocket (RFC 7977); its port is 443 then, unless another is named.
+    pub relay_use_websocket: bool,
     /// Media types taken as they are or wrapped in CPIM, as `a=accept-types` has them.
     pub accept_types: Vec<String>,
     /// Media types taken inside `message/cpim`.
     pub accept_wrapped_types: Vec<String>,
     /// Largest message taken, in bytes; more is refused with 413.
     pub max_message_size: u64,
+    /// Whether peers that ask for it are told that a message was delivered (RFC 5438). That it was displayed is
+    /// told by `displayed` alone.
+    pub notify_delivery: bool,
+    /// Whether a chat in a session whose connection is lost is taken up on another one, and what was not
+    /// delivered sent again (RFC 4975 §5.4).
+    pub reconnect: bool,
     /// Folder for the files that peers send, unless another is named when they are accepted.
     /// `None`: one has to be named.
     pub file_folder: Option<PathBuf>,
@@ -49,9 +57,12 @@ impl Default for MsrpConfiguration {
             relay_host: None,
             relay_port: None,
             relay_use_tls: None,
+            relay_use_websocket: false,
             accept_types: vec!["message/cpim".to_owned(), "text/*".to_owned()],
             accept_wrapped_types: vec!["*".to_owned()],
             max_message_size: 1 << 20,
+            notify_delivery: true,
+            reconnect: true,
             file_folder: None,
             max_file_size: 1 << 40,
             shared_folder: None,

@@ -1,13 +1,12 @@
 //! The MSRP chat m-line (RFC 4975 §8): offered, answered and read.
 
-use std::time::Duration;
-
+use msrp_cpim::iscomposing;
 use sdp::attribute::Setup;
 use sdp::{MediaDescription, MediaKind, Protocol};
 
 use super::{Negotiated, NegotiationError};
 use crate::configuration::MsrpConfiguration;
-use crate::session::ChatParameters;
+use crate::session::{ChatParameters, Chatroom};
 
 /// A chat stream's local side.
 #[derive(Clone, Debug)]
@@ -105,18 +104,37 @@ fn read(media: &MediaDescription, config: &MsrpConfiguration) -> Option<ChatPara
         return None;
     }
     Some(ChatParameters {
-        local_path: String::new(),
         remote_path: remote_path.to_owned(),
         remote_fingerprint: media.attributes.value("fingerprint").map(str::to_owned),
-        active: false,
         cpim,
-        local_uri: String::new(),
-        remote_uri: String::new(),
         accept_types: config.accept_types.clone(),
         accept_wrapped_types: config.accept_wrapped_types.clone(),
         max_message_size: config.max_message_size,
-        start_timeout: Duration::ZERO,
+        composing: takes_composing(media, cpim),
+        chatroom: chatroom(media),
+        ..ChatParameters::default()
     })
+}
+
+/// Whether the peer takes notices of who is composing, wrapped or plain as it takes messages.
+fn takes_composing(media: &MediaDescription, cpim: bool) -> bool {
+    let listed = |name| media.attributes.value(name);
+    let takes = |types: &str| {
+        types.split_whitespace().any(|accepted| media_type_matches(accepted, iscomposing::CONTENT_TYPE))
+    };
+    let plain = listed("accept-types").is_none_or(takes);
+    // RFC 4975 §8.6: what may stand alone may be wrapped as well.
+    plain || (cpim && listed("accept-wrapped-types").is_none_or(takes))
+}
+
+/// What a conference says that it can do: RFC 7701 §8.
+fn chatroom(media: &MediaDescription) -> Option<Chatroom> {
+    let tokens = media.attributes.value("chatroom").unwrap_or_default();
+    let has = |token: &str| tokens.split_whitespace().any(|one| one.eq_ignore_ascii_case(token));
+    media
+        .attributes
+        .contains("chatroom")
+        .then(|| Chatroom { nickname: has("nickname"), private_messages: has("private-messages") })
 }
 
 /// `*`, `text/*` and `text/plain` match `text/plain`.

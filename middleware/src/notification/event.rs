@@ -539,6 +539,41 @@ pub enum MsrpChatEvent {
         /// Why, in words.
         reason: String,
     },
+    /// The connection is lost, and another one is being made: `DidStart` follows, or `DidFail`. Messages wait.
+    DidLoseConnection {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Somebody began or stopped composing a message (RFC 3994).
+    GotComposing {
+        /// Who.
+        from: String,
+        /// Whether it composes now.
+        active: bool,
+    },
+    /// A reader tells what became of a message of ours (RFC 5438).
+    GotDisposition {
+        /// What `send_message` returned.
+        message_id: String,
+        /// Who tells.
+        from: String,
+        /// `delivered`, `displayed`, `failed`, …
+        status: String,
+    },
+    /// The conference knows us by a name (RFC 7701).
+    DidSetNickname {
+        /// The name; empty: by none any more.
+        nickname: String,
+    },
+    /// It does not take the name.
+    DidNotSetNickname {
+        /// The name.
+        nickname: String,
+        /// The MSRP status; 0 for what has none.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 impl MsrpChatEvent {
@@ -553,6 +588,11 @@ impl MsrpChatEvent {
             Self::GotMessage { .. } => "MSRPChatGotMessage",
             Self::DidDeliverMessage { .. } => "MSRPChatDidDeliverMessage",
             Self::DidNotDeliverMessage { .. } => "MSRPChatDidNotDeliverMessage",
+            Self::DidLoseConnection { .. } => "MSRPChatDidLoseConnection",
+            Self::GotComposing { .. } => "MSRPChatGotComposing",
+            Self::GotDisposition { .. } => "MSRPChatGotDisposition",
+            Self::DidSetNickname { .. } => "MSRPChatDidSetNickname",
+            Self::DidNotSetNickname { .. } => "MSRPChatDidNotSetNickname",
         }
     }
 
@@ -570,6 +610,21 @@ impl MsrpChatEvent {
             | Self::DidNotDeliverMessage { message_id, code, reason } => {
                 delivery_data(message_id, *code, reason)
             }
+            Self::DidLoseConnection { reason } => vec![("reason", reason.as_str().into())],
+            Self::GotComposing { from, active } => {
+                vec![("from", from.as_str().into()), ("active", (*active).into())]
+            }
+            Self::GotDisposition { message_id, from, status } => vec![
+                ("message_id", message_id.as_str().into()),
+                ("from", from.as_str().into()),
+                ("status", status.as_str().into()),
+            ],
+            Self::DidSetNickname { nickname } => vec![("nickname", nickname.as_str().into())],
+            Self::DidNotSetNickname { nickname, code, reason } => vec![
+                ("nickname", nickname.as_str().into()),
+                ("code", (*code).into()),
+                ("reason", reason.as_str().into()),
+            ],
         }
     }
 }

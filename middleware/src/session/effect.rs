@@ -14,7 +14,7 @@ use sip_core::endpoint::{OutgoingRefer, PrackId};
 
 use super::{ConferenceId, FileInfo, FileToSend, Invitation, SessionSnapshot};
 use crate::configuration::{IceConfiguration, SrtpPolicy};
-use crate::notification::{ChatFailureContext, Event};
+use crate::notification::{ChatFailureContext, Event, MsrpChatEvent};
 
 /// One stream of one session, for as long as it lives; a stream added again is another one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,6 +101,8 @@ pub enum MediaCommand {
     RunChat(StreamId, Box<ChatParameters>),
     /// Send a message.
     SendMessage(StreamId, Box<ChatMessage>),
+    /// Do something else in a chat.
+    ActInChat(StreamId, ChatAction),
     /// Close it. Answered by [`MediaEvent::Stopped`] after the fate of each message was told.
     StopChat(StreamId),
     /// Look at a file, and make a listener and a URI for its transfer.
@@ -191,6 +193,17 @@ pub enum MediaEvent {
     },
     /// The chat connection stands.
     ChatStarted,
+    /// The chat connection is lost, and there is a URI for another one: it goes on when it is run again.
+    ChatLost {
+        /// The path for `a=path`.
+        path: String,
+        /// The fingerprint of our certificate, as `a=fingerprint` has it, with TLS.
+        fingerprint: Option<String>,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Something else in a chat that is told as it is.
+    ChatTold(MsrpChatEvent),
     /// A message, whole.
     ChatMessage(Box<ReceivedMessage>),
     /// The peer has this one.
@@ -421,6 +434,8 @@ pub struct RelayPreparation {
     pub port: Option<u16>,
     /// Whether to speak TLS with it.
     pub tls: bool,
+    /// Whether to reach it over a WebSocket.
+    pub websocket: bool,
     /// The domain of the account.
     pub domain: String,
     /// As whom it knows us.
@@ -435,14 +450,35 @@ impl std::fmt::Debug for RelayPreparation {
             .field("host", &self.host)
             .field("port", &self.port)
             .field("tls", &self.tls)
+            .field("websocket", &self.websocket)
             .field("domain", &self.domain)
             .field("username", &self.username)
             .finish_non_exhaustive()
     }
 }
 
+/// What can be done in a chat beside sending messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatAction {
+    /// The user is composing (RFC 3994).
+    Composing,
+    /// The message with this id was displayed (RFC 5438).
+    Displayed(String),
+    /// The conference is asked for this name (RFC 7701).
+    Nickname(String),
+}
+
+/// What a conference can do (RFC 7701 §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chatroom {
+    /// Names can be asked for.
+    pub nickname: bool,
+    /// Messages can be for one participant.
+    pub private_messages: bool,
+}
+
 /// Everything about a negotiated chat stream.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatParameters {
     /// Our `a=path`.
     pub local_path: String,
@@ -464,6 +500,16 @@ pub struct ChatParameters {
     pub accept_wrapped_types: Vec<String>,
     /// Largest message we take, in bytes.
     pub max_message_size: u64,
+    /// Whether the peer takes notices of who is composing.
+    pub composing: bool,
+    /// Whether deliveries are told to who asks for that.
+    pub notify_delivery: bool,
+    /// What the peer can do, where it is a conference.
+    pub chatroom: Option<Chatroom>,
+    /// Whether a lost connection is not the end.
+    pub reconnect: bool,
+    /// Time for the peer to agree to another connection.
+    pub reconnect_patience: std::time::Duration,
     /// Time for the connection to come about.
     pub start_timeout: std::time::Duration,
 }
@@ -540,6 +586,8 @@ pub struct ChatMessage {
     pub to: Option<String>,
     /// When it was written; now where `None`. RFC 3339 form.
     pub date_time: Option<String>,
+    /// Whether the reader is asked to tell of its delivery and display (RFC 5438).
+    pub notify: bool,
 }
 
 /// A message that came.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::machine::{Context, SessionConfig, SessionMachine};
 use super::{
-    AcceptOptions, ConferenceId, ConnectOptions, DtmfMethod, FileInfo, FileToSend, Invitation,
+    AcceptOptions, ChatAction, ConferenceId, ConnectOptions, DtmfMethod, FileInfo, FileToSend, Invitation,
     MessageOptions, Operation, SessionId, SessionSnapshot, StreamSet, TransferOptions, auto_answer_headers,
 };
 use crate::credentials::Credentials;
@@ -259,12 +259,34 @@ impl Session {
     /// ESTABLISHED with chat.
     pub fn send_message(&self, content: impl Into<Bytes>, options: MessageOptions) -> Reply<String> {
         let content = content.into();
-        let MessageOptions { content_type, to, date_time } = options;
+        let MessageOptions { content_type, to, date_time, notify } = options;
         let content_type = content_type.unwrap_or_else(|| "text/plain".to_owned());
         let to = to.map(|uri| uri.to_string());
         self.ask(Operation::SendMessage, move |session, context| {
-            session.send_message(context, content, content_type, to, date_time)
+            session.send_message(context, content, content_type, to, date_time, notify)
         })
+    }
+
+    /// Says that the user is composing a message, each time it does something: the peer is told when that
+    /// begins, and when it has ended (RFC 3994). Legal in ESTABLISHED with chat.
+    pub fn composing(&self) -> Reply<()> {
+        self.act(Operation::Composing, ChatAction::Composing)
+    }
+
+    /// Says that a message was displayed; its writer is told if it asked to be (RFC 5438). Legal in
+    /// ESTABLISHED with chat.
+    pub fn displayed(&self, message_id: impl Into<String>) -> Reply<()> {
+        self.act(Operation::Displayed, ChatAction::Displayed(message_id.into()))
+    }
+
+    /// Asks a conference for a name (RFC 7701); an empty one gives the name up. `MSRPChatDidSetNickname` or
+    /// `MSRPChatDidNotSetNickname` follows. Legal in ESTABLISHED with chat.
+    pub fn set_nickname(&self, nickname: impl Into<String>) -> Reply<()> {
+        self.act(Operation::SetNickname, ChatAction::Nickname(nickname.into()))
+    }
+
+    fn act(&self, operation: Operation, action: ChatAction) -> Reply<()> {
+        self.ask(operation, move |session, context| session.act_in_chat(context, operation, action))
     }
 
     /// Proposes audio. Legal in ESTABLISHED without it.

@@ -14,9 +14,9 @@ mod streams;
 
 pub use conference::{Conference, ConferenceId};
 pub use effect::{
-    AudioParameters, AudioPreparation, ChatMessage, ChatParameters, ChatPreparation, FileParameters,
-    FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection, IceState, MediaCommand,
-    MediaEvent, ReceivedMessage, RelayPreparation, SrtpParameters, StreamId,
+    AudioParameters, AudioPreparation, ChatAction, ChatMessage, ChatParameters, ChatPreparation, Chatroom,
+    FileParameters, FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection, IceState,
+    MediaCommand, MediaEvent, ReceivedMessage, RelayPreparation, SrtpParameters, StreamId,
 };
 pub(crate) use effect::{Effect, SipAction};
 pub use file::{FileDirection, FileInfo, FileSnapshot, FileToSend, ProposedFile};

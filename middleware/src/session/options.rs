@@ -58,6 +58,9 @@ pub struct MessageOptions {
     pub to: Option<Uri>,
     /// When it was written, as RFC 3339 has it; now where `None`.
     pub date_time: Option<String>,
+    /// Whether the reader is asked to tell when it was delivered and displayed (RFC 5438): needs CPIM.
+    /// `MSRPChatGotDisposition` tells what it says.
+    pub notify: bool,
 }
 
 /// How a key press travels.

@@ -113,6 +113,12 @@ pub enum Operation {
     LeaveConference,
     /// `send_message`
     SendMessage,
+    /// `composing`
+    Composing,
+    /// `displayed`
+    Displayed,
+    /// `set_nickname`
+    SetNickname,
     /// `add_audio`
     AddAudio,
     /// `add_chat`
@@ -137,7 +143,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Operation; 25] = [
+    pub const ALL: [Operation; 28] = [
         Operation::Connect,
         Operation::Accept,
         Operation::Reject,
@@ -153,6 +159,9 @@ impl Operation {
         Operation::JoinConference,
         Operation::LeaveConference,
         Operation::SendMessage,
+        Operation::Composing,
+        Operation::Displayed,
+        Operation::SetNickname,
         Operation::AddAudio,
         Operation::AddChat,
         Operation::RemoveAudio,
@@ -183,6 +192,9 @@ impl Operation {
             Operation::JoinConference => "join_conference",
             Operation::LeaveConference => "leave_conference",
             Operation::SendMessage => "send_message",
+            Operation::Composing => "composing",
+            Operation::Displayed => "displayed",
+            Operation::SetNickname => "set_nickname",
             Operation::AddAudio => "add_audio",
             Operation::AddChat => "add_chat",
             Operation::RemoveAudio => "remove_audio",
@@ -211,6 +223,9 @@ impl Operation {
             | Operation::RejectTransfer
             | Operation::JoinConference
             | Operation::SendMessage
+            | Operation::Composing
+            | Operation::Displayed
+            | Operation::SetNickname
             | Operation::AddAudio
             | Operation::AddChat
             | Operation::RemoveAudio

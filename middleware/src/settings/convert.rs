@@ -74,6 +74,8 @@ impl Settings {
             accept_types: msrp.accept_types.clone(),
             accept_wrapped_types: msrp.accept_wrapped_types.clone(),
             max_message_size: msrp.max_message_size,
+            notify_delivery: msrp.notify_delivery,
+            reconnect: msrp.reconnect,
             ..MsrpConfiguration::default()
         }
     }

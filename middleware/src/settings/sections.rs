@@ -197,6 +197,10 @@ sections! {
         accept_wrapped_types: Vec<String> = texts(&["*"]);
         /// The largest message that is taken, in bytes.
         max_message_size: u64 = 1 << 20;
+        /// Whether peers that ask for it are told that a message was delivered.
+        notify_delivery: bool = true;
+        /// Whether a chat whose connection is lost is taken up on another one.
+        reconnect: bool = true;
     }
 
     /// Sound devices.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::negotiation::{Description, LocalChat, LocalMedia, Negotiated};
 use crate::notification::{ChatFailureContext, MsrpChatEvent, NotificationCenter, Sender};
 use crate::session::machine::SessionConfig;
-use crate::session::{ChatMessage, MediaEvent, MessageOptions};
+use crate::session::{ChatAction, ChatMessage, MediaEvent, MessageOptions};
 
 /// An MSRP chat (RFC 4975) without a session around it. A handle: every clone is the same stream.
 ///
@@ -47,6 +47,7 @@ struct State {
     is_active: bool,
     is_started: bool,
     cpim_enabled: bool,
+    private_messages_allowed: bool,
     failed: bool,
 }
 
@@ -129,6 +130,9 @@ impl MsrpChat {
         parameters.local_uri = text(&self.inner.local_uri);
         parameters.remote_uri = text(&self.inner.remote_uri);
         parameters.start_timeout = self.inner.config.timers.stream_start;
+        parameters.notify_delivery = self.inner.config.msrp.notify_delivery;
+        state.private_messages_allowed =
+            parameters.cpim && parameters.chatroom.is_none_or(|room| room.private_messages);
         (state.is_active, state.cpim_enabled) = (parameters.active, parameters.cpim);
         stream.run_chat(parameters);
         Ok(())
@@ -141,13 +145,14 @@ impl MsrpChat {
     pub fn send_message(&self, content: impl Into<Bytes>, options: MessageOptions) -> Result<String, Error> {
         let mut state = self.lock();
         let message_id = random_id();
-        let MessageOptions { content_type, to, date_time } = options;
+        let MessageOptions { content_type, to, date_time, notify } = options;
         let message = ChatMessage {
             message_id: message_id.clone(),
             content: content.into(),
             content_type: content_type.unwrap_or_else(|| "text/plain".to_owned()),
             to: to.map(|uri| uri.to_string()),
             date_time,
+            notify,
         };
         state.outstanding.insert(message_id.clone());
         let taken = state.stream.as_ref().is_some_and(|stream| stream.send(message));
@@ -156,6 +161,37 @@ impl MsrpChat {
             return Err(wrong("it is not initialized, or was ended"));
         }
         Ok(message_id)
+    }
+
+    /// Says that the user is composing a message, each time it does something: the peer is told when that
+    /// begins, and when it has ended (RFC 3994).
+    ///
+    /// # Errors
+    /// If the stream is not initialized, or was ended.
+    pub fn composing(&self) -> Result<(), Error> {
+        self.act(ChatAction::Composing)
+    }
+
+    /// Says that a message was displayed; its writer is told if it asked to be (RFC 5438).
+    ///
+    /// # Errors
+    /// If the stream is not initialized, or was ended.
+    pub fn displayed(&self, message_id: impl Into<String>) -> Result<(), Error> {
+        self.act(ChatAction::Displayed(message_id.into()))
+    }
+
+    /// Asks a conference for a name (RFC 7701); an empty one gives the name up. `MSRPChatDidSetNickname` or
+    /// `MSRPChatDidNotSetNickname` follows.
+    ///
+    /// # Errors
+    /// If the stream is not initialized, or was ended.
+    pub fn set_nickname(&self, nickname: impl Into<String>) -> Result<(), Error> {
+        self.act(ChatAction::Nickname(nickname.into()))
+    }
+
+    fn act(&self, action: ChatAction) -> Result<(), Error> {
+        let taken = self.lock().stream.as_ref().is_some_and(|stream| stream.act(action));
+        if taken { Ok(()) } else { Err(wrong("it is not initialized, or was ended")) }
     }
 
     /// Ends it: `MSRPChatWillEnd` and `MSRPChatDidEnd` follow. What is not delivered yet is told as not
@@ -197,9 +233,10 @@ impl MsrpChat {
         self.lock().cpim_enabled
     }
 
-    /// Whether messages may be to others than the peer: RFC 7701 needs CPIM for that.
+    /// Whether messages may be to others than the peer: that takes CPIM, and a conference has to say so
+    /// (RFC 7701 §8).
     pub fn private_messages_allowed(&self) -> bool {
-        self.cpim_enabled()
+        self.lock().private_messages_allowed
     }
 
     /// Whether we make the connection.
@@ -233,6 +270,7 @@ impl MsrpChat {
                 state.is_started = true;
                 self.post(MsrpChatEvent::DidStart);
             }
+            MediaEvent::ChatTold(event) => self.post(event),
             MediaEvent::ChatMessage(message) => self.post(MsrpChatEvent::GotMessage {
                 content: message.content,
                 content_type: message.content_type,

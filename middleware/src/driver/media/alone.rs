@@ -13,7 +13,7 @@ use crate::driver::resolve::Resolver;
 use crate::driver::transport::Security;
 use crate::error::Error;
 use crate::session::{
-    ChatMessage, ChatParameters, ChatPreparation, FileParameters, FilePreparation, MediaEvent,
+    ChatAction, ChatMessage, ChatParameters, ChatPreparation, FileParameters, FilePreparation, MediaEvent,
 };
 
 /// A stream that runs; dropping it ends it, and its last event is [`MediaEvent::Stopped`].
@@ -55,6 +55,14 @@ impl AloneStream {
     pub(crate) fn run_file(&self, parameters: FileParameters) {
         if let Kind::File(commands) = &self.0 {
             let _ = commands.send(FileCommand::Run(Box::new(parameters)));
+        }
+    }
+
+    /// Does something in a chat; gives back whether somebody does it.
+    pub(crate) fn act(&self, action: ChatAction) -> bool {
+        match &self.0 {
+            Kind::Chat(commands) => commands.send(ChatCommand::Act(action)).is_ok(),
+            Kind::File(_) => false,
         }
     }
 

@@ -197,6 +197,12 @@ impl MediaHost {
                     self.note(session, stream, MediaEvent::ChatNotDelivered { message_id, code: 0, reason });
                 }
             }
+            MediaCommand::ActInChat(stream, action) => {
+                if let Some(commands) = self.chats.get(&(session, stream)) {
+                    // A task that has ended has told of it.
+                    let _ = commands.send(ChatCommand::Act(action));
+                }
+            }
             // The task ends with its commands, and tells.
             MediaCommand::StopChat(stream) => drop(self.chats.remove(&(session, stream))),
             MediaCommand::PrepareFile(stream, preparation) => {

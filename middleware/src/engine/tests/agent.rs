@@ -25,9 +25,9 @@ use crate::messaging::OutgoingMessage;
 use crate::notification::{ChatFailureContext, Event, Value};
 use crate::session::machine::SessionConfig;
 use crate::session::{
-    AudioPreparation, AutoAnswer, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend, IceSelection,
-    IceState, Invitation, MediaCommand, MediaEvent, Operation, ReceivedMessage, SessionId, State, StreamId,
-    StreamSet, TransferOptions, auto_answer_headers,
+    AudioPreparation, AutoAnswer, ChatAction, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend,
+    IceSelection, IceState, Invitation, MediaCommand, MediaEvent, Operation, ReceivedMessage, SessionId,
+    State, StreamId, StreamSet, TransferOptions, auto_answer_headers,
 };
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
@@ -60,6 +60,8 @@ pub(super) struct Agent {
     /// File transfers, and whether we send.
     files: Vec<(SessionId, StreamId, bool)>,
     start: Instant,
+    /// The chat stream that was prepared last, and how often its connection was lost.
+    chat_stream: Option<(StreamId, u32)>,
     ice: Ice,
     /// The audio stream, and whether we nominate, where ICE is used.
     ice_stream: Option<(StreamId, bool)>,
@@ -150,6 +152,7 @@ impl Agent {
             held: Vec::new(),
             read: BTreeSet::new(),
             files: Vec::new(),
+            chat_stream: None,
             start,
             ice: Ice::No,
             ice_stream: None,
@@ -240,6 +243,15 @@ impl Agent {
             }
             _ => {}
         }
+        if verb == "lose-chat" {
+            let (stream, times) = self.chat_stream.as_mut().expect("a chat");
+            *times += 1;
+            let path = format!("msrp://{}:2855/{}{}-{times};tcp", self.address.ip(), self.name, stream.0);
+            let event = MediaEvent::ChatLost { path, fingerprint: None, reason: argument.to_owned() };
+            let stream = *stream;
+            self.engine.handle_media(now, id, stream, event);
+            return Ok(());
+        }
         let headers = headers_of(words);
         let done = self.engine.with_session(now, id, |session, context| match verb {
             "accept" => session.accept(context, streams(argument), Some("files".into()), headers),
@@ -276,7 +288,16 @@ impl Agent {
             }
             "message" => {
                 let content = Bytes::copy_from_slice(argument.as_bytes());
-                session.send_message(context, content, "text/plain".to_owned(), None, None).map(|_| ())
+                session.send_message(context, content, "text/plain".to_owned(), None, None, false).map(|_| ())
+            }
+            "composing" => session.act_in_chat(context, Operation::Composing, ChatAction::Composing),
+            "displayed" => {
+                let action = ChatAction::Displayed(argument.to_owned());
+                session.act_in_chat(context, Operation::Displayed, action)
+            }
+            "nickname" => {
+                let action = ChatAction::Nickname(argument.to_owned());
+                session.act_in_chat(context, Operation::SetNickname, action)
             }
             "terminate" => {
                 session.terminate(context);
@@ -498,6 +519,7 @@ impl Agent {
             MediaCommand::StopRecording(stream) => self.stop_recording(session, stream),
             MediaCommand::PrepareChat(stream, _) => {
                 let path = format!("msrp://{}:2855/{}{};tcp", self.address.ip(), self.name, stream.0);
+                self.chat_stream = Some((stream, 0));
                 tell(stream, MediaEvent::ChatReady { path, fingerprint: None });
             }
             MediaCommand::RunChat(stream, _) => tell(stream, MediaEvent::ChatStarted),
@@ -620,6 +642,7 @@ fn operation_of(verb: &str, argument: &str) -> Operation {
         ("stop-recording", _) => "stop_recording_audio".to_owned(),
         ("dtmf", _) => "send_dtmf".to_owned(),
         ("message", _) => "send_message".to_owned(),
+        ("nickname", _) => "set_nickname".to_owned(),
         ("confer", "none") => "leave_conference".to_owned(),
         ("confer", _) => "join_conference".to_owned(),
         ("transfer-to", _) => "transfer".to_owned(),

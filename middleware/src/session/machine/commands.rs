@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::streams::Recording;
 use super::{Context, MediaCommand, Operation, SessionEvent, SessionMachine};
 use crate::error::Error;
-use crate::session::effect::{ChatMessage, SipAction};
+use crate::session::effect::{ChatAction, ChatMessage, SipAction};
 use crate::session::{ConferenceId, DtmfMethod};
 
 impl SessionMachine {
@@ -122,6 +122,7 @@ impl SessionMachine {
         content_type: String,
         to: Option<String>,
         date_time: Option<String>,
+        notify: bool,
     ) -> Result<String, Error> {
         let operation = Operation::SendMessage;
         self.check(operation)?;
@@ -140,10 +141,32 @@ impl SessionMachine {
             chat.outstanding.insert(message_id.clone());
             let id = chat.id;
             let message =
-                ChatMessage { message_id: message_id.clone(), content, content_type, to, date_time };
+                ChatMessage { message_id: message_id.clone(), content, content_type, to, date_time, notify };
             self.media(MediaCommand::SendMessage(id, Box::new(message)));
         }
         Ok(message_id)
+    }
+
+    /// Does something in the chat that has no outcome, or one that is told.
+    pub(crate) fn act_in_chat(
+        &mut self,
+        _context: Context<'_>,
+        operation: Operation,
+        action: ChatAction,
+    ) -> Result<(), Error> {
+        self.check(operation)?;
+        let Some(chat) = &self.chat else {
+            return Err(Error::not_possible(operation, "the session has no chat"));
+        };
+        if let ChatAction::Nickname(nickname) = &action
+            && nickname.chars().any(char::is_control)
+        {
+            let value = nickname.clone();
+            return Err(Error::BadValue { what: "nickname", value, expected: "no control characters" });
+        }
+        let id = chat.id;
+        self.media(MediaCommand::ActInChat(id, action));
+        Ok(())
     }
 }
 

@@ -120,6 +120,7 @@ impl SessionMachine {
         self.timers.no_answer = None;
         self.timers.no_audio = None;
         self.timers.retry = None;
+        self.timers.reconnect = None;
         self.timers.auto_answer = None;
         self.give_up_transfer();
         self.exchange = Exchange::Idle;

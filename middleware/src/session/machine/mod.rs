@@ -136,6 +136,7 @@ struct Timers {
     no_answer: Option<Instant>,
     no_audio: Option<Instant>,
     retry: Option<Instant>,
+    reconnect: Option<Instant>,
     wind_down: Option<Instant>,
     transfer: Option<Instant>,
     auto_answer: Option<Instant>,
@@ -186,9 +187,9 @@ impl SessionMachine {
 
     /// When `handle_timeout` is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let Timers { stream_start, no_answer, no_audio, retry, wind_down, transfer, auto_answer } =
+        let Timers { stream_start, no_answer, no_audio, retry, reconnect, wind_down, transfer, auto_answer } =
             &self.timers;
-        let all = [stream_start, no_answer, no_audio, retry, wind_down, transfer, auto_answer];
+        let all = [stream_start, no_answer, no_audio, retry, reconnect, wind_down, transfer, auto_answer];
         all.into_iter().flatten().min().copied()
     }
 
@@ -227,6 +228,9 @@ impl SessionMachine {
         }
         if due(&mut self.timers.auto_answer) {
             self.answer_by_itself(context);
+        }
+        if due(&mut self.timers.reconnect) {
+            self.reconnect(context);
         }
     }
 

@@ -50,6 +50,10 @@ pub(super) struct ChatStream {
     pub(super) id: StreamId,
     pub(super) local: Option<LocalChat>,
     pub(super) running: bool,
+    /// Its connection is lost, and another one is to be agreed on.
+    pub(super) lost: bool,
+    /// Where the peer is.
+    remote_path: String,
     /// Messages whose fate is not known yet.
     pub(super) outstanding: BTreeSet<String>,
 }
@@ -89,7 +93,14 @@ impl SessionMachine {
         if streams.chat {
             let id = self.new_stream();
             let preparation = self.msrp_end(self.description.chat_uses_tls(&self.config));
-            self.chat = Some(ChatStream { id, local: None, running: false, outstanding: BTreeSet::new() });
+            self.chat = Some(ChatStream {
+                id,
+                local: None,
+                running: false,
+                lost: false,
+                remote_path: String::new(),
+                outstanding: BTreeSet::new(),
+            });
             self.media(MediaCommand::PrepareChat(id, preparation));
         }
         self.timers.stream_start = Some(context.now + self.config.timers.stream_start);
@@ -109,6 +120,7 @@ impl SessionMachine {
             host: msrp.relay_host.clone(),
             port: msrp.relay_port,
             tls: msrp.relay_use_tls.unwrap_or(true),
+            websocket: msrp.relay_use_websocket,
             domain,
             username: username.clone(),
             password: Some(password.clone()),
@@ -309,6 +321,11 @@ impl SessionMachine {
                 });
                 self.notify(MsrpChatEvent::DidStart);
             }
+            MediaEvent::ChatLost { path, fingerprint, reason } => {
+                (chat.local, chat.lost) = (Some(LocalChat { path, fingerprint }), true);
+                self.chat_lost(context, reason);
+            }
+            MediaEvent::ChatTold(event) => self.notify(event),
             MediaEvent::ChatMessage(message) => self.notify(SessionEvent::GotMessage {
                 content: message.content,
                 content_type: message.content_type,
@@ -336,6 +353,34 @@ impl SessionMachine {
                 self.stream_failed(context, StreamSet::CHAT, reason);
             }
             _ => {}
+        }
+    }
+
+    /// The connection is gone while the session stands (RFC 4975 §5.4: another one takes another exchange).
+    /// A peer that hangs up may close it before it says so: who called gives it a moment, who was called gives the
+    /// caller the time to come back.
+    fn chat_lost(&mut self, context: Context<'_>, reason: String) {
+        if self.leaving().chat || self.state() == State::Terminating {
+            self.close(context, StreamSet::CHAT);
+            return;
+        }
+        self.change(|snapshot| {
+            if let Some(chat) = &mut snapshot.chat {
+                chat.is_started = false;
+            }
+        });
+        self.notify(MsrpChatEvent::DidLoseConnection { reason });
+        let wait = match self.snapshot.direction {
+            Some(Direction::Outgoing) => self.config.timers.chat_reconnect,
+            _ => 8 * self.config.timers.chat_reconnect,
+        };
+        self.timers.reconnect = Some(context.now + wait);
+    }
+
+    /// It is time to ask for another connection.
+    pub(super) fn reconnect(&mut self, context: Context<'_>) {
+        if self.chat.as_ref().is_some_and(|chat| chat.lost) {
+            self.refresh_due(context);
         }
     }
 
@@ -447,9 +492,17 @@ impl SessionMachine {
         match (&negotiated.chat, &mut self.chat) {
             (Some(parameters), Some(chat)) => {
                 let id = chat.id;
-                let started = std::mem::replace(&mut chat.running, true);
                 let mut parameters = parameters.clone();
+                let moved = chat.lost || chat.remote_path != parameters.remote_path;
+                let runs = std::mem::replace(&mut chat.running, true) && !moved;
+                chat.lost = false;
+                chat.remote_path.clone_from(&parameters.remote_path);
+                self.timers.reconnect = None;
                 parameters.start_timeout = self.config.timers.stream_start;
+                // As long as the exchange may take.
+                parameters.reconnect_patience = 4 * self.config.timers.stream_start;
+                parameters.reconnect = self.config.msrp.reconnect;
+                parameters.notify_delivery = self.config.msrp.notify_delivery;
                 parameters.local_uri =
                     self.snapshot.local_uri.as_ref().map(ToString::to_string).unwrap_or_default();
                 parameters.remote_uri =
@@ -459,7 +512,7 @@ impl SessionMachine {
                     chat.transport = negotiated.chat_transport.clone();
                     chat.cpim_enabled = parameters.cpim;
                 });
-                if !started {
+                if !runs {
                     self.media(MediaCommand::RunChat(id, Box::new(parameters)));
                 }
             }

@@ -1,35 +1,48 @@
-//! The task of a chat stream: its connection, and the MSRP machine on it.
+//! The task of a chat stream: its connection, the MSRP machine on it, and the next one where it is lost.
+//!
+//! ```text
+//!   open ──▶ ChatReady ──Run──▶ connect ──▶ ChatStarted ──▶ [ talk ] ──commands end──▶ Stopped
+//!                                  ▲                           │
+//!                                  └──Run── ChatLost ◀── open ─┘ lost, or the peer is elsewhere now
+//! ```
+//! Messages stay with the task until their fate is known. What is not known when a connection is lost is sent
+//! again over the next one with the same identifiers, by which the peer knows it (RFC 4975 §5.4).
 
-use bytes::Bytes;
-use msrp_cpim::cpim::{Address, Message as CpimMessage};
-use msrp_cpim::{Event, MsrpUri, OutgoingMessage, SessionConfig};
+mod talk;
+mod unsettled;
+
+use msrp_cpim::{Event, LimitError, MsrpUri, SessionConfig, SessionMemory, UsageError};
 use tokio::sync::mpsc;
 
+use self::talk::Talk;
+use self::unsettled::Unsettled;
 use super::msrp::{End, Ends, Peer, Standing};
 use crate::driver::clock;
-use crate::notification::ChatFailureContext;
-use crate::session::{ChatMessage, ChatParameters, ChatPreparation, MediaEvent, ReceivedMessage};
+use crate::notification::{ChatFailureContext, MsrpChatEvent};
+use crate::session::{ChatAction, ChatMessage, ChatParameters, ChatPreparation, MediaEvent};
 
 /// What a chat task is told. Its end is told by the end of its commands.
 #[derive(Debug)]
 pub(super) enum ChatCommand {
     Run(Box<ChatParameters>),
     Send(Box<ChatMessage>),
+    Act(ChatAction),
 }
 
 /// Makes an end, waits for the descriptions to come to something, and runs a chat until its commands end or
-/// its connection does. Every message that was sent has its fate told before the end is.
+/// its connection is lost for good. Every message that was sent has its fate told before the end is.
 pub(super) async fn run(
     ends: Ends,
     preparation: ChatPreparation,
     mut commands: mpsc::UnboundedReceiver<ChatCommand>,
     tell: impl Fn(MediaEvent) + Send,
 ) {
-    let mut waiting = Vec::new();
+    let mut unsettled = Unsettled::default();
     let ran = match ends.open(&preparation).await {
         Ok(end) => {
             tell(MediaEvent::ChatReady { path: end.path(), fingerprint: end.fingerprint() });
-            play(&ends, end, &mut commands, &mut waiting, &tell).await
+            let play = Play { ends: &ends, preparation: &preparation, tell: &tell };
+            play.run(end, &mut commands, &mut unsettled).await
         }
         Err(error) => Err((ChatFailureContext::Initialize, format!("a place for MSRP: {error}"))),
     };
@@ -37,7 +50,7 @@ pub(super) async fn run(
         Ok(()) => "the chat has ended".to_owned(),
         Err((_, ref reason)) => reason.clone(),
     };
-    for message_id in waiting {
+    for message_id in unsettled.into_ids() {
         tell(MediaEvent::ChatNotDelivered { message_id, code: 0, reason: reason.clone() });
     }
     if let (Err((context, reason)), false) = (ran, commands.is_closed()) {
@@ -52,36 +65,102 @@ pub(super) async fn run(
     tell(MediaEvent::Stopped);
 }
 
+/// Connections one after the other over which nothing went.
+const IN_VAIN: u32 = 5;
+
 /// Where it failed, and why.
 type Failure = (ChatFailureContext, String);
 
-/// `waiting` has the messages that were never given to the machine.
-async fn play(
-    ends: &Ends,
-    mut end: End,
-    commands: &mut mpsc::UnboundedReceiver<ChatCommand>,
-    waiting: &mut Vec<String>,
-    tell: &(impl Fn(MediaEvent) + Send),
-) -> Result<(), Failure> {
-    let mut early: Vec<ChatMessage> = Vec::new();
-    let failed = |early: &[ChatMessage], waiting: &mut Vec<String>, reason: String| {
-        waiting.extend(early.iter().map(|message| message.message_id.clone()));
-        Err((ChatFailureContext::Start, reason))
-    };
-    let parameters = loop {
-        tokio::select! {
-            command = commands.recv() => match command {
-                Some(ChatCommand::Run(parameters)) => break parameters,
-                Some(ChatCommand::Send(message)) => early.push(*message),
-                None => return failed(&early, waiting, "the chat was ended before it began".to_owned()),
-            },
-            reason = end.idle() => return failed(&early, waiting, reason),
+type Commands = mpsc::UnboundedReceiver<ChatCommand>;
+
+struct Play<'t, F> {
+    ends: &'t Ends,
+    preparation: &'t ChatPreparation,
+    tell: &'t F,
+}
+
+impl<F: Fn(MediaEvent) + Send> Play<'_, F> {
+    async fn run(
+        &self,
+        mut end: End,
+        commands: &mut Commands,
+        unsettled: &mut Unsettled,
+    ) -> Result<(), Failure> {
+        let mut memory = SessionMemory::default();
+        let mut parameters = self.parameters(&mut end, None, commands, unsettled).await?;
+        let mut place = ChatFailureContext::Start;
+        let mut in_vain = 0;
+        loop {
+            let standing = self.connect(end, &parameters, memory, commands, unsettled).await;
+            let standing = standing.map_err(|error| (place, error.to_string()))?;
+            (self.tell)(MediaEvent::ChatStarted);
+            place = ChatFailureContext::Reading;
+            let reconnects = parameters.reconnect;
+            let patience = parameters.reconnect_patience;
+            let talk = Talk::new(*parameters, clock::seed());
+            let mut chat =
+                Chat { standing, talk, unsettled, tell: self.tell, closed: None, was_of_use: false };
+            let ended = chat.run(commands).await;
+            let Chat { mut standing, closed, was_of_use, .. } = chat;
+            in_vain = if was_of_use { 0 } else { in_vain + 1 };
+            let for_good = !reconnects || in_vain > IN_VAIN || closed.is_some_and(|code| !passes(code));
+            match ended {
+                Ended::Asked => return Ok(()),
+                Ended::Moved(next) => {
+                    (end, memory) = standing.detach();
+                    parameters = next;
+                }
+                Ended::Lost(reason) if for_good => return Err((place, reason)),
+                Ended::Lost(reason) => {
+                    memory = standing.wire.machine.take_memory(standing.session);
+                    drop(standing);
+                    end = match self.ends.open(self.preparation).await {
+                        Ok(end) => end,
+                        Err(error) => return Err((place, format!("{reason}; {error}"))),
+                    };
+                    let (path, fingerprint) = (end.path(), end.fingerprint());
+                    (self.tell)(MediaEvent::ChatLost { path, fingerprint, reason: reason.clone() });
+                    let until = clock::now().instant + patience;
+                    let again = self.parameters(&mut end, Some(until), commands, unsettled).await;
+                    parameters = again.map_err(|_| (place, reason))?;
+                }
+            }
+            unsettled.not_given();
         }
-    };
-    let standing = {
-        let path = MsrpUri::parse_path(&parameters.remote_path).unwrap_or_default();
+    }
+
+    /// Waits until the descriptions have come to something; messages wait meanwhile.
+    async fn parameters(
+        &self,
+        end: &mut End,
+        until: Option<std::time::Instant>,
+        commands: &mut Commands,
+        unsettled: &mut Unsettled,
+    ) -> Result<Box<ChatParameters>, Failure> {
+        let failed = |reason: &str| Err((ChatFailureContext::Start, reason.to_owned()));
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(ChatCommand::Run(parameters)) => return Ok(parameters),
+                    Some(other) => self.early(other, unsettled),
+                    None => return failed("the chat was ended before it began"),
+                },
+                reason = end.idle() => return failed(&reason),
+                () = clock::wait_until(until) => return failed("the peer does not take it up again"),
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        end: End,
+        parameters: &ChatParameters,
+        memory: SessionMemory,
+        commands: &mut Commands,
+        unsettled: &mut Unsettled,
+    ) -> std::io::Result<Standing> {
         let peer = Peer {
-            path,
+            path: MsrpUri::parse_path(&parameters.remote_path).unwrap_or_default(),
             fingerprint: parameters.remote_fingerprint.clone(),
             active: parameters.active,
             patience: parameters.start_timeout,
@@ -90,46 +169,89 @@ async fn play(
             accept_types: parameters.accept_types.clone(),
             accept_wrapped_types: parameters.accept_wrapped_types.clone(),
             max_size: parameters.max_message_size,
+            memory,
             ..SessionConfig::new(Vec::new(), Vec::new(), parameters.active)
         };
-        let mut connecting = std::pin::pin!(ends.connect(end, &peer, session));
+        let mut connecting = std::pin::pin!(self.ends.connect(end, &peer, session));
         loop {
             tokio::select! {
-                standing = &mut connecting => break standing,
+                standing = &mut connecting => return standing,
                 command = commands.recv() => match command {
-                    Some(ChatCommand::Send(message)) => early.push(*message),
                     Some(ChatCommand::Run(_)) => {}
-                    None => break Err(std::io::Error::other("the chat was ended before it was connected")),
+                    Some(other) => self.early(other, unsettled),
+                    None => return Err(std::io::Error::other("the chat was ended before it was connected")),
                 },
             }
         }
-    };
-    let standing = match standing {
-        Ok(standing) => standing,
-        Err(error) => return failed(&early, waiting, error.to_string()),
-    };
-    tell(MediaEvent::ChatStarted);
-    let mut chat = Chat { standing, parameters: *parameters, tell };
-    for message in early {
-        chat.send(message);
     }
-    chat.run(commands).await
+
+    /// What is asked for while there is no connection.
+    fn early(&self, command: ChatCommand, unsettled: &mut Unsettled) {
+        match command {
+            ChatCommand::Send(message) => take(*message, unsettled, self.tell),
+            ChatCommand::Act(ChatAction::Nickname(nickname)) => {
+                let reason = "the chat is not connected".to_owned();
+                let event = MsrpChatEvent::DidNotSetNickname { nickname, code: 0, reason };
+                (self.tell)(MediaEvent::ChatTold(event));
+            }
+            // Of no interest to who is not there.
+            ChatCommand::Act(ChatAction::Composing | ChatAction::Displayed(_)) | ChatCommand::Run(_) => {}
+        }
+    }
+}
+
+/// Whether a session that ended with this code may be taken up again: the connection is lost (408), or a relay on
+/// the way has forgotten one of its URIs (481). If it was the peer that has forgotten it, it will say so again.
+fn passes(code: u16) -> bool {
+    matches!(code, 408 | 481)
+}
+
+/// Keeps a message until its fate is known.
+fn take(message: ChatMessage, unsettled: &mut Unsettled, tell: &impl Fn(MediaEvent)) {
+    if let Err(message_id) = unsettled.push(message) {
+        let reason = "too much waits to be sent".to_owned();
+        tell(MediaEvent::ChatNotDelivered { message_id, code: 0, reason });
+    }
+}
+
+/// Why a chat runs no more.
+enum Ended {
+    Asked,
+    Lost(String),
+    /// The peer has told another place of its own.
+    Moved(Box<ChatParameters>),
 }
 
 /// A chat with its connection.
 struct Chat<'t, F> {
     standing: Standing,
-    parameters: ChatParameters,
+    talk: Talk,
+    unsettled: &'t mut Unsettled,
     tell: &'t F,
+    /// The code with which its session was closed.
+    closed: Option<u16>,
+    /// Whether anything went over it.
+    was_of_use: bool,
 }
 
 impl<F: Fn(MediaEvent)> Chat<'_, F> {
-    async fn run(&mut self, commands: &mut mpsc::UnboundedReceiver<ChatCommand>) -> Result<(), Failure> {
+    async fn run(&mut self, commands: &mut Commands) -> Ended {
         let mut asked_to_end = false;
+        self.give();
         loop {
+            if !asked_to_end && let Some(message) = self.talk.poll(clock::now().wall) {
+                self.send(message);
+            }
             tokio::select! {
                 command = commands.recv(), if !asked_to_end => match command {
-                    Some(ChatCommand::Send(message)) => self.send(*message),
+                    Some(ChatCommand::Send(message)) => {
+                        take(*message, self.unsettled, self.tell);
+                        self.give();
+                    }
+                    Some(ChatCommand::Act(action)) => self.act(action),
+                    Some(ChatCommand::Run(next)) if next.remote_path != self.talk.parameters.remote_path => {
+                        return Ended::Moved(next);
+                    }
                     // A chat that runs goes on as it is: its connection stands.
                     Some(ChatCommand::Run(_)) => {}
                     None => {
@@ -138,86 +260,109 @@ impl<F: Fn(MediaEvent)> Chat<'_, F> {
                     }
                 },
                 event = self.standing.wire.next() => match event {
-                    Some(event) => self.happened(event),
+                    Some(event) => self.happened(event, asked_to_end),
                     None => break,
                 },
+                () = clock::wait_until(self.talk.deadline()) => {
+                    self.talk.handle_timeout(clock::now().instant).into_iter().for_each(self.tell);
+                }
             }
         }
         match asked_to_end {
-            true => Ok(()),
-            false => Err((ChatFailureContext::Reading, self.standing.wire.failure().to_owned())),
+            true => Ended::Asked,
+            false => Ended::Lost(self.standing.wire.failure().to_owned()),
         }
     }
 
-    fn send(&mut self, message: ChatMessage) {
-        let ChatMessage { message_id, content, content_type, to, date_time } = message;
-        let outgoing = if self.parameters.cpim {
-            let wrapped = self.wrap(content, &content_type, to, date_time);
-            wrapped.map(|body| OutgoingMessage::new("message/cpim", body))
-        } else {
-            Ok(OutgoingMessage::new(content_type, content))
-        };
+    /// Gives the machine what waits, as far as it takes it.
+    fn give(&mut self) {
+        while let Some(message) = self.unsettled.next() {
+            let message_id = message.message_id.clone();
+            let clock = clock::now();
+            let sent = self.talk.outgoing(clock.wall, message).and_then(|outgoing| {
+                self.standing.wire.machine.send(clock.instant, self.standing.session, outgoing).map(drop)
+            });
+            match sent {
+                Ok(()) => self.unsettled.given(),
+                // Goes on with `Event::Writable`, or on the next connection.
+                Err(UsageError::Limit(LimitError::QueueFull | LimitError::Closed)) => return,
+                Err(error) => {
+                    self.unsettled.settle(&message_id);
+                    let reason = error.to_string();
+                    (self.tell)(MediaEvent::ChatNotDelivered { message_id, code: 0, reason });
+                }
+            }
+        }
+    }
+
+    /// Sends what nobody is told the fate of.
+    fn send(&mut self, message: msrp_cpim::OutgoingMessage) {
+        let (now, session) = (clock::now().instant, self.standing.session);
+        if let Err(error) = self.standing.wire.machine.send(now, session, message) {
+            tracing::debug!(%error, "a notification in a chat was not sent");
+        }
+    }
+
+    fn act(&mut self, action: ChatAction) {
         let now = clock::now().instant;
-        let sent = outgoing.and_then(|outgoing| {
-            let outgoing = OutgoingMessage { message_id: Some(message_id.clone()), ..outgoing };
-            self.standing.wire.machine.send(now, self.standing.session, outgoing).map(drop)
-        });
-        if let Err(error) = sent {
-            (self.tell)(MediaEvent::ChatNotDelivered { message_id, code: 0, reason: error.to_string() });
+        match action {
+            ChatAction::Composing => self.talk.composed(now),
+            ChatAction::Displayed(message_id) => {
+                if let Some(notification) = self.talk.displayed(&message_id) {
+                    self.send(notification);
+                }
+            }
+            ChatAction::Nickname(nickname) => {
+                let asked = match self.talk.parameters.chatroom.as_ref().is_some_and(|room| room.nickname) {
+                    true => self.standing.wire.machine.nickname(now, self.standing.session, &nickname),
+                    false => Err(UsageError::NoSuchSession),
+                };
+                let reason = match asked {
+                    Ok(()) => return,
+                    Err(UsageError::NoSuchSession) => "the peer knows no nicknames".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                let event = MsrpChatEvent::DidNotSetNickname { nickname, code: 0, reason };
+                (self.tell)(MediaEvent::ChatTold(event));
+            }
         }
     }
 
-    /// RFC 3862: who, to whom and when, around the content.
-    fn wrap(
-        &self,
-        content: Bytes,
-        content_type: &str,
-        to: Option<String>,
-        date_time: Option<String>,
-    ) -> Result<Bytes, msrp_cpim::UsageError> {
-        let address = |uri: &str| Address { name: None, uri: uri.to_owned() };
-        let mut message = CpimMessage::new(content_type, content)?;
-        message.push_address("From", &address(&self.parameters.local_uri))?;
-        message.push_address("To", &address(to.as_deref().unwrap_or(&self.parameters.remote_uri)))?;
-        let date_time = date_time.unwrap_or_else(|| {
-            let now = jiff::Timestamp::try_from(clock::now().wall).unwrap_or_default();
-            format!("{now:.3}")
-        });
-        message.push("DateTime", &date_time)?;
-        Ok(message.to_bytes())
-    }
-
-    fn happened(&mut self, event: Event) {
+    fn happened(&mut self, event: Event, asked_to_end: bool) {
         match event {
             Event::Message { message_id, content_type, body, .. } => {
-                let message = receive(message_id, content_type, body);
-                (self.tell)(MediaEvent::ChatMessage(Box::new(message)));
+                self.was_of_use = true;
+                let now = clock::now().instant;
+                let heard = self.talk.received(now, message_id, content_type, body);
+                heard.told.into_iter().for_each(self.tell);
+                if let Some(reply) = heard.reply {
+                    self.send(reply);
+                }
             }
-            Event::Delivered { message_id, .. } => {
+            Event::Delivered { message_id, .. } if self.unsettled.settle(&message_id) => {
+                self.was_of_use = true;
                 (self.tell)(MediaEvent::ChatDelivered { message_id, code: 200, reason: "OK".to_owned() });
             }
             Event::NotDelivered { message_id, code, reason, .. } => {
-                (self.tell)(MediaEvent::ChatNotDelivered { message_id, code, reason });
+                let over = !self.standing.wire.machine.has_session(self.standing.session);
+                // Not known for now: it goes over the next connection.
+                let goes_on = passes(code) && over && !asked_to_end && self.talk.parameters.reconnect;
+                if !goes_on && self.unsettled.settle(&message_id) {
+                    (self.tell)(MediaEvent::ChatNotDelivered { message_id, code, reason });
+                }
             }
-            Event::SessionClosed { .. } => self.standing.wire.close_after_writing(),
+            Event::Writable => self.give(),
+            Event::Nickname { nickname, code, reason, .. } => {
+                (self.tell)(MediaEvent::ChatTold(match code {
+                    200 => MsrpChatEvent::DidSetNickname { nickname },
+                    _ => MsrpChatEvent::DidNotSetNickname { nickname, code, reason },
+                }));
+            }
+            Event::SessionClosed { code, .. } => {
+                self.closed = Some(code);
+                self.standing.wire.close_after_writing();
+            }
             _ => {}
         }
     }
-}
-
-/// A message as the application gets it: out of its CPIM wrapping, if it has one that can be read.
-fn receive(message_id: String, content_type: String, body: Bytes) -> ReceivedMessage {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("message/cpim")
-        && let Ok(message) = CpimMessage::parse(&body)
-    {
-        let headers = message.headers();
-        return ReceivedMessage {
-            message_id,
-            content: message.body().clone(),
-            content_type: message.content_type().unwrap_or("text/plain").to_owned(),
-            cpim_headers: headers.map(|one| (one.name.to_owned(), one.text().into_owned())).collect(),
-        };
-    }
-    ReceivedMessage { message_id, content: body, content_type, cpim_headers: Vec::new() }
 }

@@ -5,6 +5,7 @@
 
 mod listener;
 mod relay;
+mod websocket;
 mod wire;
 
 pub(super) use listener::{Door, Doors};
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use msrp_cpim::chunk::SMALL_CHUNK;
-use msrp_cpim::{Config, Connection, MsrpUri, SessionConfig, SessionId};
+use msrp_cpim::{Config, Connection, MsrpUri, SessionConfig, SessionId, SessionMemory};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -77,7 +78,34 @@ pub(super) struct Standing {
     pub(super) wire: Wire,
     pub(super) session: SessionId,
     /// Kept for as long as the stream has the URI.
-    _door: Option<Door>,
+    place: Place,
+}
+
+/// What an end was before it was a connection.
+enum Place {
+    Door(Door),
+    /// Our path, and what the peer is told.
+    Relay(Vec<MsrpUri>, Vec<MsrpUri>),
+}
+
+impl Standing {
+    /// The session is to be taken up on another connection, from the same end; what it remembers goes along.
+    pub(super) fn detach(self) -> (End, SessionMemory) {
+        let Self { mut wire, session, place } = self;
+        let now = clock::now().instant;
+        match place {
+            Place::Door(door) => {
+                wire.machine.disconnect(now);
+                (End::Direct(door), wire.machine.take_memory(session))
+            }
+            Place::Relay(local_path, path) => {
+                // One that has ended is as well.
+                let _ = wire.machine.close_session(now, session);
+                let memory = wire.machine.take_memory(session);
+                (End::Relayed(Box::new(Relayed { wire, local_path, path })), memory)
+            }
+        }
+    }
 }
 
 impl Ends {
@@ -135,15 +163,15 @@ impl Ends {
                 }
                 let session = machine.add_session(now(), session).map_err(io::Error::other)?;
                 let wire = Wire::new(connected, machine, self.tracer.clone());
-                Ok(Standing { wire, session, _door: Some(door) })
+                Ok(Standing { wire, session, place: Place::Door(door) })
             }
             End::Relayed(relayed) => {
-                let Relayed { mut wire, local_path, .. } = *relayed;
-                session.local_path = local_path;
+                let Relayed { mut wire, local_path, path } = *relayed;
+                session.local_path.clone_from(&local_path);
                 // RFC 4975 §7.1.1: what is larger may be interrupted, which not every relay can.
                 session.chunk_size = session.chunk_size.min(SMALL_CHUNK);
                 let session = wire.machine.add_session(now(), session).map_err(io::Error::other)?;
-                Ok(Standing { wire, session, _door: None })
+                Ok(Standing { wire, session, place: Place::Relay(local_path, path) })
             }
         }
     }

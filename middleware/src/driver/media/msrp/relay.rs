@@ -11,7 +11,7 @@ use sip_core::auth::{Challenge, Credentials, Digest};
 use sip_core::resolve::{Question, Record, RecordKind};
 use tokio::net::TcpStream;
 
-use super::{Connected, DEFAULT_PORT, Duplex, Wire};
+use super::{Connected, DEFAULT_PORT, Duplex, Wire, websocket};
 use crate::driver::clock;
 use crate::driver::resolve::Resolver;
 use crate::driver::transport::Security;
@@ -20,6 +20,8 @@ use crate::trace::Tracer;
 
 /// A relay that has not granted a URI by then is none.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Where WebSockets are served as a rule.
+const WEBSOCKET_PORT: u16 = 443;
 /// Relays of a domain that are tried.
 const MAX_RELAYS: usize = 8;
 
@@ -77,7 +79,8 @@ impl Relayed {
 /// RFC 4976 §5.1: the relay that was named, or those of the domain by SRV.
 async fn find(relay: &RelayPreparation, resolver: &Resolver) -> Vec<(String, u16)> {
     if let Some(host) = &relay.host {
-        return vec![(host.clone(), relay.port.unwrap_or(DEFAULT_PORT))];
+        let usual = if relay.websocket { WEBSOCKET_PORT } else { DEFAULT_PORT };
+        return vec![(host.clone(), relay.port.unwrap_or(usual))];
     }
     let service = if relay.tls { "_msrps._tcp" } else { "_msrp._tcp" };
     let question = Question::new(&format!("{service}.{}", relay.domain), RecordKind::Srv);
@@ -115,11 +118,22 @@ async fn ask(
         true => Box::new(security.connect(stream, host).await?),
         false => Box::new(stream),
     };
+    let stream = match relay.websocket {
+        true => websocket::connect(stream, relay.tls, host, port).await?,
+        false => stream,
+    };
     let connected = Connected { stream, local, remote, early: Bytes::new() };
     let mut ids = IdSource::new(clock::seed());
-    let ours = MsrpUri::new(relay.tls, printed(local), local.port(), ids.next_id());
-    let relay_uri =
-        MsrpUri { session_id: None, ..MsrpUri::new(relay.tls, host.to_owned(), port, String::new()) };
+    let uri = |host: String, port, session| {
+        let transport = if relay.websocket { "ws" } else { "tcp" };
+        MsrpUri { transport: transport.to_owned(), ..MsrpUri::new(relay.tls, host, port, session) }
+    };
+    let ours = match relay.websocket {
+        // RFC 7977 §8.1.1: nobody connects to it.
+        true => uri(format!("{}.invalid", ids.next_id()), DEFAULT_PORT, ids.next_id()),
+        false => uri(printed(local), local.port(), ids.next_id()),
+    };
+    let relay_uri = MsrpUri { session_id: None, ..uri(host.to_owned(), port, String::new()) };
     let machine = Connection::new(Config::default(), clock::seed());
     let mut wire = Wire::new(connected, machine, tracer.cloned());
     if let Some(password) = &relay.password {

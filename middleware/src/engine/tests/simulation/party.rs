@@ -197,7 +197,7 @@ impl Party {
             }
             "message" => {
                 let content = Bytes::from_static(b"hello");
-                session.send_message(context, content, "text/plain".to_owned(), None, None).map(|_| ())
+                session.send_message(context, content, "text/plain".to_owned(), None, None, false).map(|_| ())
             }
             "terminate" => {
                 session.terminate(context);
