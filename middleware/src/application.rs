@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::configuration::{
-    AudioConfiguration, MsrpConfiguration, RtpConfiguration, SessionRefresh, SessionTimers, TlsConfiguration,
+    AudioConfiguration, MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionRefresh,
+    SessionTimers, TlsConfiguration,
 };
 use crate::driver::{self, Reply};
 use crate::error::Error;
@@ -23,8 +24,8 @@ use crate::session::{AutoAnswer, SessionManager, StreamSet};
 use crate::subscription::{Subscription, SubscriptionId, SubscriptionOptions};
 use crate::trace::Tracer;
 
-/// How long `stop` waits for peers to take their BYE.
-const STOP_TIME: Duration = Duration::from_secs(3);
+/// How long `stop` waits for peers to take their BYE: three seconds with what comes before and after.
+const STOP_TIME: Duration = Duration::from_millis(2_800);
 
 /// A running user agent. Dropping it leaves its sessions to their fate; [`stop`](Self::stop)
 /// ends them first.
@@ -52,6 +53,7 @@ pub struct Builder {
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) timers: SessionTimers,
     pub(crate) audio: AudioConfiguration,
+    pub(crate) ringtones: RingtoneConfiguration,
     pub(crate) max_sessions: usize,
     pub(crate) accept_messages: bool,
     pub(crate) transfers: bool,
@@ -77,6 +79,7 @@ impl Application {
             dns_servers: Vec::new(),
             timers: SessionTimers::default(),
             audio: AudioConfiguration::default(),
+            ringtones: RingtoneConfiguration::default(),
             max_sessions: usize::MAX,
             accept_messages: false,
             transfers: false,
@@ -223,6 +226,12 @@ impl Builder {
         self
     }
 
+    /// The ringtones to begin with; the session manager has them from then on.
+    pub fn ringtone_config(mut self, config: RingtoneConfiguration) -> Self {
+        self.ringtones = config;
+        self
+    }
+
     /// How many sessions there may be at once; more are answered 486.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
@@ -268,10 +277,11 @@ impl Builder {
 
     /// Opens the sockets and starts the tasks, on the tokio runtime it is called in.
     pub async fn start(self) -> Result<Application, Error> {
-        let center = self.center.clone();
+        let (center, ringtones) = (self.center.clone(), self.ringtones.clone());
         let (stop, stopped) = watch::channel(None);
         let driver::Started { manager, commander, addresses, task } = driver::start(self, stopped).await?;
         let numbers = AtomicU64::new(1);
+        manager.set_ringtone_config(ringtones);
         Ok(Application { manager, commander, numbers, center, addresses, stop, task })
     }
 

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 pub use ice_stun::stun::{BindingLifetime, Dependence};
 
+pub use crate::driver::reach::{Answered, Server, ask, servers};
+
 use crate::configuration::{RtpConfiguration, TlsConfiguration};
 use crate::driver;
 use crate::error::Error;

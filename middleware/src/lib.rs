@@ -3,9 +3,13 @@
 //! An application asks for a session to a SIP address; this crate rings, negotiates, encrypts,
 //! mixes, records and delivers, and tells everything through notifications. It is the client
 //! middleware API that SIP SIMPLE drew up in 2009, in Rust.
+//!
+//! The [book](book) has a [quick start](book::quick_start), the [map from 2009](book::from_2009), and
+//! chapters on [NATs](book::nat), [security](book::security) and [threads](book::threads).
 
 mod account;
 mod application;
+pub mod book;
 pub mod configuration;
 mod credentials;
 pub mod diagnostics;
@@ -29,7 +33,7 @@ pub mod trace;
 pub use account::Account;
 pub use application::{Application, Builder};
 pub use credentials::Credentials;
-pub use driver::{AudioStatistics, Reply};
+pub use driver::{AudioStatistics, PcmMark, PcmReader, PcmWriter, Reply};
 pub use error::Error;
 pub use messaging::OutgoingMessage;
 pub use publication::{Publication, PublicationId, PublicationOptions};

@@ -61,6 +61,7 @@ impl Card {
 
 /// The sound cards that there are; an empty list on a machine without.
 pub fn list() -> Vec<DeviceInfo> {
+    hush();
     let Some(devices) = host().and_then(|host| host.devices().ok()) else { return Vec::new() };
     devices
         .filter_map(|device| {
@@ -73,6 +74,7 @@ pub fn list() -> Vec<DeviceInfo> {
 /// Opens a card by name, or the default one for `None`, as a port at `rate` Hz. A card with
 /// only one direction is fine. An error says to fall back to [`super::null_device`].
 pub fn open(wanted: Option<&str>, rate: u32) -> Result<(Card, CardPort), DeviceError> {
+    hush();
     let label = wanted.unwrap_or("default").to_owned();
     let host = host().ok_or_else(|| DeviceError::NotFound(label.clone()))?;
     let find = |input: bool| match wanted {
@@ -117,6 +119,18 @@ pub fn open(wanted: Option<&str>, rate: u32) -> Result<(Card, CardPort), DeviceE
     let card = Card { _streams: streams, shared: shared.clone() };
     Ok((card, CardPort { rate, microphone, speaker, shared, told: false }))
 }
+
+/// ALSA prints a dozen lines about each card that it looks for and does not find, which is no error
+/// here: from now on what it says on this thread is kept from standard error.
+#[cfg(target_os = "linux")]
+fn hush() {
+    // Where that cannot be had it prints.
+    drop(alsa::Output::local_error_handler());
+}
+
+/// Other systems say nothing.
+#[cfg(not(target_os = "linux"))]
+fn hush() {}
 
 /// `default_host` panics without libasound; the list of hosts does not.
 fn host() -> Option<cpal::Host> {

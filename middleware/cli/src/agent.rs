@@ -12,7 +12,7 @@ use sipsimple::configuration::{SessionRefresh, TimerMode, TurnServer, TurnTransp
 use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
 use sipsimple::session::MessageOptions;
 use sipsimple::trace::Tracer;
-use sipsimple::{Application, Builder, Session, StreamSet};
+use sipsimple::{Application, Builder, Error, Session, StreamSet};
 
 use crate::Failure;
 use crate::arguments::Timers;
@@ -22,6 +22,9 @@ use crate::settings;
 
 /// Notifications that may wait for a command's own logic.
 const WAITING: usize = 65_536;
+
+/// The SIP port where none is named.
+pub(crate) const PORT: u16 = 5060;
 
 /// A running application, its notifications printed.
 pub(crate) struct Agent {
@@ -37,6 +40,7 @@ impl Agent {
         media: &Media,
         accepts: StreamSet,
         max_calls: Option<usize>,
+        place: Place,
         output: &Arc<Output>,
     ) -> Result<Self, Failure> {
         let settings = settings::load(common)?.settings();
@@ -54,12 +58,12 @@ impl Agent {
         if let Some(max) = max_calls {
             builder = builder.max_sessions(max);
         }
-        let application = match builder.clone().start().await {
+        let application = match start(&builder, common, place).await {
             Ok(application) => application,
-            Err(error) if uses_device(media) => {
-                output.remark(&format!("{error}; going on without a sound device"));
+            Err(error) if uses_device(media) && !is_taken(&error) => {
+                output.warn(&format!("{error}; going on without a sound device (--device null)"));
                 let audio = AudioConfiguration { output: AudioOutput::Null, ..audio_without_device(media) };
-                builder.audio(audio).start().await?
+                start(&builder.audio(audio), common, place).await?
             }
             Err(error) => return Err(error.into()),
         };
@@ -74,7 +78,8 @@ impl Agent {
     ) -> Result<Self, Failure> {
         let (builder, notifications, printing) = Self::builder(common, output)?;
         let builder = builder.accepts(StreamSet::NONE).accept_messages(accept_messages);
-        Ok(Self { application: builder.start().await?, notifications, _printing: printing })
+        let application = start(&builder, common, Place::Any).await?;
+        Ok(Self { application, notifications, _printing: printing })
     }
 
     /// What all commands have in common.
@@ -90,8 +95,8 @@ impl Agent {
         let mut builder = settings
             .builder()
             .audio(AudioConfiguration::default())
-            .port(common.port)
-            .tls_config(tls_config(common, settings.tls_config()))
+            .port(common.port.unwrap_or(PORT))
+            .tls_config(tls_settings(common)?)
             .dns_servers(&common.dns)
             .notification_center(center);
         if let Some(address) = common.bind {
@@ -115,14 +120,45 @@ impl Agent {
     }
 }
 
-fn tls_config(common: &Common, settings: TlsConfiguration) -> TlsConfiguration {
-    TlsConfiguration {
+/// Whether others have to find us.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The port is known to others.
+    Known,
+    /// Where the usual port is taken any will do.
+    Any,
+}
+
+async fn start(builder: &Builder, common: &Common, place: Place) -> Result<Application, Error> {
+    match builder.clone().start().await {
+        Err(error) if is_taken(&error) && common.port.is_none() && place == Place::Any => {
+            builder.clone().port(0).start().await
+        }
+        Err(Error::System { what, reason }) if reason.contains(IN_USE) => {
+            let reason = format!("{reason}; another program has it: --port P takes another, 0 any");
+            Err(Error::System { what, reason })
+        }
+        started => started,
+    }
+}
+
+/// What systems say of a port that somebody has.
+const IN_USE: &str = "in use";
+
+fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::System { reason, .. } if reason.contains(IN_USE))
+}
+
+/// How TLS is to be, as the options and the settings have it.
+pub(crate) fn tls_settings(common: &Common) -> Result<TlsConfiguration, Failure> {
+    let settings = settings::load(common)?.settings().tls_config();
+    Ok(TlsConfiguration {
         certificate: common.tls_cert.clone(),
         key: common.tls_key.clone(),
         authorities: common.tls_ca.clone(),
         verify: common.tls_verify == YesNo::Yes,
         ..settings
-    }
+    })
 }
 
 fn tracer(path: &Path, secrets: bool) -> Result<Tracer, Failure> {
@@ -153,7 +189,7 @@ fn rtp_config(media: &Media, settings: RtpConfiguration) -> Result<RtpConfigurat
         None => (settings.ice_stun_address.clone(), settings.ice_stun_port),
     };
     Ok(RtpConfiguration {
-        use_ice: media.ice || settings.use_ice,
+        use_ice: media.ice || media.stun.is_some() || media.turn.is_some() || settings.use_ice,
         ice_stun_port: stun_port,
         ice_stun_address: stun_host,
         ice_turn: turn_server(media)?.or_else(|| settings.ice_turn.clone()),
@@ -192,7 +228,7 @@ fn turn_server(media: &Media) -> Result<Option<TurnServer>, Failure> {
 }
 
 /// `host`, `host:port`, `[2001:db8::1]:port`.
-fn host_and_port(option: &str, text: &str, default: u16) -> Result<(String, u16), Failure> {
+pub(crate) fn host_and_port(option: &str, text: &str, default: u16) -> Result<(String, u16), Failure> {
     let wrong = || Failure::Usage(format!("{option}: {text:?} is not HOST[:PORT]"));
     let host: sip_core::Host;
     let mut port = default;
@@ -259,11 +295,6 @@ fn audio_without_device(media: &Media) -> AudioConfiguration {
     AudioConfiguration { input, output: AudioOutput::Null, echo: media.echo }
 }
 
-/// The streams that the options ask for.
-pub(crate) fn streams(media: &Media) -> StreamSet {
-    StreamSet { audio: !media.no_audio, chat: !media.chat.is_empty(), ..StreamSet::NONE }
-}
-
 /// What to do on each notification of a session that `call` and `listen` treat alike.
 pub(crate) fn attend(
     session: &Session,
@@ -274,9 +305,7 @@ pub(crate) fn attend(
     match event {
         SessionEvent::DidStart => {
             if session.has_chat() {
-                for text in &media.chat {
-                    drop(session.send_message(text.clone(), MessageOptions::default()));
-                }
+                say(session, media);
             }
             if let Some((folder, name)) = record
                 && session.has_audio()
@@ -297,6 +326,13 @@ pub(crate) fn attend(
     }
 }
 
+/// Sends what `--chat` says.
+pub(crate) fn say(session: &Session, media: &Media) {
+    for text in &media.chat {
+        drop(session.send_message(text.clone(), MessageOptions::default()));
+    }
+}
+
 /// Does something after some seconds.
 #[expect(clippy::disallowed_methods, reason = "the program's own delays are wall time")]
 pub(crate) fn later(seconds: f64, action: impl FnOnce() + Send + 'static) {
@@ -304,27 +340,5 @@ pub(crate) fn later(seconds: f64, action: impl FnOnce() + Send + 'static) {
     tokio::spawn(async move {
         tokio::time::sleep(delay).await;
         action();
-    });
-}
-
-/// Resolves when the user or the system asks the program to leave. The second Ctrl-C leaves at
-/// once.
-pub(crate) async fn asked_to_leave() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        std::process::exit(130);
     });
 }

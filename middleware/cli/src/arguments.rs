@@ -26,6 +26,7 @@ Examples:
   sipsimple register --from sip:alice@example.com     register and stay so
   sipsimple subscribe presence sip:bob@example.com    watch somebody's presence
   sipsimple publish --status open --note 'at work'    publish our own
+  sipsimple doctor --from sip:alice@example.com       what works, what does not, what to do
   sipsimple inspect message.sip                       decode and judge a file";
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +49,13 @@ pub(crate) enum Command {
     Settings(SettingsCommand),
     /// Decode and judge files: one JSON object each; exit 1 if any is malformed
     Inspect(Inspect),
+    /// Check DNS, transports, TLS, registration, STUN, codecs and sound: what works, what does not
+    /// and what to do about it
+    Doctor(Doctor),
+    /// Print what makes a shell complete this program's commands and options
+    Completions(Completions),
+    /// Print the manual page
+    Man(Manual),
 }
 
 /// Options that every agent takes.
@@ -72,9 +80,10 @@ pub(crate) struct Common {
     /// Local address [default: all; media use the one that reaches the outside]
     #[arg(long, value_name = "ADDR")]
     pub(crate) bind: Option<IpAddr>,
-    /// Local SIP port; 0: any. TLS is one above unless it is alone, ws two, wss three
-    #[arg(long, value_name = "P", default_value_t = 5060)]
-    pub(crate) port: u16,
+    /// Local SIP port; 0: any. TLS is one above unless it is alone, ws two, wss three [default: 5060; any
+    /// if that is taken, but for `listen`]
+    #[arg(long, value_name = "P")]
+    pub(crate) port: Option<u16>,
     /// Transports to listen on; repeatable [default: udp and tcp]
     #[arg(long, value_name = "T")]
     pub(crate) transport: Vec<TransportArgument>,
@@ -151,14 +160,14 @@ pub(crate) struct Media {
     /// Encryption of audio
     #[arg(long, value_enum, default_value_t = Srtp::Off)]
     pub(crate) srtp: Srtp,
-    /// Look for a way through NATs by ICE
+    /// Look for a way through NATs by ICE; --stun and --turn ask for it too
     #[arg(long)]
     pub(crate) ice: bool,
-    /// STUN server that tells our address
-    #[arg(long, value_name = "HOST[:PORT]", requires = "ice")]
+    /// STUN server that tells our address; goes with ICE
+    #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) stun: Option<String>,
     /// TURN server to relay through where nothing else works
-    #[arg(long, value_name = "HOST[:PORT]", requires_all = ["ice", "turn_user", "turn_password_env"])]
+    #[arg(long, value_name = "HOST[:PORT]", requires_all = ["turn_user", "turn_password_env"])]
     pub(crate) turn: Option<String>,
     /// Our name at the TURN server
     #[arg(long, value_name = "U")]
@@ -253,7 +262,7 @@ pub(crate) struct Call {
     /// Put the peer on hold S seconds after the start, and take it off 2 seconds later
     #[arg(long, value_name = "S")]
     pub(crate) hold_after: Option<f64>,
-    /// Add chat S seconds after the start
+    /// Add chat S seconds after the start; what `--chat` says is sent then
     #[arg(long, value_name = "S")]
     pub(crate) add_chat_after: Option<f64>,
     /// Register our address (`--from`) first, and unregister before leaving: who is behind a NAT is
@@ -422,6 +431,7 @@ pub(crate) struct Registrar {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sipsimple demo\n  sipsimple demo --out here --seconds 20")]
 pub(crate) struct Demo {
     /// Folder for the recordings, the capture and the report
     #[arg(long, value_name = "DIR", default_value = "demo-out")]
@@ -435,7 +445,53 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple doctor\n  sipsimple doctor --from sip:alice@example.com --password-env SIP_PASSWORD --stun stun.example.com\n  sipsimple doctor --account alice@example.com --json"
+)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Our address, whose servers are tried: sip:user@domain
+    #[arg(long, value_name = "URI")]
+    pub(crate) from: Option<String>,
+    #[command(flatten)]
+    pub(crate) registrar: Registrar,
+    /// STUN server to ask what kind of NAT there is
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) stun: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple completions bash > /etc/bash_completion.d/sipsimple\n  sipsimple completions fish > ~/.config/fish/completions/sipsimple.fish"
+)]
+pub(crate) struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple man | man -l -\n  sipsimple man listen | man -l -\n  sipsimple man --out /usr/local/share/man/man1"
+)]
+pub(crate) struct Manual {
+    /// The page of this command [default: that of the whole]
+    #[arg(conflicts_with = "out")]
+    pub(crate) command: Option<String>,
+    /// Write the pages of all commands into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sipsimple inspect message.sip\n  sipsimple inspect --kind sdp offer.sdp answer.sdp\n  sipsimple inspect capture.pcapng | jq .summary"
+)]
 pub(crate) struct Inspect {
+    /// End with one more object, as other commands do
+    #[arg(long)]
+    pub(crate) json: bool,
     /// What the files are
     #[arg(long, value_enum, default_value_t = Kind::Auto)]
     pub(crate) kind: Kind,

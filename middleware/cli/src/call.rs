@@ -3,42 +3,58 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sipsimple::Session;
-use sipsimple::notification::{Event, MsrpFileTransferEvent, MsrpFileTransferEventKind, SessionEvent};
+use sipsimple::notification::{
+    Event, MsrpFileTransferEvent, MsrpFileTransferEventKind, Originator, SessionEvent,
+};
 use sipsimple::session::FileToSend;
+use sipsimple::{Session, StreamSet};
 
 use crate::Failure;
-use crate::agent::{Agent, asked_to_leave, attend, later, streams};
+use crate::agent::{Agent, Place, attend, later, say};
 use crate::arguments::Call;
 use crate::identity::{address, credentials};
+use crate::leave::Leave;
+use crate::live::{Live, Quit};
 use crate::output::Output;
 use crate::register;
 
-pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failure> {
+pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
     let callee = address("the address to call", &options.uri)?;
     let route = options.common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?;
-    let streams = streams(&options.media);
-    let mut agent = Agent::start(&options.common, &options.media, streams, None, output).await?;
+    let streams = StreamSet {
+        audio: !options.media.no_audio,
+        chat: !options.media.chat.is_empty() && options.add_chat_after.is_none(),
+        ..StreamSet::NONE
+    };
+    if streams.is_empty() && options.send_file.is_empty() {
+        let what = "a call without audio needs something else: --chat TEXT or --send-file PATH";
+        return Err(Failure::Usage(what.to_owned()));
+    }
+    let mut agent = Agent::start(&options.common, &options.media, streams, None, Place::Any, output).await?;
     let credentials = credentials(&options.common, options.from.as_deref(), &agent.application)?;
     if options.register {
         register::begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
-        register::done(&mut agent).await?;
+        let registered = tokio::select! {
+            registered = register::done(&mut agent) => Some(registered),
+            () = leave.asked() => None,
+        };
+        if registered.as_ref().is_none_or(Result::is_err) {
+            agent.application.stop().await;
+            return registered.unwrap_or(Ok(()));
+        }
     }
     let session = agent.application.session_manager().new_session();
     let files = options.send_file.iter().map(FileToSend::new).collect();
     session.connect_with_files(callee, credentials, route, streams, files).await?;
 
+    let live = Live::start(agent.application.session_manager(), output, leave, Quit::HangsUp);
+
     let mut failure = None;
-    let mut leaving = false;
-    let mut leave = std::pin::pin!(asked_to_leave());
     loop {
         let notification = tokio::select! {
             notification = agent.notifications.next() => notification,
-            () = &mut leave, if !leaving => {
-                leaving = true;
-                drop(session.terminate());
-                continue;
-            }
+            // Stopping hangs up and unregisters.
+            () = leave.asked() => break,
         };
         let Some(notification) = notification else { break };
         if let Some(reason) = not_delivered(notification.event()) {
@@ -50,6 +66,12 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failu
                 failure = Some(if *code == 0 { reason.clone() } else { format!("{code} {reason}") });
             }
             SessionEvent::DidEnd { .. } => break,
+            // The chat of `--add-chat-after` is there.
+            SessionEvent::AcceptedStreamProposal { proposer: Originator::Local }
+                if options.add_chat_after.is_some() =>
+            {
+                say(&session, &options.media);
+            }
             event => {
                 attend(&session, event, &options.media, recording(&options));
                 if *event == SessionEvent::DidStart {
@@ -59,6 +81,7 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>) -> Result<(), Failu
         }
     }
     agent.application.stop().await;
+    drop(live);
     match failure {
         Some(reason) => Err(Failure::Failed(format!("the call failed: {reason}"))),
         None => Ok(()),

@@ -8,19 +8,22 @@ use sipsimple::session::AcceptOptions;
 use sipsimple::{Session, StatusCode, StreamSet};
 
 use crate::Failure;
-use crate::agent::{Agent, asked_to_leave, attend, later};
+use crate::agent::{Agent, Place, attend, later};
 use crate::arguments::{Listen, StreamArgument};
 use crate::identity;
+use crate::leave::Leave;
+use crate::live::{Live, Quit};
 use crate::output::Output;
 use crate::register;
 
-pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Failure> {
+pub(crate) async fn run(options: Listen, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
     let accepts = StreamSet {
         audio: options.accept.contains(&StreamArgument::Audio) && !options.media.no_audio,
         chat: options.accept.contains(&StreamArgument::Chat),
         file: options.accept.contains(&StreamArgument::File),
     };
-    let mut agent = Agent::start(&options.common, &options.media, accepts, options.max_calls, output).await?;
+    let (common, media) = (&options.common, &options.media);
+    let mut agent = Agent::start(common, media, accepts, options.max_calls, Place::Known, output).await?;
     for (transport, address) in agent.application.addresses() {
         output.remark(&format!("listening on {address} ({})", transport.via_name()));
     }
@@ -29,11 +32,11 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
     }
     let password = identity::password(&options.common)?;
     let mut ended = 0;
-    let mut leave = std::pin::pin!(asked_to_leave());
+    let live = Live::start(agent.application.session_manager(), output, leave, Quit::Leaves);
     loop {
         let notification = tokio::select! {
             notification = agent.notifications.next() => notification,
-            () = &mut leave => None,
+            () = leave.asked() => None,
         };
         let Some(notification) = notification else { break };
         let (Some(session), Some(event)) = (notification.session(), notification.session_event()) else {
@@ -63,6 +66,7 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>) -> Result<(), Fai
         }
     }
     agent.application.stop().await;
+    drop(live);
     Ok(())
 }
 

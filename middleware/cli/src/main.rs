@@ -4,21 +4,28 @@ mod agent;
 mod arguments;
 mod call;
 mod demo;
+mod doctor;
 mod identity;
 mod inspect;
+mod leave;
 mod listen;
+mod live;
+mod manual;
 mod message;
 mod output;
 mod publish;
 mod register;
 mod settings;
 mod subscribe;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
+use crate::leave::Leave;
+use crate::output::Output;
 
 /// What stops a command.
 #[derive(Debug)]
@@ -43,18 +50,81 @@ impl From<sipsimple::settings::SettingsError> for Failure {
 
 fn main() -> ExitCode {
     let arguments = match settings::command_line(std::env::args_os().collect()) {
-        Ok(arguments) => Arguments::parse_from(arguments),
+        Ok(arguments) => Arguments::try_parse_from(arguments),
+        Err(error) => return end(&Output::new(wants_json()), Err(error.into())),
+    };
+    let arguments = match arguments {
+        Ok(arguments) => arguments,
+        // Help and the version are no errors.
+        Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => {
-            eprintln!("sipsimple: {error}");
-            output::Output::new(std::env::args().any(|argument| argument == "--json")).exit(1);
-            return ExitCode::FAILURE;
+            let _ = error.print();
+            Output::new(wants_json()).exit(USAGE, Some("the command line makes no sense"));
+            return ExitCode::from(USAGE);
         }
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let json = match &arguments.command {
+    match &arguments.command {
+        Command::Inspect(inspect) => return inspect::run(inspect),
+        Command::Completions(options) => return end(&Output::new(false), manual::completions(options)),
+        Command::Man(options) => return end(&Output::new(false), manual::manual(options)),
+        _ => {}
+    }
+    let output = std::sync::Arc::new(Output::new(has_json(&arguments.command)));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let reason = format!("the runtime cannot start: {error}");
+            return end(&output, Err(Failure::Failed(reason)));
+        }
+    };
+    let result = runtime.block_on(async {
+        let leave = Leave::install();
+        match arguments.command {
+            Command::Demo(demo) => demo::run(demo, &output).await,
+            Command::Listen(listen) => listen::run(listen, &output, &leave).await,
+            Command::Call(call) => call::run(call, &output, &leave).await,
+            Command::Message(message) => message::run(message, &output, &leave).await,
+            Command::Register(register) => register::run(register, &output, &leave).await,
+            Command::Subscribe(subscribe) => subscribe::run(subscribe, &output, &leave).await,
+            Command::Publish(publish) => publish::run(publish, &output, &leave).await,
+            Command::Settings(settings) => settings::run(settings, &output),
+            Command::Doctor(doctor) => doctor::run(doctor, &output, &leave).await,
+            Command::Inspect(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        }
+    });
+    // What still waits for a disk or a name server is not waited for.
+    runtime.shutdown_background();
+    end(&output, result)
+}
+
+/// The exit code of the command line that makes no sense.
+const USAGE: u8 = 2;
+
+/// Tells how it went, to people and to programs.
+fn end(output: &Output, result: Result<(), Failure>) -> ExitCode {
+    let (code, reason, hint) = match result {
+        Ok(()) => (0, None, ""),
+        Err(Failure::Failed(reason)) => (1, Some(reason), ""),
+        Err(Failure::Usage(reason)) => (USAGE, Some(reason), "\n\nFor more information, try '--help'."),
+    };
+    if let Some(reason) = &reason {
+        eprintln!("sipsimple: {}{hint}", output::printable(reason));
+    }
+    output.exit(code, reason.as_deref());
+    ExitCode::from(code)
+}
+
+/// Whether programs read the output, where the command line could not be.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+fn has_json(command: &Command) -> bool {
+    match command {
         Command::Demo(demo) => demo.json,
         Command::Listen(listen) => listen.common.json,
         Command::Call(call) => call.common.json,
@@ -63,40 +133,7 @@ fn main() -> ExitCode {
         Command::Subscribe(subscribe) => subscribe.common.json,
         Command::Publish(publish) => publish.common.json,
         Command::Settings(settings) => settings.json,
-        Command::Inspect(inspect) => return inspect::run(inspect),
-    };
-    let output = std::sync::Arc::new(output::Output::new(json));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("sipsimple: the runtime cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let result = runtime.block_on(async {
-        match arguments.command {
-            Command::Demo(demo) => demo::run(demo, &output).await,
-            Command::Listen(listen) => listen::run(listen, &output).await,
-            Command::Call(call) => call::run(call, &output).await,
-            Command::Message(message) => message::run(message, &output).await,
-            Command::Register(register) => register::run(register, &output).await,
-            Command::Subscribe(subscribe) => subscribe::run(subscribe, &output).await,
-            Command::Publish(publish) => publish::run(publish, &output).await,
-            Command::Settings(settings) => settings::run(settings, &output),
-            Command::Inspect(_) => Ok(()),
-        }
-    });
-    let code = match result {
-        Ok(()) => 0,
-        Err(Failure::Failed(reason)) => {
-            eprintln!("sipsimple: {reason}");
-            1
-        }
-        Err(Failure::Usage(reason)) => {
-            eprintln!("sipsimple: {reason}\n\nFor more information, try '--help'.");
-            2
-        }
-    };
-    output.exit(code);
-    ExitCode::from(code)
+        Command::Doctor(doctor) => doctor.common.json,
+        Command::Inspect(_) | Command::Completions(_) | Command::Man(_) => false,
+    }
 }

@@ -7,20 +7,27 @@ use sipsimple::OutgoingMessage;
 use sipsimple::notification::{Event, MessageEvent};
 
 use crate::Failure;
-use crate::agent::{Agent, asked_to_leave};
+use crate::agent::Agent;
 use crate::arguments::Message;
 use crate::identity::{address, credentials};
+use crate::leave::Leave;
 use crate::output::Output;
 
-pub(crate) async fn run(options: Message, output: &Arc<Output>) -> Result<(), Failure> {
+pub(crate) async fn run(options: Message, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
     let to = address("the address to write to", &options.uri)?;
     let route = options.common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?;
     let text = match options.text.as_str() {
         "-" => {
-            let mut text = String::new();
-            let read = std::io::stdin().read_to_string(&mut text);
-            read.map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
-            text
+            // It may come from somebody who types: Ctrl-C is heard meanwhile.
+            let reading = tokio::task::spawn_blocking(|| {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).map(|_| text)
+            });
+            let read = tokio::select! {
+                read = reading => read.map_err(std::io::Error::other).flatten(),
+                () = leave.asked() => return Err(Failure::Failed("interrupted".to_owned())),
+            };
+            read.map_err(|error| Failure::Failed(format!("standard input: {error}")))?
         }
         text => text.to_owned(),
     };
@@ -33,11 +40,10 @@ pub(crate) async fn run(options: Message, output: &Arc<Output>) -> Result<(), Fa
         ..OutgoingMessage::new(to, credentials, text)
     };
     let sent = agent.application.send_message(message).await?;
-    let mut leave = std::pin::pin!(asked_to_leave());
     let result = loop {
         let notification = tokio::select! {
             notification = agent.notifications.next() => notification,
-            () = &mut leave => break Err(Failure::Failed("interrupted".to_owned())),
+            () = leave.asked() => break Err(Failure::Failed("interrupted".to_owned())),
         };
         let Some(notification) = notification else { break Ok(()) };
         match notification.event() {

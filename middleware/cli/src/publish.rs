@@ -7,12 +7,13 @@ use sipsimple::notification::{Event, PublicationEvent};
 use sipsimple::presence::{Activity, Basic, Note, Presence};
 
 use crate::Failure;
-use crate::agent::{Agent, asked_to_leave, later};
+use crate::agent::{Agent, later};
 use crate::arguments::{PresenceStatus, Publish};
 use crate::identity::{address, credentials};
+use crate::leave::Leave;
 use crate::output::Output;
 
-pub(crate) async fn run(options: Publish, output: &Arc<Output>) -> Result<(), Failure> {
+pub(crate) async fn run(options: Publish, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
     let route = options.common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?;
     let mut agent = Agent::without_media(&options.common, false, output).await?;
     let credentials = credentials(&options.common, options.from.as_deref(), &agent.application)?;
@@ -31,8 +32,6 @@ pub(crate) async fn run(options: Publish, output: &Arc<Output>) -> Result<(), Fa
         ..PublicationOptions::new(credentials, presence)
     });
     let mut failure = None;
-    let mut leaving = false;
-    let mut leave = std::pin::pin!(asked_to_leave());
     if let Some(seconds) = options.seconds {
         let publication = publication.clone();
         later(seconds, move || drop(publication.end()));
@@ -40,11 +39,8 @@ pub(crate) async fn run(options: Publish, output: &Arc<Output>) -> Result<(), Fa
     loop {
         let notification = tokio::select! {
             notification = agent.notifications.next() => notification,
-            () = &mut leave, if !leaving => {
-                leaving = true;
-                drop(publication.end());
-                continue;
-            }
+            // Stopping ends it too.
+            () = leave.asked() => break,
         };
         let Some(notification) = notification else { break };
         match notification.event() {
@@ -53,7 +49,7 @@ pub(crate) async fn run(options: Publish, output: &Arc<Output>) -> Result<(), Fa
                 let status = if *code == 0 { String::new() } else { format!("{code} ") };
                 failure = Some(format!("the publication failed: {status}{reason}"));
                 // Another try follows, unless this one can't be mended by trying.
-                if retry_after.is_none() && !leaving {
+                if retry_after.is_none() {
                     break;
                 }
             }

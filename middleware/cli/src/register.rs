@@ -6,18 +6,17 @@ use sipsimple::notification::{Event, RegistrationEvent};
 use sipsimple::{Application, Registration, RegistrationOptions};
 
 use crate::Failure;
-use crate::agent::{Agent, asked_to_leave, later};
+use crate::agent::{Agent, later};
 use crate::arguments::{Common, Register, Registrar};
 use crate::identity::{address, credentials};
+use crate::leave::Leave;
 use crate::output::Output;
 
-pub(crate) async fn run(options: Register, output: &Arc<Output>) -> Result<(), Failure> {
+pub(crate) async fn run(options: Register, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
     let mut agent = Agent::without_media(&options.common, false, output).await?;
     let registration =
         begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
     let mut failure = None;
-    let mut leaving = false;
-    let mut leave = std::pin::pin!(asked_to_leave());
     if let Some(seconds) = options.seconds {
         let registration = registration.clone();
         later(seconds, move || drop(registration.end()));
@@ -25,11 +24,8 @@ pub(crate) async fn run(options: Register, output: &Arc<Output>) -> Result<(), F
     loop {
         let notification = tokio::select! {
             notification = agent.notifications.next() => notification,
-            () = &mut leave, if !leaving => {
-                leaving = true;
-                drop(registration.end());
-                continue;
-            }
+            // Stopping ends it too.
+            () = leave.asked() => break,
         };
         let Some(notification) = notification else { break };
         match notification.event() {
@@ -38,7 +34,7 @@ pub(crate) async fn run(options: Register, output: &Arc<Output>) -> Result<(), F
                 let status = if *code == 0 { String::new() } else { format!("{code} ") };
                 failure = Some(format!("the registration failed: {status}{reason}"));
                 // Another try follows, unless this one can't be mended by trying.
-                if retry_after.is_none() && !leaving {
+                if retry_after.is_none() {
                     break;
                 }
             }

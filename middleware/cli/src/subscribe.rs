@@ -6,12 +6,13 @@ use sipsimple::SubscriptionOptions;
 use sipsimple::notification::{Event, SubscriptionEvent};
 
 use crate::Failure;
-use crate::agent::{Agent, asked_to_leave, later};
+use crate::agent::{Agent, later};
 use crate::arguments::Subscribe;
 use crate::identity::{address, credentials};
+use crate::leave::Leave;
 use crate::output::Output;
 
-pub(crate) async fn run(options: Subscribe, output: &Arc<Output>) -> Result<(), Failure> {
+pub(crate) async fn run(options: Subscribe, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
     let target = address("the address to follow", &options.uri)?;
     let route = options.common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?;
     let mut agent = Agent::without_media(&options.common, false, output).await?;
@@ -22,8 +23,6 @@ pub(crate) async fn run(options: Subscribe, output: &Arc<Output>) -> Result<(), 
         ..SubscriptionOptions::new(options.event, target, credentials)
     });
     let mut failure = None;
-    let mut leaving = false;
-    let mut leave = std::pin::pin!(asked_to_leave());
     if let Some(seconds) = options.seconds {
         let subscription = subscription.clone();
         later(seconds, move || drop(subscription.end()));
@@ -31,11 +30,8 @@ pub(crate) async fn run(options: Subscribe, output: &Arc<Output>) -> Result<(), 
     loop {
         let notification = tokio::select! {
             notification = agent.notifications.next() => notification,
-            () = &mut leave, if !leaving => {
-                leaving = true;
-                drop(subscription.end());
-                continue;
-            }
+            // Stopping ends it too.
+            () = leave.asked() => break,
         };
         let Some(notification) = notification else { break };
         match notification.event() {

@@ -38,4 +38,7 @@ pub enum AudioOutput {
     Null,
     /// A sound device: by name, or the default one.
     Device(Option<String>),
+    /// A WAV file with everything that a loudspeaker would have played: all peers together, and the
+    /// ringtones.
+    File(PathBuf),
 }

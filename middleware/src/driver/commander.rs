@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock;
-use super::media::MeterBoard;
+use super::media::{MeterBoard, PcmDesk};
 use crate::engine::{Engine, Now};
 use crate::error::Error;
 use crate::session::Directory;
@@ -26,12 +26,14 @@ pub(crate) struct Commander {
     jobs: mpsc::UnboundedSender<Job>,
     directory: Directory,
     board: MeterBoard,
+    pcm: PcmDesk,
 }
 
 impl Commander {
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Job>) {
         let (jobs, receiver) = mpsc::unbounded_channel();
-        (Self { jobs, directory: Directory::default(), board: MeterBoard::default() }, receiver)
+        let (directory, board, pcm) = (Directory::default(), MeterBoard::default(), PcmDesk::default());
+        (Self { jobs, directory, board, pcm }, receiver)
     }
 
     /// Hands `command` over at once; the reply tells what it returned.
@@ -57,6 +59,11 @@ impl Commander {
     /// What the sessions' audio measures.
     pub(crate) fn board(&self) -> &MeterBoard {
         &self.board
+    }
+
+    /// Where applications leave their own audio for a session.
+    pub(crate) fn pcm(&self) -> &PcmDesk {
+        &self.pcm
     }
 
     pub(crate) fn wall_clock(&self) -> SystemTime {

@@ -171,6 +171,11 @@ impl Session {
         self.received().is_some()
     }
 
+    /// Whether the peer hears silence of us; see [`set_muted`](Self::set_muted).
+    pub fn audio_muted(&self) -> Option<bool> {
+        self.snapshot().audio.as_ref().map(|audio| audio.muted)
+    }
+
     /// The file being recorded to, its full path.
     pub fn audio_recording_file_name(&self) -> Option<String> {
         self.snapshot().audio.as_ref().and_then(|audio| audio.recording_file_name.clone())

@@ -89,6 +89,10 @@ pub enum MediaCommand {
     SendTone(StreamId, char),
     /// Put it into a conference, or take it out.
     Confer(StreamId, Option<ConferenceId>),
+    /// Let an application's own audio, left under this number, speak and hear.
+    AttachPcm(StreamId, u64),
+    /// Let the peer hear silence, or us again.
+    SetMuted(StreamId, bool),
     /// Record what both sides say.
     StartRecording(StreamId, PathBuf),
     /// Close the recording.

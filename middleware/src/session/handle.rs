@@ -17,7 +17,7 @@ use super::{
     MessageOptions, Operation, SessionId, SessionSnapshot, StreamSet, TransferOptions, auto_answer_headers,
 };
 use crate::credentials::Credentials;
-use crate::driver::{Commander, Reply};
+use crate::driver::{Commander, PcmReader, PcmWriter, Reply, open_pcm};
 use crate::engine::{Engine, Now};
 use crate::error::Error;
 
@@ -183,7 +183,7 @@ impl Session {
     }
 
     /// Records what both sides say into a WAV file in `folder`, which is made where it is
-    /// missing. The default name has both participants and the time. Legal in ESTABLISHED with
+    /// missing. The default name has the time, both participants and the number of the session. Legal in ESTABLISHED with
     /// audio.
     pub fn start_recording_audio(&self, folder: impl AsRef<Path>, file_name: Option<&str>) -> Reply<()> {
         let name = match file_name {
@@ -191,6 +191,8 @@ impl Session {
             None => self.default_recording_name(),
         };
         let path: PathBuf = folder.as_ref().join(name);
+        // The notifications tell the full path.
+        let path = std::path::absolute(&path).unwrap_or(path);
         self.ask(Operation::StartRecordingAudio, move |session, context| {
             session.start_recording(context, path)
         })
@@ -199,6 +201,26 @@ impl Session {
     /// Closes the recording. Legal while recording.
     pub fn stop_recording_audio(&self) -> Reply<()> {
         self.ask(Operation::StopRecordingAudio, |session, context| session.stop_recording(context))
+    }
+
+    /// Lets the application speak and hear in the session with samples of its own, at `sample_rate`
+    /// Hz: a multiple of 50 from 8000 to 48000. What it writes is mixed with what
+    /// [`AudioConfiguration`](crate::configuration::AudioConfiguration) has the peer hear; both
+    /// ends end with the audio of the session. Legal in ESTABLISHED with audio.
+    pub fn attach_pcm(&self, sample_rate: u32) -> Reply<(PcmWriter, PcmReader)> {
+        let desk = self.inner.commander.pcm().clone();
+        self.ask(Operation::AttachPcm, move |session, context| {
+            let (end, writer, reader) = open_pcm(sample_rate)?;
+            let number = desk.leave(end);
+            session.attach_pcm(context, number).inspect_err(|_| drop(desk.fetch(number)))?;
+            Ok((writer, reader))
+        })
+    }
+
+    /// Lets the peer hear silence of us, or us again; a recording has what we say all the same. Legal
+    /// in ESTABLISHED, PROPOSING and PROPOSED with audio.
+    pub fn set_muted(&self, muted: bool) -> Reply<()> {
+        self.ask(Operation::SetMuted, move |session, context| session.set_muted(context, muted))
     }
 
     /// Presses a key: one of `0-9 * # A-D` (RFC 4733). Legal in ESTABLISHED with audio.
@@ -410,7 +432,9 @@ impl Session {
             file_name_part(&text.unwrap_or_default())
         };
         let at = stamp(self.inner.commander.wall_clock());
-        format!("{at}-{}-{}.wav", name(snapshot.caller_uri()), name(snapshot.callee_uri()))
+        let (caller, callee) = (name(snapshot.caller_uri()), name(snapshot.callee_uri()));
+        // Two calls of the same two in the same second are two files.
+        format!("{at}-{caller}-{callee}-{}.wav", self.id().number())
     }
 }
 

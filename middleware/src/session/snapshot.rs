@@ -109,6 +109,8 @@ pub struct AudioSnapshot {
     pub ice_state: Option<IceState>,
     /// The pair of candidates in use.
     pub ice_selection: Option<IceSelection>,
+    /// Whether the peer hears silence of us.
+    pub muted: bool,
     /// The file being recorded to, its full path.
     pub recording_file_name: Option<String>,
     /// The conference that it is in.

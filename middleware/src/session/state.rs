@@ -99,6 +99,10 @@ pub enum Operation {
     StartRecordingAudio,
     /// `stop_recording_audio`
     StopRecordingAudio,
+    /// `set_muted`
+    SetMuted,
+    /// `attach_pcm`
+    AttachPcm,
     /// `send_dtmf`
     SendDtmf,
     /// `transfer`
@@ -143,7 +147,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Operation; 28] = [
+    pub const ALL: [Operation; 30] = [
         Operation::Connect,
         Operation::Accept,
         Operation::Reject,
@@ -152,6 +156,8 @@ impl Operation {
         Operation::Unhold,
         Operation::StartRecordingAudio,
         Operation::StopRecordingAudio,
+        Operation::SetMuted,
+        Operation::AttachPcm,
         Operation::SendDtmf,
         Operation::Transfer,
         Operation::AcceptTransfer,
@@ -185,6 +191,8 @@ impl Operation {
             Operation::Unhold => "unhold",
             Operation::StartRecordingAudio => "start_recording_audio",
             Operation::StopRecordingAudio => "stop_recording_audio",
+            Operation::SetMuted => "set_muted",
+            Operation::AttachPcm => "attach_pcm",
             Operation::SendDtmf => "send_dtmf",
             Operation::Transfer => "transfer",
             Operation::AcceptTransfer => "accept_transfer",
@@ -217,6 +225,7 @@ impl Operation {
             | Operation::RestartIce
             | Operation::Unhold
             | Operation::StartRecordingAudio
+            | Operation::AttachPcm
             | Operation::SendDtmf
             | Operation::Transfer
             | Operation::AcceptTransfer
@@ -234,7 +243,7 @@ impl Operation {
             | Operation::RequestFile
             | Operation::RemoveFile => &[State::Established],
             // Recordings and conferences go on during a proposal, and can be left in it.
-            Operation::StopRecordingAudio | Operation::LeaveConference => {
+            Operation::StopRecordingAudio | Operation::SetMuted | Operation::LeaveConference => {
                 &[State::Established, State::Proposing, State::Proposed]
             }
             Operation::AcceptProposal | Operation::RejectProposal => &[State::Proposed],
@@ -269,7 +278,7 @@ mod tests {
             "accept" | "reject" => state == State::Incoming,
             "accept_proposal" | "reject_proposal" => state == State::Proposed,
             "terminate" => true,
-            "stop_recording_audio" | "leave_conference" => {
+            "stop_recording_audio" | "set_muted" | "leave_conference" => {
                 matches!(state, State::Established | State::Proposing | State::Proposed)
             }
             _ => state == State::Established,

@@ -26,6 +26,7 @@ impl Settings {
             .rtp_config(self.rtp_config())
             .msrp_config(self.msrp_config())
             .audio(self.audio_config())
+            .ringtone_config(self.ringtone_config())
             .timers(self.session_timers());
         if let Some(address) = self.sip.bind {
             builder = builder.bind(address);

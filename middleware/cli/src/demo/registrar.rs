@@ -35,6 +35,11 @@ impl RunningRegistrar {
         Ok(Self { address, task: tokio::spawn(serve(socket, registrar)) })
     }
 
+    /// Where it is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What REGISTER goes to, and what calls go through.
     pub(super) fn uri(&self) -> Uri {
         format!("sip:{}", self.address).parse().expect("an address makes a URI")

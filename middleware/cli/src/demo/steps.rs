@@ -1,12 +1,13 @@
 //! What happens in the demo, in order.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::analysis;
 use sipsimple::notification::{MsrpFileTransferEventKind, Originator, SessionEvent};
-use sipsimple::session::{FileToSend, MessageOptions};
+use sipsimple::session::{ChatSnapshot, FileToSend, MessageOptions};
 use sipsimple::trace::{Protocol, Traced, Tracer, Way};
 use sipsimple::{Session, StreamSet};
 
@@ -29,14 +30,19 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
     let capture = out.join("capture.pcapng");
     let ladder = Ladder::default();
     let start = now();
-    let tracer = Tracer::to_file(&capture)
-        .map_err(|error| Failure::Failed(format!("{}: {error}", capture.display())))?
-        .with_listener(watch_wire(&ladder, start));
-
-    output.remark("starting a registrar, a STUN server with a relay, and two agents on 127.0.0.1");
+    let step = |text: &str| {
+        output.remark(text);
+        push(&ladder, start, Kind::Step, text.to_owned());
+    };
+    step("starting a registrar, a STUN server with a relay, and two agents on 127.0.0.1");
     let stun = RunningStun::start().await?;
     let (alices, bobs) = (password("alice"), password("bob"));
     let registrar = RunningRegistrar::start(&[("alice", &alices), ("bob", &bobs)]).await?;
+    let servers = [stun.address(), registrar.address()];
+    let tracer = Tracer::to_file(&capture)
+        .map_err(|error| Failure::Failed(format!("{}: {error}", capture.display())))?
+        .with_listener(watch_wire(&ladder, start, servers));
+
     let told = |kind| {
         let ladder = ladder.clone();
         move |notification: &sipsimple::notification::Notification| {
@@ -46,11 +52,11 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
     let mut alice =
         DemoAgent::start("Alice", &alice_wav, &stun, Some(tracer), output, told(Kind::AtAlice)).await?;
     let mut bob = DemoAgent::start("Bob", &bob_wav, &stun, None, output, told(Kind::AtBob)).await?;
-    output.remark("both register");
+    step("both register");
     alice.register(&registrar.uri()).await?;
     bob.register(&registrar.uri()).await?;
 
-    output.remark("Alice calls Bob: audio over ICE and SRTP, chat over TLS");
+    step("Alice calls Bob: audio over ICE and SRTP, chat over TLS");
     let calling = alice.application.session_manager().new_session();
     let (callee, route) = (bob.credentials().uri, Some(registrar.uri()));
     calling.connect(callee, alice.credentials(), route, StreamSet::BOTH).await?;
@@ -61,46 +67,51 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
     alice.wait_for_name("SCSessionDidStart").await?;
     bob.wait_for_name("SCSessionDidStart").await?;
 
-    output.remark(&format!("both record, and talk for {} s", options.seconds));
+    step(&format!("both record, and talk for {} s", options.seconds));
     calling.start_recording_audio(out, Some("alice-recorded.wav")).await?;
     called.start_recording_audio(out, Some("bob-recorded.wav")).await?;
     alice.wait_for_name("SCSessionDidStartRecordingAudio").await?;
     bob.wait_for_name("SCSessionDidStartRecordingAudio").await?;
     let statistics = talk(&calling, options.seconds).await;
+    let facts = facts(&calling, &statistics);
     calling.stop_recording_audio().await?;
     called.stop_recording_audio().await?;
     alice.wait_for_name("SCSessionDidStopRecordingAudio").await?;
     bob.wait_for_name("SCSessionDidStopRecordingAudio").await?;
 
-    output.remark("they chat");
+    step("they chat");
     say(&mut alice, &calling, &mut bob, "Hello Bob, can you read me?").await?;
     say(&mut bob, &called, &mut alice, "Loud and clear, Alice.").await?;
 
-    output.remark("Alice presses 4 2 #");
+    step("Alice presses 4 2 #");
     for digit in ['4', '2', '#'] {
         calling.send_dtmf(digit).await?;
         bob.wait_for("the key", |event| *event == SessionEvent::GotDtmf { digit }).await?;
     }
 
-    output.remark("Alice holds Bob, and takes him off hold");
+    step("Alice holds Bob, and takes him off hold");
     let remote = Originator::Remote;
     calling.hold().await?;
     bob.wait_for("hold", |event| *event == SessionEvent::GotHoldRequest { originator: remote }).await?;
     calling.unhold().await?;
     bob.wait_for("unhold", |event| *event == SessionEvent::GotUnholdRequest { originator: remote }).await?;
 
-    output.remark("Alice sends Bob a file");
+    step("Alice sends Bob a file");
     calling.send_file(FileToSend::new(&alice_wav)).await?;
     bob.wait_for_name("SCSessionGotStreamProposal").await?;
     called.accept_proposal_into(StreamSet::FILE, out.join("received")).await?;
     let received = bob.wait_for_file("MSRPFileTransferGotFile").await?;
     alice.wait_for_file("MSRPFileTransferDidDeliverFile").await?;
+    let mut received_file = None;
     if let MsrpFileTransferEventKind::GotFile { path, .. } = &received.kind {
-        output.remark(&format!("the received file is {path}"));
+        // The report stands beside it.
+        let (path, whole) = (Path::new(path), std::path::absolute(out).unwrap_or_default());
+        received_file = path.strip_prefix(whole).or_else(|_| path.strip_prefix(out)).ok();
+        output.remark(&format!("the received file is {}", path.display()));
     }
     alice.wait_for_name("SCSessionGotStreamUpdate").await?;
 
-    output.remark("chat is removed, and added again");
+    step("chat is removed, and added again");
     calling.remove_chat().await?;
     alice.wait_for_name("SCSessionGotStreamUpdate").await?;
     calling.add_chat().await?;
@@ -109,7 +120,7 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
     alice.wait_for_name("SCSessionAcceptedStreamProposal").await?;
     say(&mut bob, &called, &mut alice, "And back again.").await?;
 
-    output.remark("Alice hangs up");
+    step("Alice hangs up");
     calling.terminate().await?;
     alice.wait_for_name("SCSessionDidEnd").await?;
     bob.wait_for_name("SCSessionDidEnd").await?;
@@ -127,7 +138,8 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
         )));
     }
     let ladder = std::mem::take(&mut *lock(&ladder));
-    Ok(Story { capture, sides, ladder, statistics })
+    let received = received_file.map(|path| path.to_string_lossy().into_owned());
+    Ok(Story { capture, sides, ladder, statistics, facts, received })
 }
 
 /// One side writes, the other reads, and the one knows that the other has it.
@@ -183,21 +195,62 @@ fn levels(samples: &[i16], rate: u32) -> Vec<f64> {
     samples.chunks(window).map(|chunk| (20.0 * rms(chunk).max(1e-5).log10()).max(-90.0)).collect()
 }
 
-/// A listener that puts the start line of each message on the ladder.
-fn watch_wire(ladder: &Ladder, start: Instant) -> impl Fn(&Traced<'_>) + Send + Sync + 'static {
+/// What there is to know of the call at a glance.
+fn facts(session: &Session, statistics: &[Second]) -> Vec<(&'static str, String)> {
+    let snapshot = session.snapshot();
+    let mut facts = vec![("seconds of talk", statistics.len().to_string())];
+    if let Some(audio) = &snapshot.audio {
+        let rate = audio.sample_rate.unwrap_or(0) / 1_000;
+        facts.push(("codec", format!("{} {rate} kHz", audio.codec.as_deref().unwrap_or("none"))));
+        facts.push(("audio", if audio.srtp_active { "SRTP" } else { "not encrypted" }.to_owned()));
+        facts.extend(audio.ice_selection.map(|pair| {
+            ("way found by ICE", format!("{} to {}", pair.local_kind.name(), pair.remote_kind.name()))
+        }));
+    }
+    let way = |chat: &ChatSnapshot| if chat.transport.contains("TLS") { "MSRP, TLS" } else { "MSRP" };
+    facts.extend(snapshot.chat.as_ref().map(|chat| ("chat", way(chat).to_owned())));
+    if let (Some(last), Some(measured)) = (statistics.last(), session.audio_statistics()) {
+        facts.push(("packets lost", format!("{:.1} %", last.loss_percent)));
+        facts.extend(measured.round_trip_ms.map(|time| ("round trip", format!("{time:.1} ms"))));
+        facts.push(("estimated MOS", format!("{:.2}", last.mos)));
+    }
+    facts
+}
+
+/// A listener that puts each message on the ladder.
+fn watch_wire(
+    ladder: &Ladder,
+    start: Instant,
+    servers: [SocketAddr; 2],
+) -> impl Fn(&Traced<'_>) + Send + Sync + 'static {
     let ladder = ladder.clone();
     move |traced| {
-        let kind = match traced.way {
-            Way::Sent => Kind::ToBob,
-            Way::Received => Kind::ToAlice,
+        let (protocol, text) = match traced.protocol {
+            Protocol::Stun => ("stun", stun_words(traced.data)),
+            Protocol::Msrp => ("msrp", first_line(traced.data)),
+            _ => ("sip", first_line(traced.data)),
         };
-        let line = traced.data.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let mut text: String = String::from_utf8_lossy(line).chars().take(60).collect();
-        if traced.protocol == Protocol::Sip && text.is_empty() {
-            text = "keep-alive".to_owned();
-        }
-        push(&ladder, start, kind, text);
+        let (with_bob, sent) = (!servers.contains(&traced.remote), traced.way == Way::Sent);
+        push(&ladder, start, Kind::Message { with_bob, sent, protocol }, text);
     }
+}
+
+fn first_line(data: &[u8]) -> String {
+    let line = data.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let text: String = String::from_utf8_lossy(line).chars().take(44).collect();
+    if text.is_empty() { "keep-alive".to_owned() } else { text }
+}
+
+fn stun_words(data: &[u8]) -> String {
+    use ice_stun::stun::{Class, Message};
+    let Ok(message) = Message::parse(data) else { return "STUN".to_owned() };
+    let class = match message.class() {
+        Class::Request => "request",
+        Class::Indication => "indication",
+        Class::Success => "success",
+        Class::Error => "error",
+    };
+    format!("{} {class}", message.method().name().unwrap_or("STUN"))
 }
 
 fn push(ladder: &Ladder, start: Instant, kind: Kind, text: String) {

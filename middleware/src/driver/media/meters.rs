@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use media::bridge::PortMeters;
+
 use crate::session::SessionId;
 
 /// How an audio stream fares, as measured here.
-#[derive(Copy, Clone, Debug, Default, PartialEq)]
+#[derive(Copy, Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AudioStatistics {
     /// Packets sent.
@@ -25,11 +27,16 @@ pub struct AudioStatistics {
     pub round_trip_ms: Option<f64>,
     /// Estimated mean opinion score, 1 to 4.5 (ITU-T G.107).
     pub mos: f64,
+    /// How loud the peer is (RMS) in dB below full scale: 0 is the loudest, -96 silence.
+    pub heard_db: f32,
+    /// How loud we are, likewise.
+    pub said_db: f32,
 }
 
 /// Where the audio task writes them.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
+    levels: PortMeters,
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
     pub(super) lost: AtomicU64,
@@ -50,7 +57,17 @@ impl Meters {
         let delay_ms = round_trip_ms.unwrap_or(0.0) / 2.0 + 2.0 * jitter_ms + 40.0;
         let mos = mos(loss_percent, delay_ms);
         let sent = self.sent.load(Ordering::Relaxed);
-        AudioStatistics { sent, received, lost, loss_percent, jitter_ms, round_trip_ms, mos }
+        AudioStatistics {
+            sent,
+            received,
+            lost,
+            loss_percent,
+            jitter_ms,
+            round_trip_ms,
+            mos,
+            heard_db: self.levels.given.level().rms_db,
+            said_db: self.levels.taken.level().rms_db,
+        }
     }
 
     pub(super) fn set_round_trip(&self, round_trip: Duration) {
@@ -71,8 +88,8 @@ impl MeterBoard {
         self.lock().get(&session).map(|meters| meters.read())
     }
 
-    pub(super) fn add(&self, session: SessionId) -> Arc<Meters> {
-        let meters = Arc::new(Meters::default());
+    pub(super) fn add(&self, session: SessionId, levels: PortMeters) -> Arc<Meters> {
+        let meters = Arc::new(Meters { levels, ..Meters::default() });
         self.lock().insert(session, meters.clone());
         meters
     }

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use media::bridge::{Port, PortEvent, PortId, Signal};
+use media::bridge::{Port, PortEvent, PortId, PortMeters, Signal};
 use media::codec::{self, CodecInfo, CodecParams};
-use media::engine::{BridgeHandle, BridgeId, EngineConfig, EventSink, MediaEngine};
+use media::engine::{BridgeHandle, BridgeId, EngineConfig, EventSink, MediaEngine, PortHandle};
 use media::stream::{Incoming, Outgoing, StreamConfig, StreamFormat, StreamHandle, StreamPort};
 use media::wav::{Clip, Recorder, RecorderConfig, Repeat, WavPlayer};
 use media::{PacketSink, PacketSource, UsageError};
@@ -22,14 +22,11 @@ use rtrb::Producer;
 
 use super::keys::keys;
 use super::link::link;
+use super::local::LocalSide;
 use super::{Key, MediaNote, Notes};
-use crate::configuration::{AudioConfiguration, AudioInput, AudioOutput};
+use crate::configuration::{AudioConfiguration, AudioInput};
 use crate::error::Error;
 use crate::session::{AudioParameters, ConferenceId, MediaEvent, SessionId};
-
-/// What the bridge around a sound device mixes at, in Hz.
-#[cfg(feature = "cpal")]
-const DEVICE_RATE: u32 = 48_000;
 
 /// What conferences are mixed at, in Hz.
 const CONFERENCE_RATE: u32 = 16_000;
@@ -51,20 +48,9 @@ pub(super) struct Mixing {
     engine: MediaEngine,
     microphone: Option<(Clip, Repeat)>,
     echo: bool,
-    device: Option<Device>,
+    local: Option<LocalSide>,
     watched: Watched,
-    ringtones: HashMap<SessionId, PortId>,
     rooms: Rooms,
-}
-
-/// A sound device in a bridge of its own; all streams are in it.
-struct Device {
-    bridge: BridgeHandle,
-    port: PortId,
-    hears: bool,
-    speaks: bool,
-    #[cfg(feature = "cpal")]
-    _card: media::device::Card,
 }
 
 /// The audio of one session.
@@ -72,6 +58,8 @@ pub(super) struct Voice {
     bridge: BridgeHandle,
     stream: StreamHandle,
     port: PortId,
+    levels: PortMeters,
+    muted: bool,
     rate: u32,
     codec: Negotiated,
     /// What the peer hears of us.
@@ -111,21 +99,16 @@ impl Mixing {
             AudioInput::File { path, repeat } => {
                 let clip =
                     Clip::open(path).map_err(|error| system("the microphone's file", error.to_string()))?;
+                // A packet has a whole number of samples.
+                let clip = if clip.sample_rate().is_multiple_of(50) { clip } else { clip.at_rate(16_000) };
                 let repeat = if *repeat { Repeat::Forever(Duration::ZERO) } else { Repeat::Once };
                 Some((clip, repeat))
             }
             AudioInput::Null | AudioInput::Device(_) => None,
         };
-        let device = Device::open(&engine, config).map_err(|reason| system("the sound device", reason))?;
-        Ok(Self {
-            engine,
-            microphone,
-            echo: config.echo,
-            device,
-            watched,
-            ringtones: HashMap::new(),
-            rooms: Rooms::default(),
-        })
+        let local = LocalSide::open(&engine, config).map_err(|reason| system("the sound device", reason))?;
+        let rooms = Rooms::default();
+        Ok(Self { engine, microphone, echo: config.echo, local, watched, rooms })
     }
 
     /// Adds a stream with these parameters; frames for the peer go into `sink`.
@@ -149,15 +132,17 @@ impl Mixing {
         let format = format(parameters)?;
         let rate = format.sample_rate();
         let (port, stream, source) = StreamPort::new(StreamConfig::default(), format, sink);
-        let bridge = match &self.device {
-            Some(device) => device.bridge.clone(),
+        let bridge = match &self.local {
+            Some(local) => local.bridge().clone(),
             None => self.engine.bridge(rate).map_err(gone)?,
         };
-        let port = bridge.add_port(port).map_err(gone)?.id;
+        let PortHandle { id: port, meters: levels } = bridge.add_port(port).map_err(gone)?;
         let mut voice = Voice {
             bridge,
             stream,
             port,
+            levels,
+            muted: false,
             rate,
             codec: Negotiated::of(parameters),
             sources: Vec::new(),
@@ -177,13 +162,13 @@ impl Mixing {
             let echo = voice.own_source(Echo::new(rate)).map_err(gone)?;
             voice.bridge.connect(port, echo, 0.0).map_err(gone)?;
         }
-        if let Some(device) = &self.device {
-            if device.speaks {
-                voice.bridge.connect(device.port, port, 0.0).map_err(gone)?;
-                voice.sources.push(device.port);
+        if let Some(local) = &self.local {
+            if let Some(microphone) = local.microphone() {
+                voice.bridge.connect(microphone, port, 0.0).map_err(gone)?;
+                voice.sources.push(microphone);
             }
-            if device.hears {
-                voice.bridge.connect(port, device.port, 0.0).map_err(gone)?;
+            if let Some(loudspeaker) = local.loudspeaker() {
+                voice.bridge.connect(port, loudspeaker, 0.0).map_err(gone)?;
             }
         }
         voice.direct(parameters);
@@ -217,28 +202,23 @@ impl Mixing {
         Ok(())
     }
 
-    /// Plays a ringtone on the device. Without a device nobody could hear it.
+    /// Plays a ringtone on the local side. Where nobody hears there is none.
     pub(super) fn play_ringtone(&mut self, session: SessionId, path: &Path) {
-        let Some(device) = self.device.as_ref().filter(|device| device.hears) else { return };
-        let clip = match Clip::open(path) {
-            Ok(clip) => clip,
-            Err(error) => {
-                tracing::warn!(%error, "the ringtone cannot be played");
-                return;
-            }
-        };
-        let (player, _) = WavPlayer::new(clip, Repeat::LOOP);
-        if let Ok(port) = device.bridge.add_port(player)
-            && device.bridge.connect(port.id, device.port, 0.0).is_ok()
-        {
-            self.ringtones.insert(session, port.id);
+        if let Some(local) = &mut self.local {
+            local.play_ringtone(session, path);
         }
     }
 
     pub(super) fn stop_ringtone(&mut self, session: SessionId) {
-        if let (Some(port), Some(device)) = (self.ringtones.remove(&session), &self.device) {
-            // Gone with the engine otherwise.
-            let _ = device.bridge.remove_port(port);
+        if let Some(local) = &mut self.local {
+            local.stop_ringtone(session);
+        }
+    }
+
+    /// Completes what is written of it.
+    pub(super) fn stop(&mut self) {
+        if let Some(local) = &mut self.local {
+            local.stop();
         }
     }
 }
@@ -286,6 +266,35 @@ impl Voice {
         }
     }
 
+    /// How loud both sides are.
+    pub(super) fn levels(&self) -> &PortMeters {
+        &self.levels
+    }
+
+    /// Lets the peer hear nothing, or us again.
+    pub(super) fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
+        // It goes on hearing the others of a conference.
+        let near = self.conference.map(|(_, near, _)| near);
+        for source in self.sources.iter().filter(|source| Some(**source) != near) {
+            // An error: gone with the engine.
+            let _ = match muted {
+                true => self.bridge.disconnect(*source, self.port),
+                false => self.bridge.connect(*source, self.port, 0.0),
+            };
+        }
+    }
+
+    /// Lets a port speak to the peer and hear it.
+    pub(super) fn attach(&mut self, port: impl Port + 'static) -> Result<(), UsageError> {
+        let id = self.own_source(port)?;
+        self.bridge.connect(self.port, id, 0.0)?;
+        match &self.recording {
+            Some((_, ports)) if ports.len() > 1 => self.bridge.connect(id, ports[0], 0.0),
+            _ => Ok(()),
+        }
+    }
+
     /// Records what we say on the left and what the peer says on the right.
     pub(super) fn start_recording(&mut self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         let config = RecorderConfig { sample_rate: self.rate.min(16_000), ..RecorderConfig::default() };
@@ -327,7 +336,9 @@ impl Voice {
 
     fn own_source(&mut self, port: impl Port + 'static) -> Result<PortId, UsageError> {
         let id = self.bridge.add_port(port)?.id;
-        self.bridge.connect(id, self.port, 0.0)?;
+        if !self.muted {
+            self.bridge.connect(id, self.port, 0.0)?;
+        }
         self.own.push(id);
         self.sources.push(id);
         Ok(id)
@@ -426,33 +437,5 @@ impl Port for Echo {
         self.heard.clear();
         self.heard.extend_from_slice(pcm);
         self.signal = signal;
-    }
-}
-
-impl Device {
-    /// `None` where neither side wants a device.
-    #[cfg(feature = "cpal")]
-    fn open(engine: &MediaEngine, config: &AudioConfiguration) -> Result<Option<Self>, String> {
-        let speaks = matches!(config.input, AudioInput::Device(_));
-        let hears = matches!(config.output, AudioOutput::Device(_));
-        let name = match (&config.input, &config.output) {
-            (AudioInput::Device(name), _) | (_, AudioOutput::Device(name)) => name.as_deref(),
-            _ => return Ok(None),
-        };
-        let (card, port) = media::device::open(name, DEVICE_RATE).map_err(|error| error.to_string())?;
-        let bridge = engine.bridge(DEVICE_RATE).map_err(|error| error.to_string())?;
-        let port = bridge.add_port(port).map_err(|error| error.to_string())?.id;
-        Ok(Some(Self { bridge, port, hears, speaks, _card: card }))
-    }
-
-    /// Without the feature `cpal` there is no device to open.
-    #[cfg(not(feature = "cpal"))]
-    fn open(_engine: &MediaEngine, config: &AudioConfiguration) -> Result<Option<Self>, String> {
-        match (&config.input, &config.output) {
-            (AudioInput::Device(_), _) | (_, AudioOutput::Device(_)) => {
-                Err("this build has no sound devices (feature cpal)".to_owned())
-            }
-            _ => Ok(None),
-        }
     }
 }

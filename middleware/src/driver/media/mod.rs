@@ -13,9 +13,11 @@ mod ice;
 pub(super) mod interfaces;
 mod keys;
 mod link;
+mod local;
 mod meters;
 mod mixing;
 mod msrp;
+mod pcm;
 mod relay_stream;
 mod sockets;
 mod tcp_paths;
@@ -33,6 +35,8 @@ pub(crate) use self::alone::AloneStream;
 pub(super) use self::gathering::gather_alone;
 pub use self::meters::AudioStatistics;
 pub(crate) use self::meters::MeterBoard;
+pub(crate) use self::pcm::{PcmDesk, open as open_pcm};
+pub use self::pcm::{PcmMark, PcmReader, PcmWriter};
 
 use self::audio::{AudioCommand, AudioTask, MediaEnds};
 use self::chat::ChatCommand;
@@ -74,6 +78,7 @@ pub(super) struct MediaHost {
     every_interface: bool,
     notes: Notes,
     board: MeterBoard,
+    pcm: PcmDesk,
     audio: HashMap<Key, AudioEntry>,
     chats: HashMap<Key, mpsc::UnboundedSender<ChatCommand>>,
     files: HashMap<Key, mpsc::UnboundedSender<FileCommand>>,
@@ -101,7 +106,7 @@ impl MediaHost {
         every_interface: bool,
         tracer: Option<Arc<Tracer>>,
         notes: Notes,
-        board: MeterBoard,
+        (board, pcm): (MeterBoard, PcmDesk),
     ) -> Result<Self, Error> {
         let system =
             |what: &str, error: io::Error| Error::System { what: what.to_owned(), reason: error.to_string() };
@@ -109,7 +114,7 @@ impl MediaHost {
         let mixing = Mixing::start(audio, &notes)?;
         let (audio, chats, files) = (HashMap::new(), HashMap::new(), HashMap::new());
         let ends = Ends::new(identity, security.clone(), resolver.clone(), tracer);
-        Ok(Self { mixing, ends, security, resolver, every_interface, notes, board, audio, chats, files })
+        Ok(Self { mixing, ends, security, resolver, every_interface, notes, board, pcm, audio, chats, files })
     }
 
     /// Does what a session asks.
@@ -161,6 +166,21 @@ impl MediaHost {
                     && let Err(error) = self.mixing.confer(voice, conference)
                 {
                     tracing::warn!(%session, %error, "a conference cannot be mixed");
+                }
+            }
+            MediaCommand::SetMuted(stream, muted) => {
+                if let Some(AudioEntry::Running { voice, .. }) = self.audio.get_mut(&(session, stream)) {
+                    voice.set_muted(muted);
+                }
+            }
+            MediaCommand::AttachPcm(stream, number) => {
+                // Without a stream to be in it goes, which its ends notice.
+                let end = self.pcm.fetch(number);
+                if let (Some(AudioEntry::Running { voice, .. }), Some(end)) =
+                    (self.audio.get_mut(&(session, stream)), end)
+                    && let Err(error) = voice.attach(end)
+                {
+                    tracing::debug!(%error, "the application's audio cannot be attached");
                 }
             }
             MediaCommand::StartRecording(stream, path) => self.start_recording(session, stream, &path),
@@ -229,6 +249,7 @@ impl MediaHost {
         self.audio.clear();
         self.chats.clear();
         self.files.clear();
+        self.mixing.stop();
     }
 
     fn run_audio(&mut self, session: SessionId, stream: StreamId, parameters: Box<AudioParameters>) {
@@ -274,7 +295,7 @@ impl MediaHost {
                 return None;
             }
         };
-        let meters = self.board.add(session);
+        let meters = self.board.add(session, voice.levels().clone());
         let (commands, received) = mpsc::unbounded_channel();
         let ends = MediaEnds { frames, source, meters };
         let tell = self.teller(session, stream);

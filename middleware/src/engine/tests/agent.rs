@@ -275,6 +275,8 @@ impl Agent {
             }
             "record" => session.start_recording(context, argument.into()),
             "stop-recording" => session.stop_recording(context),
+            "mute" => session.set_muted(context, true),
+            "attach-pcm" => session.attach_pcm(context, 1),
             "remove-file" => session.remove_file(context, argument),
             "connect" => {
                 let us = Credentials::new("sip:alice@example.com".parse().expect("a URI"));
@@ -640,6 +642,7 @@ fn operation_of(verb: &str, argument: &str) -> Operation {
     let name = match (verb, argument) {
         ("record", _) => "start_recording_audio".to_owned(),
         ("stop-recording", _) => "stop_recording_audio".to_owned(),
+        ("mute", _) => "set_muted".to_owned(),
         ("dtmf", _) => "send_dtmf".to_owned(),
         ("message", _) => "send_message".to_owned(),
         ("nickname", _) => "set_nickname".to_owned(),

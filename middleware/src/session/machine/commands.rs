@@ -51,6 +51,31 @@ impl SessionMachine {
         Ok(())
     }
 
+    /// Lets the application's own audio speak and hear.
+    pub(crate) fn attach_pcm(&mut self, _context: Context<'_>, number: u64) -> Result<(), Error> {
+        let operation = Operation::AttachPcm;
+        self.check(operation)?;
+        let Some(audio) = &self.audio else {
+            return Err(Error::not_possible(operation, "the session has no audio"));
+        };
+        let id = audio.id;
+        self.media(MediaCommand::AttachPcm(id, number));
+        Ok(())
+    }
+
+    /// Lets the peer hear silence of us, or us again.
+    pub(crate) fn set_muted(&mut self, _context: Context<'_>, muted: bool) -> Result<(), Error> {
+        let operation = Operation::SetMuted;
+        self.check(operation)?;
+        let Some(audio) = &self.audio else {
+            return Err(Error::not_possible(operation, "the session has no audio"));
+        };
+        let id = audio.id;
+        self.change_audio(|audio| audio.muted = muted);
+        self.media(MediaCommand::SetMuted(id, muted));
+        Ok(())
+    }
+
     /// Presses a key.
     pub(crate) fn send_dtmf(
         &mut self,

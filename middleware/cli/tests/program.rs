@@ -1,0 +1,238 @@
+//! The program as scripts and people run it: its lines, its exit codes, how it leaves.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{Listener, Registrar, Running, sipsimple};
+
+/// What leaving may take.
+const LEAVING: Duration = Duration::from_millis(3_500);
+
+fn call(uri: &str, options: &[&str]) -> Running {
+    let mut arguments = vec!["call", uri, "--bind", "127.0.0.1", "--port", "0", "--device", "null", "--json"];
+    arguments.extend(options);
+    Running::start(&arguments)
+}
+
+#[test]
+fn a_signal_hangs_up_and_the_program_ends_well() {
+    for signal in ["TERM", "INT"] {
+        let mut listener = Listener::start(&["--exit-after", "1"]);
+        let mut calling = call(&listener.uri(), &[]);
+        calling.wait_for("SCSessionDidStart");
+        calling.signal(signal);
+        let (code, events) = calling.finish(LEAVING);
+        assert_eq!(code, Some(0), "SIG{signal}");
+        let names: Vec<&str> = events.iter().filter_map(|event| event["name"].as_str()).collect();
+        assert!(names.contains(&"SCSessionWillEnd") && names.contains(&"SCSessionDidEnd"), "{names:?}");
+        assert_eq!(events.last(), Some(&serde_json::json!({"name": "exit", "code": 0})));
+        // The other side got the BYE: it leaves after one call.
+        let ended = listener.running.wait_for("SCSessionDidEnd");
+        assert_eq!(ended["data"]["originator"], "remote");
+        assert_eq!(listener.running.finish(LEAVING).0, Some(0));
+    }
+}
+
+#[test]
+fn a_signal_while_it_rings_cancels() {
+    let mut listener = Listener::start(&["--ring", "60"]);
+    let mut calling = call(&listener.uri(), &[]);
+    calling.wait_for("SCSessionGotRingIndication");
+    calling.signal("INT");
+    assert_eq!(calling.finish(LEAVING).0, Some(0));
+    let failed = listener.running.wait_for("SCSessionDidFail");
+    assert_eq!(failed["data"]["code"], 487);
+}
+
+#[test]
+fn a_peer_that_is_gone_keeps_nobody_and_a_second_signal_leaves_now() {
+    let listener = Listener::start(&[]);
+    let mut patient = call(&listener.uri(), &[]);
+    let mut hasty = call(&listener.uri(), &[]);
+    patient.wait_for("SCSessionDidStart");
+    hasty.wait_for("SCSessionDidStart");
+    listener.running.signal("STOP");
+    let begun = Instant::now();
+    patient.signal("TERM");
+    hasty.signal("INT");
+    hasty.wait_for("SCSessionWillEnd");
+    hasty.signal("INT");
+    assert_eq!(hasty.finish(Duration::from_secs(1)).0, Some(130));
+    assert_eq!(patient.finish(LEAVING).0, Some(0));
+    assert!(begun.elapsed() > Duration::from_secs(1), "it did try");
+    listener.running.signal("CONT");
+}
+
+#[test]
+fn what_was_registered_is_unregistered() {
+    let registrar = Registrar::start();
+    let proxy = registrar.uri();
+    let password = ["--password-env", "SIP_PASSWORD"];
+    let options = ["--from", "sip:alice@test.example", "--registrar", &proxy, "--proxy", &proxy];
+    let mut arguments = vec!["register", "--bind", "127.0.0.1", "--port", "0", "--json"];
+    arguments.extend(options);
+    arguments.extend(password);
+    let mut registering = Running::start(&arguments);
+    registering.wait_for("SCRegistrationDidSucceed");
+    registering.signal("TERM");
+    let (code, events) = registering.finish(LEAVING);
+    assert_eq!(code, Some(0));
+    assert!(events.iter().any(|event| event["name"] == "SCRegistrationDidEnd"), "{events:?}");
+    assert_eq!(registrar.expires(), [3_600, 0]);
+}
+
+#[test]
+fn exit_codes_tell_what_became_of_it() {
+    let listener = Listener::start(&["--reject", "603"]);
+    let (code, events) = call(&listener.uri(), &[]).finish(Duration::from_secs(10));
+    assert_eq!(code, Some(1));
+    let exit = events.last().expect("a last line");
+    assert_eq!((&exit["name"], &exit["code"]), (&Value::from("exit"), &Value::from(1)));
+    assert!(exit["reason"].as_str().is_some_and(|reason| reason.contains("603")), "{exit}");
+
+    for (arguments, code) in [
+        (&["call"][..], 2),
+        (&["call", "sip:a@127.0.0.1:1", "--no-such-option", "--json"], 2),
+        (&["call", "sip:a@127.0.0.1:1", "--no-audio"], 2),
+        (&["call", "sip:a@127.0.0.1:1", "--codecs", "none"], 2),
+        (&["call", "sip:a@127.0.0.1:1", "--password", "secret"], 2),
+        (&["inspect", "/nonexistent"], 1),
+        (&["listen", "--bind", "192.0.2.1", "--port", "0", "--device", "null"], 1),
+        (&["--version"], 0),
+        (&["listen", "--help"], 0),
+    ] {
+        let output = sipsimple().args(arguments).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert_eq!(output.stderr.is_empty(), code == 0, "{arguments:?}: errors are on stderr");
+        if arguments.contains(&"--json") {
+            let line: Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+            assert_eq!((&line["name"], &line["code"]), (&Value::from("exit"), &Value::from(2)));
+        }
+    }
+}
+
+#[test]
+fn a_trace_is_a_capture_that_inspect_reads_and_secrets_are_not_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["trace.pcap", "trace.pcapng"] {
+        let path = folder.path().join(name);
+        let listener = Listener::start(&[]);
+        let trace = path.to_str().expect("text");
+        let options = ["--chat", "hello", "--srtp", "mandatory", "--seconds", "1", "--trace", trace];
+        assert_eq!(call(&listener.uri(), &options).finish(Duration::from_secs(15)).0, Some(0));
+        let output = sipsimple().args(["inspect", trace]).output().expect("it runs");
+        let lines: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("one JSON object a line"))
+            .collect();
+        assert!(output.status.success(), "all packets are well-formed: {lines:#?}");
+        let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).count();
+        assert!(of("sip") >= 6 && of("msrp") >= 2, "{lines:#?}");
+        let bytes = std::fs::read(&path).expect("the capture");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("a=crypto:") && !text.contains("inline:WV"), "keys are redacted");
+        assert!(text.contains("hello"), "what was said is there");
+    }
+}
+
+#[test]
+fn a_missing_sound_device_is_no_failure() {
+    let listener = Listener::start(&[]);
+    let options = ["--seconds", "0.5"];
+    let mut arguments =
+        vec!["call", "", "--bind", "127.0.0.1", "--port", "0", "--json", "--device", "no such card"];
+    let uri = listener.uri();
+    arguments[1] = &uri;
+    arguments.extend(options);
+    let mut calling = Running::start(&arguments);
+    calling.wait_for("SCSessionDidStart");
+    let errors = calling.errors();
+    assert_eq!(calling.finish(Duration::from_secs(10)).0, Some(0));
+    assert!(errors.contains("no such card") && errors.contains("--device null"), "{errors}");
+}
+
+#[test]
+fn chat_can_be_added_in_the_course_of_a_call() {
+    let mut listener = Listener::start(&[]);
+    let calling = call(&listener.uri(), &["--add-chat-after", "0.3", "--chat", "later", "--seconds", "2"]);
+    let proposal = listener.running.wait_for("SCSessionGotStreamProposal");
+    assert_eq!(proposal["data"]["adds_chat"], true);
+    let message = listener.running.wait_for("SCSessionGotMessage");
+    assert_eq!(message["data"]["content"], "later");
+    assert_eq!(calling.finish(Duration::from_secs(10)).0, Some(0));
+}
+
+#[test]
+fn the_doctor_tells_of_each_check_what_to_do() {
+    let registrar = Registrar::start();
+    let proxy = registrar.uri();
+    let output = sipsimple()
+        .args(["doctor", "--bind", "127.0.0.1", "--port", "0", "--from", "sip:alice@test.example"])
+        .args([
+            "--proxy",
+            &proxy,
+            "--registrar",
+            &proxy,
+            "--stun",
+            "127.0.0.1:9",
+            "--json",
+            "--password-env",
+            "SIP_PASSWORD",
+        ])
+        .output()
+        .expect("it runs");
+    let lines: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one JSON object a line"))
+        .collect();
+    let verdict = |check: &str| {
+        let found = lines.iter().find(|line| line["check"] == check);
+        found.map(|line| line["verdict"].as_str().unwrap_or_default().to_owned())
+    };
+    for check in
+        ["settings", "network", "transports", "tls", "codecs", "audio", "stun", "dns", "registration"]
+    {
+        assert!(verdict(check).is_some(), "{check} is not in {lines:#?}");
+    }
+    assert_eq!(verdict("codecs").as_deref(), Some("ok"));
+    assert_eq!(verdict("registration").as_deref(), Some("ok"), "{lines:#?}");
+    assert_eq!(verdict("stun").as_deref(), Some("failed"), "nobody is there");
+    for line in lines.iter().filter(|line| line["verdict"] == "failed") {
+        assert!(line["advice"].is_string(), "{line}");
+    }
+    assert_eq!(output.status.code(), Some(1), "something does not work");
+    assert_eq!(registrar.expires().last(), Some(&0), "it leaves nothing registered");
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed() {
+    for (arguments, expected) in [
+        (&["completions", "bash"][..], "_sipsimple"),
+        (&["completions", "zsh"], "#compdef sipsimple"),
+        (&["completions", "fish"], "complete -c sipsimple"),
+        (&["man"], ".TH sipsimple 1"),
+        (&["man", "listen"], "sipsimple listen"),
+    ] {
+        let output = sipsimple().args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(expected), "{arguments:?}: no {expected:?}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let status = sipsimple().arg("man").arg("--out").arg(folder.path()).status().expect("it runs");
+    assert!(status.success() && folder.path().join("sipsimple-call.1").is_file());
+    let bash = sipsimple().args(["completions", "bash"]).output().expect("it runs").stdout;
+    check_with_bash(&folder.path().join("sipsimple"), &bash);
+}
+
+/// What bash itself makes of it, where there is one.
+fn check_with_bash(path: &Path, script: &[u8]) {
+    std::fs::write(path, script).expect("the disk has room");
+    let asked = "source \"$0\"; COMP_WORDS=(sipsimple doc); COMP_CWORD=1; _sipsimple sipsimple doc sipsimple; echo \"${COMPREPLY[@]}\"";
+    if let Ok(output) = Command::new("bash").args(["-c", asked]).arg(path).output() {
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "doctor");
+    }
+}
