@@ -36,10 +36,7 @@ impl Frames {
         loop {
             let unseen = self.buffer.get(self.seen..).unwrap_or_default();
             let mut input = unseen;
-            let ended = match self.decoder.next(&mut input)? {
-                None => None,
-                Some(piece) => Some(matches!(piece, Piece::End(_))),
-            };
+            let ended = self.decoder.next(&mut input)?.map(|piece| matches!(piece, Piece::End(_)));
             self.seen += unseen.len() - input.len();
             if self.seen > self.max_frame {
                 return Err(ParseError::new(self.max_frame, ParseErrorKind::TooLong, "a shorter frame"));
