@@ -3,8 +3,9 @@
 //! are out at once, the attributes say what the notifications say, no plain RTP leaves where SRTP is forced,
 //! and nothing is left over.
 //!
-//! `SIPSIMPLE_SEQUENCES=100000` plays that many sequences (CI does), `SIPSIMPLE_SEED=7` the one of that seed.
+//! `./dev sequences` plays 100,000 of them, and CI does; `SIPSIMPLE_SEED=7` plays the one of that seed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use testkit::{Clock, Link, Network, Random, run};
@@ -79,9 +80,22 @@ fn any_order_of_commands_ends_well() {
         Some(seed) => seed..=seed,
         None => 1..=number("SIPSIMPLE_SEQUENCES").unwrap_or(SEQUENCES),
     };
-    for seed in seeds {
-        play(seed);
-    }
+    // Each sequence is by itself: as many at a time as there are processors.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(*seeds.start());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > *seeds.end() {
+                        return;
+                    }
+                    play(seed);
+                }
+            });
+        }
+    });
 }
 
 /// Two agents and the way between them.
