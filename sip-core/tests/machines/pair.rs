@@ -6,6 +6,7 @@ use sip_core::{
         Body, Call, Config, Endpoint, Event, FlowId, Input, Notifier, OutgoingCall, Output, Transport,
     },
     resolve::{Answer, Record, RecordKind},
+    usage::NotifierState,
 };
 use std::{
     collections::HashMap,
@@ -38,6 +39,14 @@ pub(crate) struct Party {
     pub(crate) refusals: Vec<Response>,
     /// REFERs that were accepted.
     pub(crate) referred: Vec<(Option<Notifier>, Request)>,
+    /// Subscriptions of peers that were accepted.
+    pub(crate) watched: Vec<Notifier>,
+    /// Responses to requests of ours out of calls.
+    pub(crate) responses: Vec<Response>,
+    /// What is in the ACKs of calls of ours.
+    pub(crate) ack: Option<Body>,
+    /// With what calls are refused.
+    pub(crate) refusal: StatusCode,
     flows: HashMap<FlowId, (StreamId, End)>,
     accepted: u64,
     next_port: u16,
@@ -69,10 +78,25 @@ impl Party {
             trace: Vec::new(),
             refusals: Vec::new(),
             referred: Vec::new(),
+            watched: Vec::new(),
+            responses: Vec::new(),
+            ack: None,
+            refusal: StatusCode::BUSY_HERE,
             flows: HashMap::new(),
             accepted: 0,
             next_port: 40_000,
             timeouts: 0,
+        }
+    }
+
+    /// It has another address from now on.
+    pub(crate) fn moves(&mut self, now: Instant, address: &str) {
+        let old = std::mem::replace(&mut self.address, address.parse().expect("an address"));
+        for input in [
+            Input::Bound { transport: Transport::Udp, local: self.address },
+            Input::Unbound { transport: Transport::Udp, local: old },
+        ] {
+            self.endpoint.handle_input(now, input);
         }
     }
 
@@ -88,7 +112,7 @@ impl Party {
                         endpoint.provisional(now, call, StatusCode::RINGING, None).expect("it rings");
                         endpoint.accept(now, call, Vec::new(), Some(Body::new("application/sdp", "answer")))
                     }
-                    Manner::Refuses => endpoint.reject(now, call, StatusCode::BUSY_HERE, None, Vec::new()),
+                    Manner::Refuses => endpoint.reject(now, call, self.refusal, None, Vec::new()),
                     Manner::Rings => {
                         self.ringing.push(call);
                         endpoint.provisional(now, call, StatusCode::RINGING, None)
@@ -97,7 +121,7 @@ impl Party {
                 done.expect("it rings");
             }
             Event::Answered { call, .. } => {
-                endpoint.ack(now, call, None).expect("an ACK is due");
+                endpoint.ack(now, call, self.ack.take()).expect("an ACK is due");
                 self.up.push(call);
             }
             Event::Confirmed { call, .. } => self.up.push(call),
@@ -106,6 +130,13 @@ impl Party {
                 let notifier = endpoint.accept_refer(now, id, 60).expect("it waits");
                 self.referred.push((notifier, request));
             }
+            Event::Request { id, request, .. } if *request.method() == Method::Subscribe => {
+                let state = Some(Body::new("application/dialog-info+xml", "state"));
+                let active = NotifierState::Active;
+                let notifier = endpoint.accept_subscription(now, id, 3_600, active, state);
+                self.watched.push(notifier.expect("it waits"));
+            }
+            Event::Response { response, .. } => self.responses.push(response),
             Event::Reinvite { id, .. } | Event::Request { id, .. } => {
                 endpoint.respond(now, id, StatusCode::OK, Vec::new(), None).expect("it waits");
             }
@@ -197,6 +228,10 @@ impl Host for Party {
                 Output::Resolve { query, question } => {
                     let records = match (question.name.as_str(), question.kind) {
                         ("bob.example", RecordKind::A) => vec![Record::Address([192, 0, 2, 2].into())],
+                        // The first of them is dead.
+                        ("proxy.example", RecordKind::A) => {
+                            [[192, 0, 2, 99], [192, 0, 2, 11]].map(|ip| Record::Address(ip.into())).to_vec()
+                        }
                         _ => Vec::new(),
                     };
                     let answer = Answer { records, ttl: Duration::ZERO };
