@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use rtp_srtp::srtp::Suite;
-use sdp::attribute::{Crypto, SessionParam};
+use sdp::attribute::Crypto;
 use zeroize::Zeroizing;
 
 use crate::session::SrtpParameters;
@@ -80,19 +80,10 @@ fn suite(crypto: &Crypto) -> Option<Suite> {
     SUITES.into_iter().find(|suite| suite.name() == crypto.suite.as_str())
 }
 
-/// The one key of a line; none where the line asks for what we don't do (RFC 4568 §6.3.7).
+/// The one key of a line; none where the line asks for what we don't do.
 fn master_key(crypto: &Crypto, suite: Suite) -> Option<&[u8]> {
-    let harmless = |parameter: &SessionParam| match parameter {
-        SessionParam::WindowSizeHint(_) | SessionParam::FecBeforeSrtp(_) => true,
-        SessionParam::Other(text) => text.starts_with('-'),
-        _ => false,
-    };
-    match crypto.keys.as_slice() {
-        [key] if key.mki.is_none() && crypto.session.iter().all(harmless) => {
-            Some(key.key.as_bytes()).filter(|bytes| bytes.len() == suite.master_len())
-        }
-        _ => None,
-    }
+    let key = crypto.keys.first().filter(|_| crypto.is_acceptable(std::slice::from_ref(&crypto.suite)))?;
+    Some(key.key.as_bytes()).filter(|bytes| bytes.len() == suite.master_len())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Attributes with a type: read with [`Attributes::get`](crate::Attributes::get), written with
 //! [`Attributes::push`](crate::Attributes::push). One that is malformed costs only itself.
 
+mod choice;
 mod crypto;
 mod direction;
 mod grouping;
