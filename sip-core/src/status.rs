@@ -136,6 +136,7 @@ statuses! {
     FLOW_FAILED 430 "Flow Failed";
     ANONYMITY_DISALLOWED 433 "Anonymity Disallowed";
     FIRST_HOP_LACKS_OUTBOUND_SUPPORT 439 "First Hop Lacks Outbound Support";
+    MAX_BREADTH_EXCEEDED 440 "Max-Breadth Exceeded";
     CONSENT_NEEDED 470 "Consent Needed";
     TEMPORARILY_UNAVAILABLE 480 "Temporarily Unavailable";
     CALL_DOES_NOT_EXIST 481 "Call/Transaction Does Not Exist";

@@ -215,13 +215,8 @@ impl Endpoint {
         };
         let Some(usage) = self.calls.get_mut(&call) else { return };
         let Phase::Calling { early, cancel, .. } = &mut usage.phase else { return };
-        match dialog {
-            Some(dialog) => early.push(Early { dialog, reliable: ReliableClient::default() }),
-            None => {
-                if let Some(known) = early.iter_mut().find(|e| e.dialog.remote_tag() == tag) {
-                    known.dialog.refresh(response.headers());
-                }
-            }
+        if let Some(dialog) = dialog {
+            early.push(Early { dialog, reliable: ReliableClient::default() });
         }
         let wanted = *cancel == Cancel::Wanted;
         if wanted {
@@ -233,6 +228,7 @@ impl Endpoint {
                 self.stats.retransmissions += 1;
             } else {
                 let tag = tag.map(str::to_owned);
+                self.refresh_target(call, &reliable, &response);
                 self.outputs.push_back(Output::Event(Event::Provisional { call, response }));
                 self.acknowledge_provisional(now, call, tag.as_deref(), reliable);
             }

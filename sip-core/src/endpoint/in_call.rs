@@ -195,6 +195,7 @@ impl Endpoint {
             if let Reliability::Unordered = reliable {
                 self.stats.retransmissions += 1;
             } else {
+                self.refresh_target(call, &reliable, &response);
                 self.outputs.push_back(Output::Event(Event::ReinviteProvisional { call, response }));
                 self.acknowledge_provisional(now, call, None, reliable);
             }

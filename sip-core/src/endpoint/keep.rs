@@ -1,16 +1,21 @@
 //! Flows that are kept alive, and noticed when they die (RFC 5626 §4.4, RFC 6223).
 //!
-//! On streams a double CRLF is sent, and answered by those who know it. On UDP it is sent too and
-//! keeps the binding of a NAT, but nobody answers it: there a dead registrar is found by the next
-//! request. (RFC 5626 §4.4.2 has STUN for UDP, which few registrars speak, and which is not SIP's.)
+//! On streams a double CRLF is sent, and answered by those who know it. On UDP a registrar that knows
+//! outbound is asked by STUN (RFC 5626 §4.4.2): silence, an error or another address that we are seen
+//! at end the flow. Others get a double CRLF there, which keeps the binding of a NAT and which nobody
+//! answers: such a dead registrar is found by the next request.
 
 use super::{
     Endpoint, Event, FlowId, FlowPath, Output, Owner, RequestId, Subscription, Target, Transport,
     client::Path,
+    stun::{self, Check},
 };
 use crate::{Request, header::Contact};
 use bytes::Bytes;
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 /// How long the answer to a ping may take (RFC 5626 §4.4.1).
 const PONG: Duration = Duration::from_secs(10);
@@ -39,7 +44,18 @@ pub(crate) struct Kept {
     outbound: bool,
     /// When the answer to the last ping is overdue.
     overdue: Option<Instant>,
+    /// A Binding request that waits for its answer.
+    check: Option<Check>,
+    /// Where the peer saw us last.
+    mapped: Option<SocketAddr>,
     users: u32,
+}
+
+impl Kept {
+    /// STUN is only sent to who says that it knows outbound (RFC 5626 §8).
+    fn takes_stun(&self) -> bool {
+        self.path.flow.is_none() && self.outbound && self.answers
+    }
 }
 
 impl Endpoint {
@@ -64,10 +80,17 @@ impl Endpoint {
         }
         self.next_id += 1;
         let id = self.next_id;
-        self.kept.insert(
-            id,
-            Kept { path, every, answers: keep.answers, outbound: keep.outbound, overdue: None, users: 1 },
-        );
+        let kept = Kept {
+            path,
+            every,
+            answers: keep.answers,
+            outbound: keep.outbound,
+            overdue: None,
+            check: None,
+            mapped: None,
+            users: 1,
+        };
+        self.kept.insert(id, kept);
         self.arm_kept(now, id);
     }
 
@@ -82,8 +105,22 @@ impl Endpoint {
     }
 
     pub(crate) fn kept_timeout(&mut self, now: Instant, id: u64) {
+        let random = [self.random_u64(), self.random_u64()];
         let Some(kept) = self.kept.get_mut(&id) else { return };
         let path = kept.path;
+        if kept.takes_stun() {
+            let check = kept.check.get_or_insert_with(|| Check::new(now, random));
+            match check.handle_timeout(now) {
+                Ok(Some(data)) => {
+                    let (local, remote) = (path.local, path.target.addr);
+                    self.outputs.push_back(Output::Transmit { local, remote, data });
+                    self.arm_kept(now, id);
+                }
+                Ok(None) => self.arm_kept(now, id),
+                Err(()) => self.kept_failed(id, "keep-alives are not answered"),
+            }
+            return;
+        }
         if kept.overdue.is_some_and(|at| at <= now) {
             let reason = "keep-alives are not answered";
             if let Some(flow) = path.flow {
@@ -119,11 +156,38 @@ impl Endpoint {
     /// A connection is gone: whoever wanted it kept is told.
     pub(crate) fn kept_lost(&mut self, flow: FlowId, reason: &str) {
         let found = self.kept.iter().find(|(_, kept)| kept.path.flow == Some(flow));
-        if let Some((&id, kept)) = found {
-            let (path, reason) = (kept.path, reason.to_owned());
-            self.kept.remove(&id);
-            self.timers.set(Owner::Kept(id), None);
-            self.outputs.push_back(Output::Event(Event::FlowFailed { path, reason }));
+        if let Some((&id, _)) = found {
+            self.kept_failed(id, reason);
+        }
+    }
+
+    fn kept_failed(&mut self, id: u64, reason: &str) {
+        let Some(Kept { path, .. }) = self.kept.remove(&id) else { return };
+        self.timers.set(Owner::Kept(id), None);
+        self.outputs.push_back(Output::Event(Event::FlowFailed { path, reason: reason.to_owned() }));
+    }
+
+    /// A datagram that is STUN came: perhaps the answer to a check (RFC 5626 §4.4.2).
+    pub(crate) fn stun_received(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+        let found = self.kept.iter_mut().find_map(|(id, kept)| {
+            let ours = kept.path.local == local && kept.path.target.addr == remote;
+            let answer = kept.check.as_ref().filter(|_| ours)?.answer(data)?;
+            Some((*id, kept, answer))
+        });
+        let Some((id, kept, answer)) = found else {
+            self.stats.dropped += 1;
+            return;
+        };
+        match answer {
+            stun::Answer::Refused => self.kept_failed(id, "a keep-alive was refused"),
+            stun::Answer::Mapped(Some(mapped)) if kept.mapped.is_some_and(|known| known != mapped) => {
+                self.kept_failed(id, "the address that we are seen at is another one");
+            }
+            stun::Answer::Mapped(mapped) => {
+                kept.check = None;
+                kept.mapped = kept.mapped.or(mapped);
+                self.arm_kept(now, id);
+            }
         }
     }
 
@@ -132,7 +196,10 @@ impl Endpoint {
         let chance = u32::try_from(self.random_u64() % 21).unwrap_or(0);
         let Some(kept) = self.kept.get(&id) else { return };
         let ping = now + kept.every * (80 + chance) / 100;
-        let next = kept.overdue.map_or(ping, |at| at.min(ping));
+        let next = match (&kept.check, kept.overdue) {
+            (Some(check), _) => check.deadline(),
+            (None, overdue) => overdue.map_or(ping, |at| at.min(ping)),
+        };
         self.timers.set(Owner::Kept(id), Some(next));
     }
 

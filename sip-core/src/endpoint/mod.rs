@@ -44,6 +44,7 @@ mod send;
 mod server;
 mod session;
 mod shared;
+mod stun;
 mod subscriber;
 mod timers;
 

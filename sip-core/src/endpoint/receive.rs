@@ -35,6 +35,9 @@ impl Endpoint {
         if data.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             return;
         }
+        if super::stun::is_stun(&data) {
+            return self.stun_received(now, local, remote, &data);
+        }
         let source = Source { transport: Transport::Udp, local, remote, flow: None, len: data.len() };
         match Message::parse(data, &self.config.limits) {
             Ok(message) => self.message(now, message, source),

@@ -9,7 +9,7 @@ use super::{
     send::Template,
 };
 use crate::{
-    Method, Request, Response, StatusCode, UsageError,
+    Method, NameAddr, Request, Response, StatusCode, UsageError,
     header::{HeaderName, RAck, RSeq, Require, Supported},
     usage::{Acknowledged, Held, Phase, Queued, Reliable, ReliableAction, ReliableServer},
 };
@@ -113,6 +113,17 @@ impl Endpoint {
         Reliability::Ordered(rack)
     }
 
+    /// A reliable provisional response refreshes the target of its dialog, and no other one does
+    /// (RFC 6141 §4.7, §4.9).
+    pub(crate) fn refresh_target(&mut self, call: Call, reliable: &Reliability, response: &Response) {
+        let is_reliable = matches!(reliable, Reliability::Ordered(_) | Reliability::Offer(_));
+        let Some(usage) = self.calls.get_mut(&call).filter(|_| is_reliable) else { return };
+        let to = response.to().ok();
+        if let Some(dialog) = usage.dialog_mut(to.as_ref().and_then(NameAddr::tag)) {
+            dialog.refresh(response.headers());
+        }
+    }
+
     /// Sends the PRACK, or has the user send it. The response has been told of.
     pub(crate) fn acknowledge_provisional(
         &mut self,
@@ -211,8 +222,15 @@ impl Endpoint {
             return Err(UsageError::Gone);
         };
         let timers = self.config.timers;
-        if let Some(reliable) = self.calls.get_mut(&call).and_then(|u| u.reliable.as_mut()) {
-            reliable.sent(now, data, session, &timers);
+        let request = self.servers.get(&id).and_then(|server| server.request.as_ref());
+        if let Some(usage) = self.calls.get_mut(&call) {
+            if let (Some(request), Some(dialog)) = (request, &mut usage.dialog) {
+                // RFC 6141 §4.6: before that, and with an error, the target stays as it was.
+                dialog.refresh(request.headers());
+            }
+            if let Some(reliable) = &mut usage.reliable {
+                reliable.sent(now, data, session, &timers);
+            }
         }
         self.arm_call(call);
         Ok(())

@@ -4,7 +4,7 @@ use crate::solo::{Solo, ask, ask_with, reply};
 use sip_core::{
     Method, NameAddr, StatusCode,
     endpoint::{Config, Event, OutgoingCall},
-    header::{Reason, TypedHeader},
+    header::{MaxBreadth, Reason, TypedHeader},
 };
 
 fn outgoing() -> OutgoingCall {
@@ -102,4 +102,27 @@ fn an_update_in_an_early_dialog() {
     solo.endpoint.update(solo.now(), call, None).expect("an early dialog");
     solo.drain();
     assert_eq!(solo.request().uri_text(), "sip:peer@192.0.2.77", "the target is new");
+}
+
+/// RFC 5393 §5.3.4, §5.3.5: breadth is the proxies' matter. We may say how much of it a request has,
+/// a request for us is served with any, and 440 is a refusal like others.
+#[test]
+fn breadth() {
+    let mut solo = Solo::new();
+    let headers = vec![("Max-Breadth".to_owned(), "1".to_owned())];
+    let call = solo.endpoint.invite(solo.now(), OutgoingCall { headers, ..outgoing() }).expect("a call");
+    solo.drain();
+    let invite = solo.request();
+    assert_eq!(invite.header(), Some(MaxBreadth(1)));
+    solo.datagram(&reply(&invite, 440, "proxy", ""));
+    assert!(matches!(
+        solo.event(),
+        Event::Failed { call: c, status: Some(StatusCode::MAX_BREADTH_EXCEEDED), .. } if c == call
+    ));
+    solo.sent.clear();
+    for (n, breadth) in [(1, "Max-Breadth: 0"), (2, "Max-Breadth: 60"), (3, "Max-Breadth: many")] {
+        let request = ask("OPTIONS", &format!("b{n}"), n, "", breadth);
+        solo.datagram(&request);
+        assert_eq!(solo.sent_summary(), ["200 OPTIONS"], "{breadth}");
+    }
 }

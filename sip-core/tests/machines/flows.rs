@@ -12,6 +12,7 @@ use sip_core::{
         RecordKind::{A, Srv},
     },
 };
+use std::time::{Duration, Instant};
 
 const URN: &str = "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
 
@@ -179,6 +180,97 @@ fn datagrams_keep_the_binding_of_a_nat() {
     assert_eq!((ping.1, ping.2.as_ref()), (addr("192.0.2.2:5060"), b"\r\n\r\n".as_slice()));
     solo.endpoint.release(path);
     solo.pass(seconds(100.0));
+}
+
+/// Lets time pass up to that much; the first datagram that leaves, if one does.
+fn next_datagram(solo: &mut Solo, within: Duration) -> Option<(Instant, Vec<u8>)> {
+    let until = solo.now() + within;
+    loop {
+        match solo.endpoint.poll_output() {
+            Output::Transmit { data, .. } => return Some((solo.now(), data.to_vec())),
+            Output::Event(event) => solo.events.push_back(event),
+            Output::Idle(at) => {
+                solo.idle = at;
+                let at = at.filter(|at| *at <= until)?;
+                solo.clock.advance_to(at);
+                solo.endpoint.handle_timeout(at);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A registration over UDP whose registrar knows outbound.
+fn outbound_over_udp(solo: &mut Solo) -> FlowPath {
+    register(solo, "sip:192.0.2.2");
+    let request = solo.request();
+    solo.datagram(&reply(&request, 200, "x", "Require: outbound"));
+    let (path, _) = registered(solo);
+    solo.endpoint.keep_alive(solo.now(), path, KeepAlive { every: seconds(29.0), ..keep(true) });
+    path
+}
+
+fn stun(solo: &mut Solo, from: &str, kind: u8, request: &[u8], mapped: [u8; 6]) {
+    let [p1, p2, a, b, c, d] = mapped;
+    let xored = [p1 ^ 0x21, p2 ^ 0x12, a ^ 0x21, b ^ 0x12, c ^ 0xa4, d ^ 0x42];
+    let mut data = vec![0x01, kind, 0, 12];
+    data.extend_from_slice(&request[4..20]);
+    data.extend_from_slice(&[0, 0x20, 0, 8, 0, 1]);
+    data.extend_from_slice(&xored);
+    solo.endpoint.handle_input(
+        solo.clock.now(),
+        Input::Datagram { local: addr(crate::solo::US), remote: addr(from), data: data.into() },
+    );
+}
+
+/// RFC 5626 §4.4.2: requests every 24 to 29 seconds, of which one that nobody answers, an error and
+/// another address that we are seen at each end the flow.
+#[test]
+fn stun_keeps_a_flow_of_datagrams() {
+    const HERE: [u8; 6] = [0xc3, 0x50, 198, 51, 100, 7];
+    let failed = |solo: &mut Solo, path: FlowPath| match solo.events.pop_front() {
+        Some(Event::FlowFailed { path: failed, reason }) => {
+            assert_eq!(failed, path);
+            reason
+        }
+        other => panic!("{other:?}"),
+    };
+    // Answered, and then silence.
+    let mut solo = Solo::new();
+    let path = outbound_over_udp(&mut solo);
+    solo.events.clear();
+    for _ in 0..3 {
+        let begin = solo.now();
+        let (at, request) = next_datagram(&mut solo, seconds(30.0)).expect("a request");
+        assert!(at - begin >= seconds(23.0) && at - begin <= seconds(29.0), "{:?}", at - begin);
+        assert_eq!((request.len(), &request[..8]), (20, &[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..]));
+        stun(&mut solo, "192.0.2.3:5060", 0x11, &request, HERE);
+        stun(&mut solo, "192.0.2.2:5060", 0x01, &request, HERE);
+    }
+    assert_eq!(solo.endpoint.stats().dropped, 3, "an answer from elsewhere is none");
+    let (begin, first) = next_datagram(&mut solo, seconds(30.0)).expect("a request");
+    let mut waits = Vec::new();
+    while let Some((at, again)) = next_datagram(&mut solo, seconds(40.0)) {
+        assert_eq!(again, first);
+        waits.push((at - begin).as_millis());
+    }
+    assert_eq!(waits, [500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+    assert_eq!(failed(&mut solo, path), "keep-alives are not answered");
+    // An error, and a NAT that gives us another address.
+    for (kind, mapped, why) in [
+        (0x11, HERE, "a keep-alive was refused"),
+        (0x01, [0xc3, 0x51, 198, 51, 100, 7], "the address that we are seen at is another one"),
+    ] {
+        let mut solo = Solo::new();
+        let path = outbound_over_udp(&mut solo);
+        solo.events.clear();
+        let (_, request) = next_datagram(&mut solo, seconds(30.0)).expect("a request");
+        stun(&mut solo, "192.0.2.2:5060", 0x01, &request, HERE);
+        let (_, request) = next_datagram(&mut solo, seconds(30.0)).expect("a request");
+        stun(&mut solo, "192.0.2.2:5060", kind, &request, mapped);
+        assert_eq!(next_datagram(&mut solo, seconds(100.0)), None, "it is not kept any more");
+        assert_eq!(failed(&mut solo, path), why);
+    }
 }
 
 /// The domain has two servers, of which the DNS prefers the other one: calls go where we are registered.

@@ -275,3 +275,68 @@ fn hung_up_while_the_answer_waits() {
     solo.datagram(&ask("ACK", "3", 1, &tag, ""));
     assert_eq!(solo.sent_summary(), ["BYE"]);
 }
+
+/// RFC 6141 §4.6, §4.7, §4.9: what refreshes the target of a dialog while an INVITE goes on.
+#[test]
+fn targets_refreshed_by_reliable_responses() {
+    let mut solo = Solo::new();
+    let call = crate::calls::established(&mut solo);
+    let moved = "Contact: <sip:peer@192.0.2.7>";
+    let reliable = format!("{moved}\nRequire: 100rel\nRSeq: 1");
+    // An unreliable response to a re-INVITE of ours does not, a reliable one does, even if it fails.
+    for (more, target) in [(moved, "sip:peer@192.0.2.2:5070"), (reliable.as_str(), "sip:peer@192.0.2.7")] {
+        solo.endpoint.reinvite(solo.now(), call, sdp("more")).expect("established");
+        solo.drain();
+        let invite = solo.request();
+        solo.datagram(&reply(&invite, 183, "", more));
+        if more == reliable {
+            let prack = solo.request();
+            assert_eq!((prack.method(), prack.uri_text()), (&Method::Prack, target));
+        }
+        solo.datagram(&reply(&invite, 488, "", ""));
+        assert_eq!(solo.request().method(), &Method::Ack);
+        solo.endpoint.update(solo.now(), call, None).expect("established");
+        solo.drain();
+        let update = solo.request();
+        assert_eq!(update.uri_text(), target);
+        solo.datagram(&reply(&update, 200, "", ""));
+        solo.events.clear();
+    }
+    // A re-INVITE of the peer's: an error leaves the target, a reliable response takes the new one.
+    let tag = solo.endpoint.dialog_id(call).expect("a dialog").local_tag;
+    let id = solo.endpoint.dialog_id(call).expect("a dialog").call_id;
+    for (status, target) in [(180, "sip:peer@192.0.2.7"), (183, "sip:peer@192.0.2.8:5060")] {
+        let invite = ask_with("INVITE", &format!("t{status}"), status, &tag, CAN, "offer")
+            .replace("Call-ID: call", &format!("Call-ID: {id}"))
+            .replace("Contact: <sip:peer@192.0.2.2:5060>", "Contact: <sip:peer@192.0.2.8:5060>");
+        solo.datagram(&invite);
+        let Event::Reinvite { id, .. } = solo.event() else { panic!("Reinvite") };
+        let body = if status == 183 { sdp("answer") } else { None };
+        let progress = StatusCode::new(u16::try_from(status).expect("small")).expect("a status");
+        solo.endpoint.respond(solo.now(), id, progress, Vec::new(), body).expect("it waits");
+        if status == 180 {
+            let refused = StatusCode::NOT_ACCEPTABLE_HERE;
+            solo.endpoint.respond(solo.now(), id, refused, Vec::new(), None).expect("it waits");
+        }
+        solo.drain();
+        solo.sent.clear();
+        solo.endpoint.request_in_dialog(solo.now(), call, Method::Info, Vec::new(), None).expect("a dialog");
+        solo.drain();
+        assert_eq!(solo.request().uri_text(), target, "{status}");
+    }
+}
+
+#[test]
+fn targets_of_early_dialogs() {
+    let mut solo = Solo::new();
+    solo.endpoint.invite(solo.now(), outgoing(sdp("offer"))).expect("a call");
+    solo.drain();
+    let invite = solo.request();
+    solo.datagram(&reply(&invite, 180, "peer", CONTACT));
+    solo.datagram(&reply(&invite, 183, "peer", "Contact: <sip:peer@192.0.2.7>"));
+    solo.datagram(&reply(&invite, 183, "peer", "Contact: <sip:peer@192.0.2.8>\nRequire: 100rel\nRSeq: 1"));
+    assert_eq!(solo.request().uri_text(), "sip:peer@192.0.2.8", "a reliable one refreshes");
+    solo.datagram(&reply(&invite, 183, "peer", "Contact: <sip:peer@192.0.2.9>"));
+    solo.datagram(&reply(&invite, 183, "peer", "Require: 100rel\nRSeq: 2"));
+    assert_eq!(solo.request().uri_text(), "sip:peer@192.0.2.8", "and an unreliable one does not");
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     pair::Pair,
-    solo::{Solo, addr, ask, reply, seconds},
+    solo::{Solo, US, addr, ask, reply, seconds, wire},
 };
 use sip_core::{
     Method, NameAddr,
@@ -385,4 +385,30 @@ fn a_question_is_asked_once_for_all() {
     assert_eq!(solo.others.len(), 1);
     solo.resolve(&[("host.example", A, vec![address("192.0.2.2")])]);
     assert_eq!(solo.sent_summary(), ["OPTIONS", "OPTIONS", "OPTIONS"]);
+}
+
+/// Connections that stop within a message cost what they sent, and delay nobody.
+#[test]
+fn slow_half_messages_delay_nobody() {
+    let mut solo = Solo::new();
+    let whole = wire(&ask("OPTIONS", "slow", 1, "", ""));
+    let (half, rest) = whole.as_bytes().split_at(whole.len() / 2);
+    let flow = |n: u16| FlowId::accepted(u64::from(n));
+    for n in 1..=2_000u16 {
+        let remote = std::net::SocketAddr::new([198, 51, 100, 1].into(), 10_000 + n);
+        solo.input(Input::Accepted { flow: flow(n), transport: Transport::Tcp, local: addr(US), remote });
+        solo.input(Input::Received { flow: flow(n), data: half });
+    }
+    solo.quiet_but_events();
+    solo.datagram(&ask("INVITE", "call", 1, "", ""));
+    let Event::Incoming { call, .. } = solo.event() else { panic!("Incoming") };
+    solo.endpoint.accept(solo.now(), call, Vec::new(), None).expect("it rings");
+    solo.drain();
+    assert_eq!(solo.sent_summary(), ["200 INVITE"], "at once");
+    // What comes at last is answered.
+    solo.input(Input::Received { flow: flow(1_234), data: rest });
+    assert_eq!(solo.written(flow(1_234)), ["200 OPTIONS"]);
+    // And who never goes on is closed.
+    solo.pass(Config::default().idle_connection + seconds(1.0));
+    assert_eq!(solo.endpoint.stats().connections, 0);
 }
