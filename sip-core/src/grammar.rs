@@ -4,7 +4,7 @@
 //! it can only be folding, so it counts as white space. Every production is linear in what it
 //! consumes and none recurses.
 
-use crate::{ErrorKind, ParseError};
+use crate::{ErrorKind, ParseError, swar};
 use std::borrow::Cow;
 
 /// What a production returns: the rest and a value, or where it failed.
@@ -87,8 +87,8 @@ pub(crate) mod class {
     /// Of one URI parameter, so without `;`.
     pub(crate) const URI_PARAM: u16 = 16;
     pub(crate) const URI_HEADERS: u16 = 32;
-    /// Of one part of a host name, so without `.`.
-    pub(crate) const LABEL: u16 = 64;
+    /// Of a host name: its parts and the dots between them.
+    pub(crate) const HOST: u16 = 64;
     pub(crate) const WORDS: u16 = 128;
     /// What a host and port may be written with, and more: up to a separator.
     pub(crate) const SENT_BY: u16 = 256;
@@ -146,8 +146,8 @@ const CLASSES: [u16; 256] = {
         {
             *set |= class::URI_HEADERS;
         }
-        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') {
-            *set |= class::LABEL;
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.') {
+            *set |= class::HOST;
         }
         if token || matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x80..) {
             *set |= class::WORDS;
@@ -237,7 +237,7 @@ pub(crate) fn quoted<'a>(input: &'a str) -> Res<'a, &'a str> {
     }
     let mut at = 1;
     loop {
-        let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) else {
+        let Some(found) = bytes.get(at..).and_then(|rest| swar::find2(rest, b'"', b'\\')) else {
             return failed(input, ErrorKind::Truncated, "a closing quote");
         };
         at += found;
@@ -254,7 +254,7 @@ pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
     let Some(inner) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {
         return Cow::Borrowed(text);
     };
-    if !inner.contains(['\\', '\r', '\n']) {
+    if !inner.bytes().any(|b| matches!(b, b'\\' | b'\r' | b'\n')) {
         return Cow::Borrowed(inner);
     }
     let mut out = String::with_capacity(inner.len());
@@ -394,9 +394,9 @@ pub(crate) fn param_value<'a>(input: &'a str) -> Res<'a, &'a str> {
 /// brackets, or the end.
 pub(crate) fn element_end(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let Some(comma) = memchr::memchr(b',', bytes) else { return text.len() };
+    let Some(comma) = swar::find(bytes, b',') else { return text.len() };
     let before = bytes.get(..comma).unwrap_or(bytes);
-    if memchr::memchr2(b'"', b'<', before).is_none() {
+    if swar::find2(before, b'"', b'<').is_none() {
         return comma;
     }
     let mut at = 0;

@@ -2,6 +2,7 @@
 
 use crate::{
     ErrorKind, ParseError, UsageError, grammar,
+    head::Head,
     header::{Form, HeaderName, TypedHeader, UNKNOWN, compact},
     index::{Field, Fields, Span},
 };
@@ -13,8 +14,8 @@ use std::{borrow::Cow, fmt};
 /// Unknown fields, their order and the way they are written survive.
 #[derive(Clone, Default)]
 pub struct Headers {
-    /// The message that was read; empty for a built one.
-    head: Bytes,
+    /// The head of the message that was read; empty for a built one.
+    head: Head,
     /// Lines we added; fields with `own` point here.
     added: Vec<u8>,
     fields: Fields,
@@ -48,7 +49,7 @@ impl Headers {
     }
 
     pub(crate) fn read(head: Bytes, fields: Fields) -> Self {
-        Self { head, added: Vec::new(), fields }
+        Self { head: Head::new(head), added: Vec::new(), fields }
     }
 
     /// How many fields there are (a list in one line is one).
@@ -64,7 +65,9 @@ impl Headers {
     /// The fields in order.
     pub fn iter(&self) -> impl Iterator<Item = HeaderField<'_>> {
         self.fields.iter().map(|f| HeaderField {
-            name: std::str::from_utf8(self.name_of(f)).unwrap_or(""),
+            name: self
+                .text_at(f.own, f.line.start as usize..f.line.start as usize + usize::from(f.name_len))
+                .unwrap_or(""),
             value: self.value_of(f),
         })
     }
@@ -87,7 +90,7 @@ impl Headers {
 
     /// The values of every header of that name that are UTF-8, a text a line.
     pub fn texts<'a>(&'a self, name: impl Into<HeaderName<'a>>) -> impl Iterator<Item = &'a str> {
-        self.find(name.into()).filter_map(|f| std::str::from_utf8(self.value_of(f)).ok())
+        self.find(name.into()).filter_map(|f| self.utf8(f).ok())
     }
 
     /// The first value of a typed header; `None` if it is absent.
@@ -231,7 +234,7 @@ impl Headers {
 
     /// A message that is built has some hundred bytes of headers: one allocation, not one a header.
     fn make_room(&mut self) {
-        if self.added.capacity() == 0 && self.head.is_empty() {
+        if self.added.capacity() == 0 && self.head.as_bytes().is_empty() {
             self.added.reserve(640);
         }
     }
@@ -257,8 +260,8 @@ impl Headers {
         out.extend_from_slice(run.of(self.buffer(own)));
     }
 
-    /// The message these were read from.
-    pub(crate) fn head(&self) -> &Bytes {
+    /// The start of the message these were read from, up to its body.
+    pub(crate) fn head(&self) -> &Head {
         &self.head
     }
 
@@ -267,7 +270,7 @@ impl Headers {
         let mut read = self.fields.iter().filter(|f| !f.own);
         let Some(first) = read.next() else { return &[] };
         let last = read.next_back().unwrap_or(first);
-        self.head.get(first.line.start as usize..last.line.end as usize).unwrap_or(&[])
+        self.head.as_bytes().get(first.line.start as usize..last.line.end as usize).unwrap_or(&[])
     }
 
     /// Names that this crate does not know, and where they stand. Those it knows are tokens.
@@ -316,19 +319,36 @@ impl Headers {
         H::parse(part(self.utf8(field)?)).map_err(|e| e.moved(self.base(field)))
     }
 
+    #[inline]
     fn utf8(&self, field: &Field) -> Result<&str, ParseError> {
-        std::str::from_utf8(self.value_of(field))
+        if let (false, Head::Text(text)) = (field.own, &self.head)
+            && let Some(value) = field.usual_text(text)
+        {
+            return Ok(value);
+        }
+        self.odd_utf8(field)
+    }
+
+    #[inline(never)]
+    fn odd_utf8(&self, field: &Field) -> Result<&str, ParseError> {
+        let value = field.value_range(self.buffer(field.own));
+        self.text_at(field.own, value)
             .map_err(|e| ParseError::new(self.base(field) + e.valid_up_to(), ErrorKind::Encoding, "UTF-8"))
     }
 
     /// Where errors in a value are counted from: the message it was read from.
     #[cold]
     fn base(&self, field: &Field) -> usize {
-        if field.own { 0 } else { field.value_start(&self.head) }
+        if field.own { 0 } else { field.value_start(self.head.as_bytes()) }
     }
 
     fn buffer(&self, own: bool) -> &[u8] {
-        if own { &self.added } else { &self.head }
+        if own { &self.added } else { self.head.as_bytes() }
+    }
+
+    #[inline]
+    fn text_at(&self, own: bool, range: std::ops::Range<usize>) -> Result<&str, std::str::Utf8Error> {
+        if own { std::str::from_utf8(self.added.get(range).unwrap_or(&[])) } else { self.head.text(range) }
     }
 
     fn value_of(&self, field: &Field) -> &[u8] {

@@ -1,10 +1,10 @@
 //! Framing: where the start line, the header fields and the body of a message are.
 //!
-//! One pass with memchr finds the lines; nothing is copied and nothing is typed. What can be
+//! One pass finds the lines; nothing is copied and nothing is typed. What can be
 //! repaired by answering (a limit, a bad Content-Length) is a *fault* that stays with the message
 //! until [`crate::Message::validate`] asks, so that an answer can be built from what was read.
 
-use crate::{ErrorKind, Limits, ParseError, grammar, header};
+use crate::{ErrorKind, Limits, ParseError, grammar, header, swar};
 use smallvec::SmallVec;
 
 /// A piece of a buffer.
@@ -52,32 +52,46 @@ impl Field {
     /// The value without white space around it.
     #[inline]
     pub(crate) fn value(self, buffer: &[u8]) -> &[u8] {
-        let value = self.untrimmed(buffer);
-        // As nearly everyone writes it: one space before it and nothing but CRLF behind.
-        if let [b' ', value @ .., b'\r', b'\n'] = value
-            && let [first, .., last] = value
-            && first.is_ascii_graphic()
-            && last.is_ascii_graphic()
-        {
-            return value;
-        }
-        value.trim_ascii()
+        buffer.get(self.value_range(buffer)).unwrap_or(&[])
+    }
+
+    /// [`Self::value`] of a buffer that is a text, if it is written as nearly everyone does.
+    #[inline]
+    pub(crate) fn usual_text(self, buffer: &str) -> Option<&str> {
+        let line = buffer.get(self.line.range())?;
+        let value = line.get(usize::from(self.name_len)..)?.strip_prefix(": ")?.strip_suffix("\r\n")?;
+        let ends = [value.as_bytes().first()?, value.as_bytes().last()?];
+        ends.iter().all(|b| b.is_ascii_graphic()).then_some(value)
     }
 
     /// Where the value starts in its buffer.
     pub(crate) fn value_start(self, buffer: &[u8]) -> usize {
-        self.line.end as usize - self.untrimmed(buffer).trim_ascii_start().len()
+        self.value_range(buffer).start
     }
 
-    /// What stands behind the colon.
+    /// Where the value is in its buffer.
     #[inline]
-    fn untrimmed(self, buffer: &[u8]) -> &[u8] {
-        let rest = self.line.of(buffer).get(usize::from(self.name_len)..).unwrap_or(&[]);
-        match rest {
-            [b':', value @ ..] => value,
-            // White space may stand before the colon.
-            _ => rest.trim_ascii_start().strip_prefix(b":").unwrap_or(&[]),
+    pub(crate) fn value_range(self, buffer: &[u8]) -> std::ops::Range<usize> {
+        let line = self.line.of(buffer);
+        // As nearly everyone writes it: one space before it and nothing but CRLF behind.
+        if let Some([b':', b' ', value @ .., b'\r', b'\n']) = line.get(usize::from(self.name_len)..)
+            && value.first().is_some_and(u8::is_ascii_graphic)
+            && value.last().is_some_and(u8::is_ascii_graphic)
+        {
+            let start = self.line.start as usize + usize::from(self.name_len) + 2;
+            return start..self.line.end as usize - 2;
         }
+        self.odd_value_range(line)
+    }
+
+    #[inline(never)]
+    fn odd_value_range(self, line: &[u8]) -> std::ops::Range<usize> {
+        // White space may stand before the colon.
+        let rest = line.get(usize::from(self.name_len)..).unwrap_or(&[]).trim_ascii_start();
+        let value = rest.strip_prefix(b":").unwrap_or(&[]);
+        let trimmed = value.trim_ascii_start();
+        let start = self.line.end as usize - trimmed.len();
+        start..start + trimmed.trim_ascii_end().len()
     }
 }
 
@@ -113,15 +127,18 @@ impl Index {
         }
         let start = leading_crlf(bytes);
         let mut scan = Scan::new(bytes, start, limits);
-        let Some(eol) = scan.feeds.next().map(|lf| start + lf) else {
+        let Some(end) = scan.line_end() else {
             return Err(ParseError::new(bytes.len(), ErrorKind::Truncated, "the end of the start line"));
         };
-        let start_line = Span::new(start, scan.without_cr(start, eol));
+        scan.check_line_end(start, end);
+        let line = bytes.get(start..end).unwrap_or(&[]);
+        let line = line.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let start_line = Span::new(start, start + line.map_or(0, <[u8]>::len));
         if start_line.range().len() > limits.line {
             scan.note(start, ErrorKind::UriTooLong, "a shorter start line");
         }
         let mut fields = Fields::new();
-        let body_at = scan.fields(eol + 1, start.saturating_add(limits.head), &mut fields);
+        let body_at = scan.fields(end, start.saturating_add(limits.head), &mut fields);
         let Scan { mut fault, unclosed, .. } = scan;
         let content_length = content_length(bytes, &fields);
         let end = if content_length.is_ok() { bytes.len() } else { body_at };
@@ -192,8 +209,10 @@ struct Scan<'a> {
     bytes: &'a [u8],
     limits: &'a Limits,
     /// The line ends that are left, counted from `start`.
-    feeds: memchr::Memchr<'a>,
+    feeds: swar::LineEnds<'a>,
     start: usize,
+    /// Via fields so far.
+    vias: usize,
     fault: Option<ParseError>,
     /// The empty line after the headers is missing, and nothing else of them.
     unclosed: bool,
@@ -201,8 +220,8 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(bytes: &'a [u8], start: usize, limits: &'a Limits) -> Self {
-        let feeds = memchr::memchr_iter(b'\n', bytes.get(start..).unwrap_or(&[]));
-        Self { bytes, limits, feeds, start, fault: None, unclosed: false }
+        let feeds = swar::LineEnds::new(bytes.get(start..).unwrap_or(&[]));
+        Self { bytes, limits, feeds, start, vias: 0, fault: None, unclosed: false }
     }
 
     #[cold]
@@ -210,71 +229,82 @@ impl<'a> Scan<'a> {
         self.fault.get_or_insert(ParseError::new(at, kind, what));
     }
 
-    /// Where the line from `start` to the LF at `eol` ends; a fault if no CR stands there.
+    /// Where the next line ends, its LF included.
     #[inline]
-    fn without_cr(&mut self, start: usize, eol: usize) -> usize {
-        if eol > start && self.bytes.get(eol - 1) == Some(&b'\r') {
-            eol - 1
-        } else {
-            self.note(eol, ErrorKind::Syntax, "CRLF at the end of the line");
-            eol
+    fn line_end(&mut self) -> Option<usize> {
+        self.feeds.next().map(|lf| self.start + lf + 1)
+    }
+
+    /// A fault if no CR stands before the LF of the line in `at..end`.
+    #[inline]
+    fn check_line_end(&mut self, at: usize, end: usize) {
+        if !self.bytes.get(at..end).is_some_and(|line| line.ends_with(b"\r\n")) {
+            self.note(end - 1, ErrorKind::Syntax, "CRLF at the end of the line");
         }
     }
 
     /// Reads fields from `at` to the empty line; gives where the body starts.
     fn fields(&mut self, mut at: usize, head_end: usize, fields: &mut Fields) -> usize {
         let bytes = self.bytes;
-        let mut vias = 0;
         loop {
             if at > head_end {
                 self.note(at, ErrorKind::TooLarge, "a shorter header section");
                 return bytes.len();
             }
-            match bytes.get(at) {
-                Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => return at + 2,
-                Some(b'\n') => {
-                    self.note(at, ErrorKind::Syntax, "CRLF at the end of the line");
-                    return at + 1;
-                }
-                None => {
+            let Some(mut end) = self.line_end() else {
+                if at >= bytes.len() {
                     self.unclosed = true;
-                    return bytes.len();
-                }
-                _ => {}
-            }
-            // A field goes on over the lines that start with white space (RFC 3261 §7.3.1).
-            let (mut end, mut cut) = (at, false);
-            loop {
-                let Some(eol) = self.feeds.next().map(|lf| self.start + lf) else {
-                    self.note(bytes.len(), ErrorKind::Truncated, "the end of the header field");
-                    (end, cut) = (bytes.len(), true);
-                    break;
-                };
-                self.without_cr(end, eol);
-                end = eol + 1;
-                if !matches!(bytes.get(end), Some(b' ' | b'\t')) {
-                    break;
-                }
-            }
-            if end - at > self.limits.line {
-                self.note(at, ErrorKind::TooLarge, "a shorter header field");
-            } else if fields.len() >= self.limits.fields {
-                self.note(at, ErrorKind::TooLarge, "fewer header fields");
-            } else if let Some(field) = field(bytes, at, end) {
-                vias += usize::from(field.id == VIA);
-                if vias > self.limits.vias {
-                    self.note(at, ErrorKind::TooLarge, "fewer Via headers");
                 } else {
-                    fields.push(field);
+                    self.note(bytes.len(), ErrorKind::Truncated, "the end of the header field");
+                    self.push(at, bytes.len(), fields);
                 }
-            } else {
-                self.note(at, ErrorKind::Syntax, "a header name and ':'");
+                return bytes.len();
+            };
+            if end - at <= 2 {
+                match bytes.get(at..end) {
+                    Some(b"\r\n") => return end,
+                    Some(b"\n") => {
+                        self.note(at, ErrorKind::Syntax, "CRLF at the end of the line");
+                        return end;
+                    }
+                    _ => {}
+                }
             }
-            if cut {
-                return end;
+            self.check_line_end(at, end);
+            // A field goes on over the lines that start with white space (RFC 3261 §7.3.1).
+            while matches!(bytes.get(end), Some(b' ' | b'\t')) {
+                let Some(next) = self.line_end() else {
+                    self.note(bytes.len(), ErrorKind::Truncated, "the end of the header field");
+                    self.push(at, bytes.len(), fields);
+                    return bytes.len();
+                };
+                self.check_line_end(end, next);
+                end = next;
             }
+            self.push(at, end, fields);
             at = end;
         }
+    }
+
+    /// Takes the field in `at..end`, or notes why not.
+    #[inline]
+    fn push(&mut self, at: usize, end: usize, fields: &mut Fields) {
+        if end - at > self.limits.line {
+            return self.note(at, ErrorKind::TooLarge, "a shorter header field");
+        }
+        if fields.len() >= self.limits.fields {
+            return self.note(at, ErrorKind::TooLarge, "fewer header fields");
+        }
+        let Some(field) = field(self.bytes, at, end) else {
+            return self.note(at, ErrorKind::Syntax, "a header name and ':'");
+        };
+        if field.id == VIA {
+            self.vias += 1;
+            if self.vias > self.limits.vias {
+                return self.note(at, ErrorKind::TooLarge, "fewer Via headers");
+            }
+        }
+        fields.push(field);
     }
 }
 
@@ -282,15 +312,18 @@ impl<'a> Scan<'a> {
 #[inline]
 fn field(bytes: &[u8], at: usize, end: usize) -> Option<Field> {
     let line = bytes.get(at..end)?;
-    let mut name_len = line.iter().position(|b| !grammar::is_token_byte(*b))?;
-    if line.get(name_len) != Some(&b':') {
-        // Something is odd: white space before the colon, or another character in the name.
-        let colon = memchr::memchr(b':', line)?;
-        name_len = line.get(..colon)?.trim_ascii_end().len();
+    if let Some((id, name_len)) = header::usual(line) {
+        return Some(Field { line: Span::new(at, end), name_len, id, own: false });
     }
-    let name = line.get(..name_len)?;
-    let name_len = u16::try_from(name_len).ok().filter(|len| *len > 0)?;
-    Some(Field { line: Span::new(at, end), name_len, id: header::lookup(name), own: false })
+    let mut name = line.get(..swar::find(line, b':')?)?;
+    let mut id = header::lookup(name);
+    if id == header::UNKNOWN {
+        // Perhaps something is odd: white space before the colon.
+        name = name.trim_ascii_end();
+        id = header::lookup(name);
+    }
+    let name_len = u16::try_from(name.len()).ok().filter(|len| *len > 0)?;
+    Some(Field { line: Span::new(at, end), name_len, id, own: false })
 }
 
 /// The one Content-Length, if there is one; two are refused even when they agree.

@@ -4,6 +4,7 @@ use crate::{
     ErrorKind, Headers, Limits, Method, NameAddr, ParseError, StatusCode, Uri, UsageError, grammar,
     header::{CSeq, CallId, ContentLength, From as FromHeader, HeaderName, To, TypedHeader, Via},
     index::{Index, Span},
+    swar,
 };
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -61,7 +62,7 @@ impl StartLine {
         match &self.own {
             Some(text) => text.get(span.range()).unwrap_or(""),
             // Checked to be UTF-8 when it was read.
-            None => std::str::from_utf8(span.of(headers.head())).unwrap_or(""),
+            None => headers.head().text(span.range()).unwrap_or(""),
         }
     }
 }
@@ -79,22 +80,18 @@ impl Message {
     /// A message from its bytes and what is where in them.
     pub(crate) fn assemble(bytes: Bytes, found: Index) -> Result<Self, ParseError> {
         let line = found.start_line;
-        let text = std::str::from_utf8(line.of(&bytes)).map_err(|e| {
-            ParseError::new(
-                line.start as usize + e.valid_up_to(),
-                ErrorKind::Encoding,
-                "a start line in UTF-8",
-            )
-        })?;
-        let start = StartText::read(text).map_err(|e| e.moved(line.start as usize))?;
-        let fault = start.fault.map(|e| e.moved(line.start as usize)).or(found.fault);
         let offset = line.start as usize;
+        let headers = Headers::read(bytes.slice(..found.body.start as usize), found.fields);
+        let text = headers.head().text(line.range()).map_err(|e| {
+            ParseError::new(offset + e.valid_up_to(), ErrorKind::Encoding, "a start line in UTF-8")
+        })?;
+        let start = StartText::read(text).map_err(|e| e.moved(offset))?;
+        let fault = start.fault.map(|e| e.moved(offset)).or(found.fault);
         let part = Span::new(offset + start.part.start, offset + start.part.end);
         // Without its empty line, what was read is not what is to be sent on.
-        let read = (!found.unclosed).then(|| bytes.slice(line.start as usize..found.body.end as usize));
+        let read = (!found.unclosed).then(|| bytes.slice(offset..found.body.end as usize));
         let body = bytes.slice(found.body.range());
         let line = StartLine { own: None, line, part };
-        let headers = Headers::read(bytes, found.fields);
         Ok(match start.kind {
             Kind::Request(method) => Self::Request(Request { method, line, headers, body, read, fault }),
             Kind::Response(status) => Self::Response(Response { status, line, headers, body, read, fault }),
@@ -331,8 +328,25 @@ impl StartText {
     fn read(text: &str) -> Result<Self, ParseError> {
         match text.get(..4) {
             Some(sip) if sip.eq_ignore_ascii_case("SIP/") => Self::status_line(text),
-            _ => Self::request_line(text),
+            _ => match Self::usual_request_line(text) {
+                Some(line) => Ok(line),
+                None => Self::request_line(text),
+            },
         }
+    }
+
+    /// A request line as nearly everyone writes it.
+    #[inline]
+    fn usual_request_line(text: &str) -> Option<Self> {
+        let line = text.strip_suffix(" SIP/2.0")?;
+        let (method, uri) = line.split_at_checked(swar::find(line.as_bytes(), b' ')?)?;
+        // Without branches, so that many bytes are looked at at once.
+        let dense = uri.bytes().skip(1).fold(true, |dense, b| dense & (b > b' '));
+        let part = method.len() + 1..line.len();
+        if !grammar::is_token(method) || part.is_empty() || !dense {
+            return None;
+        }
+        Some(Self { kind: Kind::Request(Method::from_token(method)), part, fault: None })
     }
 
     /// `Method SP Request-URI SP SIP-Version` (RFC 3261 §7.1). Where spaces are wrong but the

@@ -233,7 +233,7 @@ impl Part {
     fn read(bytes: &Bytes, start: usize, end: usize, limits: &Limits) -> Result<Self, ParseError> {
         let part = bytes.slice(start..end.max(start));
         let (fields, body_at) = Index::part(&part, limits).map_err(|e| e.moved(start))?;
-        Ok(Self { body: part.slice(body_at..), headers: Headers::read(part, fields) })
+        Ok(Self { body: part.slice(body_at..), headers: Headers::read(part.slice(..body_at), fields) })
     }
 }
 

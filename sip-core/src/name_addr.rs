@@ -1,13 +1,13 @@
 //! `name-addr` and `addr-spec` with parameters: what From, To, Contact, Route and kin hold.
 
-use crate::{Params, ParseError, Uri, UsageError, grammar, uri::Parts};
+use crate::{Params, ParseError, Text, Uri, UsageError, grammar, swar, uri::Parts};
 use std::{fmt, str::FromStr};
 
 /// A URI with an optional display name and header parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NameAddr {
     /// The display name without quotes and escapes.
-    pub display_name: Option<String>,
+    pub display_name: Option<Text>,
     /// The URI.
     pub uri: Uri,
     /// The parameters after it.
@@ -21,7 +21,7 @@ impl NameAddr {
     }
 
     /// With this display name.
-    pub fn with_display_name(mut self, name: impl Into<String>) -> Self {
+    pub fn with_display_name(mut self, name: impl Into<Text>) -> Self {
         self.display_name = Some(name.into());
         self
     }
@@ -65,7 +65,7 @@ impl NameAddr {
             Err(e) => return at_uri(input, text, e),
         };
         let (rest, params) = Params::read(rest)?;
-        let display_name = display_name.map(|name| grammar::unquote(name).into_owned());
+        let display_name = display_name.map(|name| Text::from(&*grammar::unquote(name)));
         Ok((rest, Self { display_name, uri, params }))
     }
 }
@@ -115,7 +115,7 @@ pub(crate) fn read_addr(input: &str) -> grammar::Res<'_, (Option<&str>, &str)> {
         }
     };
     if let Some(inner) = rest.strip_prefix('<') {
-        let Some(close) = memchr::memchr(b'>', inner.as_bytes()) else {
+        let Some(close) = swar::find(inner.as_bytes(), b'>') else {
             // Without the bracket, the parameters are the header's.
             let (text, rest) = grammar::span(inner, |b| b != b';' && !grammar::is_lws(b));
             return Ok((rest, (name, text)));

@@ -408,22 +408,12 @@ pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static
         let address = address.parse().map_err(|_| (inner.len(), "an IPv6 address"))?;
         (Host::Ipv6(address), rest.strip_prefix(']').unwrap_or(rest))
     } else {
-        // Labels with single dots between them; one may close the name.
-        let (label, mut rest) = grammar::take(text, class::LABEL);
-        if label.is_empty() {
+        // Parts with single dots between them; one may close the name.
+        let (name, rest) = grammar::take(text, class::HOST);
+        let dots = |pair: (u8, u8)| pair == (b'.', b'.');
+        if name.is_empty() || name.starts_with('.') || name.bytes().zip(name.bytes().skip(1)).any(dots) {
             return Err((text.len(), "a host"));
         }
-        while let Some(after) = rest.strip_prefix('.') {
-            let (label, after) = grammar::take(after, class::LABEL);
-            rest = after;
-            if label.is_empty() {
-                if rest.starts_with('.') {
-                    return Err((text.len(), "a host"));
-                }
-                break;
-            }
-        }
-        let (name, rest) = grammar::cut(text, text.len() - rest.len());
         (Host::name(name), rest)
     };
     let Some(digits) = rest.strip_prefix(':') else {
@@ -440,7 +430,7 @@ impl Host {
     #[inline]
     fn name(name: &str) -> Self {
         if name.as_bytes().first().is_some_and(u8::is_ascii_digit)
-            && let Ok(address) = name.parse()
+            && let Some(address) = ipv4(name)
         {
             return Self::Ipv4(address);
         }
@@ -535,6 +525,31 @@ impl AsRef<Uri> for Uri {
     fn as_ref(&self) -> &Uri {
         self
     }
+}
+
+/// An IPv4 address: four numbers up to 255 without leading zeros.
+#[inline]
+fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut places = octets.iter_mut();
+    let mut place = places.next()?;
+    let (mut value, mut digits) = (0u16, 0);
+    for b in text.bytes() {
+        match b {
+            b'0'..=b'9' if digits == 0 || (value > 0 && digits < 3) => {
+                value = value * 10 + u16::from(b - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 => {
+                *place = u8::try_from(value).ok()?;
+                place = places.next()?;
+                (value, digits) = (0, 0);
+            }
+            _ => return None,
+        }
+    }
+    *place = u8::try_from(value).ok().filter(|_| digits > 0)?;
+    places.next().is_none().then(|| octets.into())
 }
 
 fn is_unreserved(b: u8) -> bool {
@@ -633,6 +648,31 @@ fn headers_match(a: &Uri, b: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipv4_as_the_standard_library_has_it() {
+        for text in [
+            "192.0.2.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "256.0.0.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1.2.3.",
+            ".1.2.3",
+            "1..2.3",
+            "01.2.3.4",
+            "1.2.3.00",
+            "1.2.3.4a",
+            "1.2.3.1000",
+            "",
+            "1",
+            "999999.1.1.1",
+            "1.2.3.-4",
+        ] {
+            assert_eq!(ipv4(text), text.parse().ok(), "{text}");
+        }
+    }
 
     fn uri(text: &str) -> Uri {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))

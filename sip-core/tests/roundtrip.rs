@@ -33,7 +33,7 @@ prop_compose! {
 prop_compose! {
     fn name_addr()(name in proptest::option::of("[^\r\n\0]{0,20}"), uri in uri(), params in proptest::collection::vec((token(), "[^\r\n\0]{0,10}"), 0..3)) -> NameAddr {
         let mut addr = NameAddr::new(uri);
-        addr.display_name = name;
+        addr.display_name = name.map(Into::into);
         for (name, value) in params {
             addr.params.set(&name, &value).expect("a parameter");
         }

@@ -41,7 +41,7 @@ impl Engine {
         (content_type, content): (String, bytes::Bytes),
     ) -> Result<(), sip_core::UsageError> {
         let mut from = NameAddr::new(credentials.uri.clone());
-        from.display_name = credentials.display_name.clone();
+        from.display_name = credentials.display_name.as_deref().map(Into::into);
         let request = OutgoingRequest {
             route: route.iter().copied().map(loose_route).collect(),
             body: Some(Body::new(content_type, content)),

@@ -91,7 +91,7 @@ impl Engine {
     fn invite(&mut self, now: Now, id: SessionId, invitation: Invitation, offer: Option<Bytes>) {
         let Invitation { callee, credentials, route, headers, .. } = invitation;
         let mut from = NameAddr::new(credentials.uri.clone());
-        from.display_name = credentials.display_name.clone();
+        from.display_name = credentials.display_name.as_deref().map(Into::into);
         let route = match &route {
             Some(route) => vec![loose_route(route)],
             None => self.service_route(&credentials.uri),

@@ -41,7 +41,7 @@ impl Engine {
         let address = credentials.uri.clone();
         let target = target.unwrap_or_else(|| address.clone());
         let mut from = NameAddr::new(address.clone());
-        from.display_name = credentials.display_name.clone();
+        from.display_name = credentials.display_name.as_deref().map(Into::into);
         let hop = route.as_ref().unwrap_or(&target).to_string();
         let route = match &route {
             Some(route) => vec![loose_route(route)],

@@ -51,7 +51,7 @@ impl Engine {
             },
         };
         let mut address = NameAddr::new(credentials.uri.clone());
-        address.display_name = credentials.display_name.clone();
+        address.display_name = credentials.display_name.as_deref().map(Into::into);
         let hop = route.as_ref().unwrap_or(&registrar).to_string();
         let config = RegistrationConfig {
             expires,

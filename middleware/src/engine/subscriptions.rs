@@ -47,7 +47,7 @@ impl Engine {
             options;
         let address = credentials.uri.clone();
         let mut from = NameAddr::new(address.clone());
-        from.display_name = credentials.display_name.clone();
+        from.display_name = credentials.display_name.as_deref().map(Into::into);
         let hop = route.as_ref().unwrap_or(&target).to_string();
         let route = match &route {
             Some(route) => vec![loose_route(route)],

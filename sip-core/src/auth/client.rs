@@ -160,6 +160,33 @@ mod tests {
         assert!(again[0].1.contains("nc=00000002"), "{again:?}");
     }
 
+    /// RFC 8760 §2.4 and RFC 7616 §3.7: whatever their order, and what is not known is left out. Bodies
+    /// are protected where nothing else is offered.
+    #[test]
+    fn the_strongest_of_three_in_any_order() {
+        let realm = |algorithm: &str, qop: &str| {
+            format!(r#"Digest realm="example.com", nonce="{algorithm}", algorithm={algorithm}, qop="{qop}""#)
+        };
+        let offered = ["MD5", "SHA-512-256", "SHA-256", "SHA3-999", "MD5-sess"].map(|a| realm(a, "auth"));
+        for turn in 0..offered.len() {
+            let mut values: Vec<&str> = offered.iter().map(String::as_str).collect();
+            values.rotate_left(turn);
+            let mut auth = authenticator(Trust::default());
+            assert!(auth.challenged(&response(StatusCode::UNAUTHORIZED, &values)));
+            let (_, answer) = auth.authorize(&Method::Register, "sip:example.com", b"", "c").next().unwrap();
+            assert!(answer.contains("algorithm=SHA-512-256") && answer.contains("qop=auth,"), "{answer}");
+        }
+        let answered = |qop: &str, body: &[u8]| {
+            let mut auth = authenticator(Trust::default());
+            assert!(auth.challenged(&response(StatusCode::UNAUTHORIZED, &[&realm("SHA-256", qop)])));
+            let (_, answer) = auth.authorize(&Method::Message, "sip:b@c", body, "c").next().unwrap();
+            answer
+        };
+        assert!(answered("auth-int", b"one").contains("qop=auth-int"));
+        assert_ne!(answered("auth-int", b"one"), answered("auth-int", b"two"), "the body counts");
+        assert_eq!(answered("auth,auth-int", b"one"), answered("auth,auth-int", b"two"));
+    }
+
     #[test]
     fn two_tries_per_realm_and_none_for_a_wrong_password() {
         let challenge = |n: u32| {

@@ -40,7 +40,7 @@ pub use media::{
     Reason, RecvInfo, SubscriptionState,
 };
 pub use name::HeaderName;
-pub(crate) use name::{UNKNOWN, compact, lookup};
+pub(crate) use name::{UNKNOWN, compact, lookup, usual};
 pub use preference::{AcceptContact, Feature, RejectContact};
 pub use priority::{AcceptResourcePriority, ResourcePriority, ResourceValue};
 pub use tokens::{

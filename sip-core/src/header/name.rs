@@ -160,6 +160,33 @@ impl fmt::Display for HeaderName<'_> {
     }
 }
 
+/// The name that a line starts with, if it is one of those that nearly every message has, written as
+/// nearly everyone does: its id and length.
+#[inline]
+pub(crate) fn usual(line: &[u8]) -> Option<(u8, u16)> {
+    let (id, len) = match line {
+        [b'V', b'i', b'a', b':', ..] => (Id::VIA, 3),
+        [b'T', b'o', b':', ..] => (Id::TO, 2),
+        [b'F', b'r', b'o', b'm', b':', ..] => (Id::FROM, 4),
+        [b'C', b'S', b'e', b'q', b':', ..] => (Id::CSEQ, 4),
+        [b'C', b'a', b'l', b'l', b'-', b'I', b'D', b':', ..] => (Id::CALL_ID, 7),
+        [b'C', b'o', b'n', b't', b'a', b'c', b't', b':', ..] => (Id::CONTACT, 7),
+        [b'C', b'o', b'n', b't', b'e', b'n', b't', b'-', rest @ ..] => match rest {
+            [b'L', b'e', b'n', b'g', b't', b'h', b':', ..] => (Id::CONTENT_LENGTH, 14),
+            [b'T', b'y', b'p', b'e', b':', ..] => (Id::CONTENT_TYPE, 12),
+            _ => return None,
+        },
+        [b'M', b'a', b'x', b'-', b'F', b'o', b'r', b'w', b'a', b'r', b'd', b's', b':', ..] => {
+            (Id::MAX_FORWARDS, 12)
+        }
+        [b'A', b'l', b'l', b'o', b'w', b':', ..] => (Id::ALLOW, 5),
+        [b'S', b'u', b'p', b'p', b'o', b'r', b't', b'e', b'd', b':', ..] => (Id::SUPPORTED, 9),
+        [b'U', b's', b'e', b'r', b'-', b'A', b'g', b'e', b'n', b't', b':', ..] => (Id::USER_AGENT, 10),
+        _ => return None,
+    };
+    Some((id as u8, len))
+}
+
 /// The id of a name: by length and first letter, then one comparison.
 pub(crate) fn lookup(name: &[u8]) -> u8 {
     use Id::*;
@@ -268,13 +295,46 @@ pub(crate) fn compact(id: u8) -> Option<&'static str> {
     NAMES.get(usize::from(id)).map(|(_, compact)| *compact).filter(|compact| !compact.is_empty())
 }
 
-/// Inlined, the text is a constant and compared in a word or two.
+/// A name as two words, so that names of up to 16 bytes are compared at once: its first and last
+/// eight, four or two bytes, which overlap.
+#[inline(always)]
+const fn words(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64)
+    } else if let (Some(first), Some(last)) = (name.first_chunk::<2>(), name.last_chunk::<2>()) {
+        (u16::from_le_bytes(*first) as u64, u16::from_le_bytes(*last) as u64)
+    } else {
+        (0, 0)
+    }
+}
+
+/// The words of [`NAMES`].
+const WORDS: [(u64, u64); NAMES.len()] = {
+    let mut table = [(0, 0); NAMES.len()];
+    let (mut rest, mut names) = (table.as_mut_slice(), NAMES);
+    while let (Some((place, after)), Some(((long, _), more))) = (rest.split_first_mut(), names.split_first())
+    {
+        *place = words(long.as_bytes());
+        (rest, names) = (after, more);
+    }
+    table
+};
+
+/// Whether it is that name, whose length is known to be the same.
 #[inline(always)]
 fn is(name: &[u8], id: Id) -> bool {
-    NAMES.get(usize::from(id as u8)).is_some_and(|(long, _)| {
-        // Mostly the case is right, and comparing bytes is quicker.
-        name == long.as_bytes() || name.eq_ignore_ascii_case(long.as_bytes())
-    })
+    // Mostly the case is right and the name is short: two words tell.
+    if name.len() <= 16 && WORDS.get(usize::from(id as u8)) == Some(&words(name)) {
+        return true;
+    }
+    odd_case(name, id)
+}
+
+#[inline(never)]
+fn odd_case(name: &[u8], id: Id) -> bool {
+    NAMES.get(usize::from(id as u8)).is_some_and(|(long, _)| name.eq_ignore_ascii_case(long.as_bytes()))
 }
 
 #[inline(always)]
@@ -284,6 +344,9 @@ fn one(name: &[u8], id: Id) -> u8 {
 
 #[inline(always)]
 fn either(name: &[u8], a: Id, b: Id) -> u8 {
+    let first = |id: Id| WORDS.get(usize::from(id as u8)).is_some_and(|(first, _)| *first == words(name).0);
+    // Whichever the case does not rule out is asked first: the other comparison is slow if it fails.
+    let (a, b) = if first(b) { (b, a) } else { (a, b) };
     if is(name, a) {
         a as u8
     } else if is(name, b) {
@@ -307,8 +370,15 @@ mod tests {
                 assert_eq!(lookup(compact.to_uppercase().as_bytes()), id, "{compact}");
             }
         }
-        for unknown in ["", "z", "X-Via", "Vib", "Call-IE", "NewFangledHeader"] {
+        for unknown in ["", "z", "X-Via", "Vib", "Call-IE", "Call\rID", "NewFangledHeader"] {
             assert_eq!(lookup(unknown.as_bytes()), UNKNOWN, "{unknown}");
+        }
+        for (long, _) in NAMES {
+            let line = format!("{long}: x");
+            if let Some((id, len)) = usual(line.as_bytes()) {
+                assert_eq!((id, usize::from(len)), (lookup(long.as_bytes()), long.len()), "{long}");
+            }
+            assert_eq!(usual(long.as_bytes()), None, "a line has a colon");
         }
         assert_eq!(HeaderName::new("m"), HeaderName::CONTACT);
         assert_eq!(HeaderName::new("x-a"), HeaderName::custom("X-A"));
