@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets; tests replay corpora through them.
 
 use crate::{
-    Frame, Limits, Message, Multipart, NameAddr, Params, StreamDecoder, StreamItem, Telephone, Uri,
+    Frame, Limits, Message, Multipart, NameAddr, Params, StreamDecoder, StreamItem, Telephone, Uri, auth,
     header::{self, TypedHeader},
 };
 use bytes::Bytes;
@@ -21,6 +21,9 @@ pub const TARGETS: &[Target] = &[
     ("sip_multipart", multipart),
     ("sip_telephone", telephone),
     ("sip_from_uri", from_uri),
+    ("sip_digest", digest),
+    ("sip_fragment", fragment),
+    ("sip_keepalive", crate::endpoint::stun::fuzz),
     ("sip_endpoint", crate::fuzzing_machine::endpoint),
     ("sip_usages", crate::fuzzing_machine::usages),
 ];
@@ -131,6 +134,37 @@ pub fn telephone(data: &[u8]) {
     let uri = number.to_sip_uri(&crate::Host::Name("h".into())).expect("it is a user part");
     let back = uri.telephone().expect("a number").expect("the same");
     assert!(back.equivalent(&number), "{uri}");
+}
+
+/// Challenges and their answers: what is read prints, and reads again as the same; an answer of ours
+/// to any challenge is one line that reads as what it says.
+pub fn digest(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let clean = text.replace(['\r', '\n', '\0'], " ");
+    let credentials = auth::Credentials::new("a\"b", "secret");
+    for challenge in auth::Challenge::all(&clean) {
+        assert_eq!(challenge.to_string().parse().as_ref(), Ok(&challenge));
+        let digest = auth::Digest { method: "BYE", uri: "sip:a@b", body: data, nc: 1, cnonce: "c" };
+        let answer = challenge.answer(&credentials, &digest);
+        assert!(!answer.contains(['\r', '\n', '\0']));
+        let read: auth::DigestAnswer = answer.parse().expect("ours can be read");
+        assert_eq!((&*read.username, &read.realm, &read.nonce), ("a\"b", &challenge.realm, &challenge.nonce));
+    }
+    if let Ok(answer) = clean.parse::<auth::DigestAnswer>() {
+        assert_eq!(answer.to_string().parse().as_ref(), Ok(&answer));
+    }
+}
+
+/// Fragments of messages: whatever is read has a status only if it starts with one.
+pub fn fragment(data: &[u8]) {
+    let Ok(read) = crate::usage::Sipfrag::parse(data, &Limits::default()) else { return };
+    if let Some(status) = read.status() {
+        let told = crate::usage::Sipfrag::of_status(status, std::str::from_utf8(data).ok());
+        let again =
+            crate::usage::Sipfrag::parse(&told.content, &Limits::default()).expect("ours can be read");
+        assert_eq!(again.status(), Some(status));
+        assert_eq!(memchr::memchr_iter(b'\n', &told.content).count(), 1, "it is one line");
+    }
 }
 
 /// The request that a URI asks for holds its lines, whatever the URI has in it.

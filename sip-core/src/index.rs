@@ -230,7 +230,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Where the next line ends, its LF included.
-    #[inline]
+    #[inline(never)]
     fn line_end(&mut self) -> Option<usize> {
         self.feeds.next().map(|lf| self.start + lf + 1)
     }

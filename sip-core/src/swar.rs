@@ -61,7 +61,7 @@ pub(crate) fn find2(text: &[u8], one: u8, other: u8) -> Option<usize> {
 
 /// Where the line ends are, one after the other.
 pub(crate) struct LineEnds<'a> {
-    words: std::slice::Iter<'a, [u8; 8]>,
+    words: &'a [[u8; 8]],
     tail: &'a [u8],
     /// The current word, without the line ends that were told.
     word: u64,
@@ -72,16 +72,28 @@ pub(crate) struct LineEnds<'a> {
 impl<'a> LineEnds<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
         let (words, tail) = text.as_chunks::<8>();
-        Self { words: words.iter(), tail, word: 0, end: 0 }
+        Self { words, tail, word: 0, end: 0 }
     }
 
-    /// The bytes behind the last word, filled up to one.
-    #[cold]
-    fn last_word(&mut self) -> Option<u64> {
-        let tail = std::mem::take(&mut self.tail);
-        let mut word = [0; 8];
-        word.get_mut(..tail.len()).filter(|_| !tail.is_empty())?.copy_from_slice(tail);
-        Some(u64::from_le_bytes(word))
+    /// Goes on to the next word with a line end, the last one filled up.
+    #[inline]
+    fn advance(&mut self) -> Option<()> {
+        let words = self.words;
+        match words.iter().position(|word| equal(u64::from_le_bytes(*word), b'\n') != 0) {
+            Some(at) => {
+                let (word, rest) = words.get(at..)?.split_first()?;
+                (self.word, self.words) = (u64::from_le_bytes(*word), rest);
+                self.end += 8 * (at + 1);
+            }
+            None => {
+                let tail = std::mem::take(&mut self.tail);
+                let mut word = [0; 8];
+                word.get_mut(..tail.len())?.copy_from_slice(tail);
+                (self.word, self.words) = (u64::from_le_bytes(word), &[]);
+                self.end += 8 * (words.len() + 1);
+            }
+        }
+        Some(())
     }
 }
 
@@ -91,13 +103,12 @@ impl Iterator for LineEnds<'_> {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         let mut mask = equal(self.word, b'\n');
-        while mask == 0 {
-            self.word = match self.words.next() {
-                Some(word) => u64::from_le_bytes(*word),
-                None => self.last_word()?,
-            };
-            self.end += 8;
+        if mask == 0 {
+            self.advance()?;
             mask = equal(self.word, b'\n');
+            if mask == 0 {
+                return None;
+            }
         }
         self.word = without(self.word, mask, b'\n');
         Some(self.end - 8 + first(mask))

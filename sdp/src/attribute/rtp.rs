@@ -117,7 +117,10 @@ impl FromStr for Fmtp {
 fn milliseconds(text: &str) -> Result<f64, ParseError> {
     let wrong = ParseError::range("milliseconds above 0, at most 10000");
     let text = text.trim();
-    if text.len() > 16 || !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+    // As it is printed, with a digit before the point, it has to be short as well.
+    if text.len() + usize::from(text.starts_with('.')) > 16
+        || !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
         return Err(wrong);
     }
     text.parse::<f64>().ok().filter(|time| *time > 0.0 && *time <= 10_000.0).ok_or(wrong)
@@ -234,8 +237,19 @@ mod tests {
     #[test]
     fn ptime_by_policy() {
         assert_eq!("20".parse(), Ok(Ptime(20.0)));
-        assert_eq!("0.125".parse(), Ok(Ptime(0.125)));
-        for bad in ["0", "2147483648", "-20", "", "inf", "NaN", "1e3", "1.2.3", "99999999999999999999"] {
+        assert_eq!(("0.125".parse(), ".125".parse()), (Ok(Ptime(0.125)), Ok(Ptime(0.125))));
+        for bad in [
+            "0",
+            "2147483648",
+            "-20",
+            "",
+            "inf",
+            "NaN",
+            "1e3",
+            "1.2.3",
+            "99999999999999999999",
+            ".124124100110012",
+        ] {
             assert!(bad.parse::<Ptime>().is_err(), "{bad}");
         }
     }

@@ -197,7 +197,7 @@ impl Endpoint {
         let Some(kept) = self.kept.get(&id) else { return };
         let ping = now + kept.every * (80 + chance) / 100;
         let next = match (&kept.check, kept.overdue) {
-            (Some(check), _) => check.deadline(),
+            (Some(check), _) => check.deadline().unwrap_or(now),
             (None, overdue) => overdue.map_or(ping, |at| at.min(ping)),
         };
         self.timers.set(Owner::Kept(id), Some(next));

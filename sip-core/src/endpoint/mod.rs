@@ -44,7 +44,7 @@ mod send;
 mod server;
 mod session;
 mod shared;
-mod stun;
+pub(crate) mod stun;
 mod subscriber;
 mod timers;
 

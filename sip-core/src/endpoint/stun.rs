@@ -20,7 +20,8 @@ const LAST: u32 = 16;
 pub(crate) struct Check {
     transaction: [u8; 12],
     sent: u32,
-    next: Instant,
+    /// When the next one is due; at once, if none was sent.
+    next: Option<Instant>,
 }
 
 /// What a datagram answers to a [`Check`].
@@ -40,12 +41,12 @@ impl Check {
         for (place, byte) in transaction.iter_mut().zip(one.into_iter().chain(two)) {
             *place = byte;
         }
-        Self { transaction, sent: 0, next: now }
+        Self { transaction, sent: 0, next: Some(now) }
     }
 
     /// The datagram that is due; `Err` once nobody answers (7 requests, as RFC 5389 §7.2.1 times them).
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<Option<Bytes>, ()> {
-        if now < self.next {
+        if self.next.is_some_and(|next| now < next) {
             return Ok(None);
         }
         if self.sent == REQUESTS {
@@ -53,7 +54,7 @@ impl Check {
         }
         let wait = if self.sent + 1 == REQUESTS { RTO * LAST } else { RTO * (1 << self.sent) };
         self.sent += 1;
-        self.next = now + wait;
+        self.next = Some(now + wait);
         let mut data = Vec::with_capacity(20);
         data.extend_from_slice(&[0, 1, 0, 0]);
         data.extend_from_slice(&COOKIE);
@@ -61,7 +62,7 @@ impl Check {
         Ok(Some(data.into()))
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.next
     }
 
@@ -116,13 +117,34 @@ fn mapped(mut attributes: &[u8], id: &[u8]) -> Option<SocketAddr> {
     None
 }
 
+/// The body of a fuzz target: an answer is taken from any bytes only if it is whole and has our
+/// transaction, and says the same with more attributes behind it.
+pub(crate) fn fuzz(data: &[u8]) {
+    let check = |transaction| Check { transaction, sent: 0, next: None };
+    let _ = is_stun(data);
+    let answer = check([0; 12]).answer(data);
+    if data.get(8..20).is_some_and(|id| id != [0; 12]) {
+        assert_eq!(answer, None, "of another request");
+    }
+    if let (Some(answer), Some((head, attributes))) = (answer, data.split_at_checked(20)) {
+        let more = [attributes, &[0x80, 0x22, 0, 4, b'n', b'a', b'm', b'e']].concat();
+        let (Some(kind), Some(id)) = (head.get(..2), head.get(4..)) else { return };
+        let Ok(length) = u16::try_from(more.len()) else { return };
+        let longer = [kind, &length.to_be_bytes(), id, &more].concat();
+        // What broke off before may go on there.
+        if !matches!(answer, Answer::Mapped(None)) {
+            assert_eq!(check([0; 12]).answer(&longer), Some(answer));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::transaction::testing::start;
 
     fn check(transaction: [u8; 12]) -> Check {
-        Check { transaction, sent: 0, next: start() }
+        Check { transaction, sent: 0, next: None }
     }
 
     /// The answers of RFC 5769 §2.2 and §2.3, to the length that counts here.
@@ -156,7 +178,7 @@ mod tests {
         let mut check = Check::new(start, [1, 2]);
         let mut times = Vec::new();
         loop {
-            let at = check.deadline();
+            let at = check.deadline().unwrap();
             times.push((at - start).as_millis());
             match check.handle_timeout(at) {
                 Ok(data) => assert_eq!(data.map(|data| data.len()), Some(20)),

@@ -1,0 +1,3 @@
+#![no_main]
+
+sipsimple_fuzz::target!(sip_core, "sip_digest");
