@@ -58,10 +58,7 @@ impl Field {
     /// [`Self::value`] of a buffer that is a text, if it is written as nearly everyone does.
     #[inline]
     pub(crate) fn usual_text(self, buffer: &str) -> Option<&str> {
-        let line = buffer.get(self.line.range())?;
-        let value = line.get(usize::from(self.name_len)..)?.strip_prefix(": ")?.strip_suffix("\r\n")?;
-        let ends = [value.as_bytes().first()?, value.as_bytes().last()?];
-        ends.iter().all(|b| b.is_ascii_graphic()).then_some(value)
+        buffer.get(self.usual_range(buffer.as_bytes())?)
     }
 
     /// Where the value starts in its buffer.
@@ -72,16 +69,19 @@ impl Field {
     /// Where the value is in its buffer.
     #[inline]
     pub(crate) fn value_range(self, buffer: &[u8]) -> std::ops::Range<usize> {
-        let line = self.line.of(buffer);
-        // As nearly everyone writes it: one space before it and nothing but CRLF behind.
-        if let Some([b':', b' ', value @ .., b'\r', b'\n']) = line.get(usize::from(self.name_len)..)
-            && value.first().is_some_and(u8::is_ascii_graphic)
-            && value.last().is_some_and(u8::is_ascii_graphic)
-        {
-            let start = self.line.start as usize + usize::from(self.name_len) + 2;
-            return start..self.line.end as usize - 2;
-        }
-        self.odd_value_range(line)
+        self.usual_range(buffer).unwrap_or_else(|| self.odd_value_range(self.line.of(buffer)))
+    }
+
+    /// The same, as nearly everyone writes it: one space before it and nothing but CRLF behind.
+    #[inline]
+    fn usual_range(self, buffer: &[u8]) -> Option<std::ops::Range<usize>> {
+        let line = buffer.get(self.line.range())?;
+        let [b':', b' ', value @ .., b'\r', b'\n'] = line.get(usize::from(self.name_len)..)? else {
+            return None;
+        };
+        let (first, last) = (value.first()?, value.last()?);
+        let start = self.line.start as usize + usize::from(self.name_len) + 2;
+        (first.is_ascii_graphic() && last.is_ascii_graphic()).then(|| start..start + value.len())
     }
 
     #[inline(never)]
@@ -127,13 +127,11 @@ impl Index {
         }
         let start = leading_crlf(bytes);
         let mut scan = Scan::new(bytes, start, limits);
-        let Some(end) = scan.line_end() else {
+        let Some(end) = scan.start_line() else {
             return Err(ParseError::new(bytes.len(), ErrorKind::Truncated, "the end of the start line"));
         };
-        scan.check_line_end(start, end);
-        let line = bytes.get(start..end).unwrap_or(&[]);
-        let line = line.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let start_line = Span::new(start, start + line.map_or(0, <[u8]>::len));
+        let line_end = if bytes.get(start..end).is_some_and(|line| line.ends_with(b"\r\n")) { 2 } else { 1 };
+        let start_line = Span::new(start, end - line_end);
         if start_line.range().len() > limits.line {
             scan.note(start, ErrorKind::UriTooLong, "a shorter start line");
         }
@@ -229,12 +227,6 @@ impl<'a> Scan<'a> {
         self.fault.get_or_insert(ParseError::new(at, kind, what));
     }
 
-    /// Where the next line ends, its LF included.
-    #[inline(never)]
-    fn line_end(&mut self) -> Option<usize> {
-        self.feeds.next().map(|lf| self.start + lf + 1)
-    }
-
     /// A fault if no CR stands before the LF of the line in `at..end`.
     #[inline]
     fn check_line_end(&mut self, at: usize, end: usize) {
@@ -243,51 +235,74 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Where the start line ends, its LF included.
+    fn start_line(&mut self) -> Option<usize> {
+        let end = self.start + self.feeds.next()? + 1;
+        self.check_line_end(self.start, end);
+        Some(end)
+    }
+
     /// Reads fields from `at` to the empty line; gives where the body starts.
     fn fields(&mut self, mut at: usize, head_end: usize, fields: &mut Fields) -> usize {
-        let bytes = self.bytes;
+        let (bytes, start) = (self.bytes, self.start);
+        // A copy, so that it stays in registers.
+        let mut feeds = self.feeds.clone();
         loop {
             if at > head_end {
                 self.note(at, ErrorKind::TooLarge, "a shorter header section");
                 return bytes.len();
             }
-            let Some(mut end) = self.line_end() else {
-                if at >= bytes.len() {
-                    self.unclosed = true;
-                } else {
-                    self.note(bytes.len(), ErrorKind::Truncated, "the end of the header field");
-                    self.push(at, bytes.len(), fields);
-                }
-                return bytes.len();
-            };
-            if end - at <= 2 {
-                match bytes.get(at..end) {
-                    Some(b"\r\n") => return end,
-                    Some(b"\n") => {
-                        self.note(at, ErrorKind::Syntax, "CRLF at the end of the line");
-                        return end;
-                    }
-                    _ => {}
-                }
+            let Some(lf) = feeds.next() else { return self.cut(at, fields) };
+            let mut end = start + lf + 1;
+            let line = bytes.get(at..end).unwrap_or(&[]);
+            if !line.ends_with(b"\r\n") {
+                self.note(end - 1, ErrorKind::Syntax, "CRLF at the end of the line");
             }
-            self.check_line_end(at, end);
-            // A field goes on over the lines that start with white space (RFC 3261 §7.3.1).
-            while matches!(bytes.get(end), Some(b' ' | b'\t')) {
-                let Some(next) = self.line_end() else {
-                    self.note(bytes.len(), ErrorKind::Truncated, "the end of the header field");
-                    self.push(at, bytes.len(), fields);
-                    return bytes.len();
-                };
-                self.check_line_end(end, next);
-                end = next;
+            if let b"\r\n" | b"\n" = line {
+                return end;
+            }
+            if matches!(bytes.get(end), Some(b' ' | b'\t')) {
+                match self.folded(feeds.clone(), end) {
+                    Some(folded) => (feeds, end) = folded,
+                    None => return self.cut(at, fields),
+                }
             }
             self.push(at, end, fields);
             at = end;
         }
     }
 
+    /// A field goes on over the lines that start with white space (RFC 3261 §7.3.1): where it ends,
+    /// and what line ends are left then. `None` if it does not.
+    #[inline(never)]
+    fn folded(
+        &mut self,
+        mut feeds: swar::LineEnds<'a>,
+        mut end: usize,
+    ) -> Option<(swar::LineEnds<'a>, usize)> {
+        while matches!(self.bytes.get(end), Some(b' ' | b'\t')) {
+            let next = self.start + feeds.next()? + 1;
+            self.check_line_end(end, next);
+            end = next;
+        }
+        Some((feeds, end))
+    }
+
+    /// There is no line end behind `at`: the field there is the last, if there is one.
+    #[cold]
+    fn cut(&mut self, at: usize, fields: &mut Fields) -> usize {
+        let end = self.bytes.len();
+        if at >= end {
+            self.unclosed = true;
+        } else {
+            self.note(end, ErrorKind::Truncated, "the end of the header field");
+            self.push(at, end, fields);
+        }
+        end
+    }
+
     /// Takes the field in `at..end`, or notes why not.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, at: usize, end: usize, fields: &mut Fields) {
         if end - at > self.limits.line {
             return self.note(at, ErrorKind::TooLarge, "a shorter header field");

@@ -7,19 +7,11 @@ const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
 
 /// The top bit of each byte of `word` that equals `byte`; the first byte is the lowest. Above a byte
-/// that does, others may be marked that do not: only the lowest mark is to be believed.
+/// that does, others may be marked that do not: only the lowest mark is to be believed unseen.
 #[inline]
 fn equal(word: u64, byte: u8) -> u64 {
     let zeros = word ^ u64::from_ne_bytes([byte; 8]);
     zeros.wrapping_sub(ONES) & !zeros & TOPS
-}
-
-/// The word with the byte under the lowest mark, and those before it, made something else than `byte`.
-#[inline]
-fn without(word: u64, mask: u64, byte: u8) -> u64 {
-    // From the lowest mark down, all bits.
-    let done = mask ^ mask.wrapping_sub(1);
-    (word & !done) | (u64::from_ne_bytes([!byte; 8]) & done)
 }
 
 /// Which byte of a word the lowest bit of a mask of [`equal`] is in; 8 if there is none.
@@ -60,58 +52,45 @@ pub(crate) fn find2(text: &[u8], one: u8, other: u8) -> Option<usize> {
 }
 
 /// Where the line ends are, one after the other.
+#[derive(Clone)]
 pub(crate) struct LineEnds<'a> {
-    words: &'a [[u8; 8]],
-    tail: &'a [u8],
-    /// The current word, without the line ends that were told.
-    word: u64,
-    /// Where the current word ends.
-    end: usize,
+    text: &'a [u8],
+    /// The words that are left, and how many there were.
+    words: std::slice::Iter<'a, [u8; 8]>,
+    count: usize,
+    /// The marks that are left in the word before them.
+    mask: u64,
+    /// Where to go on when no word is left.
+    tail: usize,
 }
 
 impl<'a> LineEnds<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
         let (words, tail) = text.as_chunks::<8>();
-        Self { words, tail, word: 0, end: 0 }
-    }
-
-    /// Goes on to the next word with a line end, the last one filled up.
-    #[inline]
-    fn advance(&mut self) -> Option<()> {
-        let words = self.words;
-        match words.iter().position(|word| equal(u64::from_le_bytes(*word), b'\n') != 0) {
-            Some(at) => {
-                let (word, rest) = words.get(at..)?.split_first()?;
-                (self.word, self.words) = (u64::from_le_bytes(*word), rest);
-                self.end += 8 * (at + 1);
-            }
-            None => {
-                let tail = std::mem::take(&mut self.tail);
-                let mut word = [0; 8];
-                word.get_mut(..tail.len())?.copy_from_slice(tail);
-                (self.word, self.words) = (u64::from_le_bytes(word), &[]);
-                self.end += 8 * (words.len() + 1);
-            }
-        }
-        Some(())
+        Self { text, words: words.iter(), count: words.len(), mask: 0, tail: text.len() - tail.len() }
     }
 }
 
 impl Iterator for LineEnds<'_> {
     type Item = usize;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        let mut mask = equal(self.word, b'\n');
-        if mask == 0 {
-            self.advance()?;
-            mask = equal(self.word, b'\n');
-            if mask == 0 {
-                return None;
+        loop {
+            while self.mask == 0 {
+                let Some(word) = self.words.next() else {
+                    let found = self.tail + self.text.get(self.tail..)?.iter().position(|b| *b == b'\n')?;
+                    self.tail = found + 1;
+                    return Some(found);
+                };
+                self.mask = equal(u64::from_le_bytes(*word), b'\n');
+            }
+            let found = (self.count - self.words.len() - 1) * 8 + first(self.mask);
+            self.mask &= self.mask - 1;
+            if self.text.get(found) == Some(&b'\n') {
+                return Some(found);
             }
         }
-        self.word = without(self.word, mask, b'\n');
-        Some(self.end - 8 + first(mask))
     }
 }
 

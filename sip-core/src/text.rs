@@ -1,5 +1,6 @@
 //! Short texts, kept in place.
 
+use arrayvec::ArrayString;
 use smol_str::SmolStr;
 use std::{borrow::Borrow, fmt, ops::Deref};
 
@@ -103,6 +104,38 @@ impl fmt::Display for Text {
     }
 }
 
+/// A text that takes no memory of its own up to 44 bytes, as most URIs have.
+#[derive(Clone)]
+pub(crate) enum UriText {
+    Here(ArrayString<44>),
+    Elsewhere(Text),
+}
+
+impl Deref for UriText {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        match self {
+            Self::Here(text) => text,
+            Self::Elsewhere(text) => text,
+        }
+    }
+}
+
+impl From<&str> for UriText {
+    #[inline]
+    fn from(text: &str) -> Self {
+        ArrayString::from(text).map_or_else(|_| Self::Elsewhere(text.into()), Self::Here)
+    }
+}
+
+impl fmt::Debug for UriText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +147,7 @@ mod tests {
             let kept = Text::from(text.as_str());
             assert_eq!((kept.as_str(), kept.clone() == Text::from(text.clone())), (text.as_str(), true));
             assert_eq!(String::from(kept), text);
+            assert_eq!(&*UriText::from(text.as_str()), text);
         }
         assert_eq!(format!("{:>3}|{:?}", Text::from("a"), Text::from("b")), "  a|\"b\"");
     }

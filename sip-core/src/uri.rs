@@ -3,6 +3,8 @@
 use crate::{
     ErrorKind, ParseError, Text, UsageError,
     grammar::{self, class},
+    swar,
+    text::UriText,
 };
 use std::{
     borrow::Cow,
@@ -23,7 +25,7 @@ use std::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Uri {
-    text: Text,
+    text: UriText,
     parts: Parts,
 }
 
@@ -81,7 +83,7 @@ impl Uri {
     }
 
     fn from_text(text: String) -> Result<Self, ParseError> {
-        Ok(Self { parts: Parts::read(&text)?, text: text.into() })
+        Ok(Self { parts: Parts::read(&text)?, text: text.as_str().into() })
     }
 
     /// A sip URI of a user (escaped here where needed), a host and a port.
@@ -408,14 +410,35 @@ pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static
         let address = address.parse().map_err(|_| (inner.len(), "an IPv6 address"))?;
         (Host::Ipv6(address), rest.strip_prefix(']').unwrap_or(rest))
     } else {
+        if text.as_bytes().first().is_some_and(u8::is_ascii_digit)
+            && let Some((address, len)) = ipv4(text)
+        {
+            return port(grammar::cut(text, len).1, Host::Ipv4(address));
+        }
         // Parts with single dots between them; one may close the name.
         let (name, rest) = grammar::take(text, class::HOST);
-        let dots = |pair: (u8, u8)| pair == (b'.', b'.');
-        if name.is_empty() || name.starts_with('.') || name.bytes().zip(name.bytes().skip(1)).any(dots) {
+        if name.is_empty() || name.starts_with('.') || has_double_dot(name.as_bytes()) {
             return Err((text.len(), "a host"));
         }
-        (Host::name(name), rest)
+        (Host::Name(name.into()), rest)
     };
+    port(rest, host)
+}
+
+#[inline]
+fn has_double_dot(mut name: &[u8]) -> bool {
+    while let Some((_, rest)) = swar::find(name, b'.').and_then(|dot| name.split_at_checked(dot + 1)) {
+        if rest.first() == Some(&b'.') {
+            return true;
+        }
+        name = rest;
+    }
+    false
+}
+
+/// The port behind a host, if there is one.
+#[inline]
+fn port(rest: &str, host: Host) -> Result<(&str, HostPort), (usize, &'static str)> {
     let Some(digits) = rest.strip_prefix(':') else {
         return Ok((rest, (host, None)));
     };
@@ -426,17 +449,6 @@ pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static
 }
 
 impl Host {
-    /// A name, or the IPv4 address it spells.
-    #[inline]
-    fn name(name: &str) -> Self {
-        if name.as_bytes().first().is_some_and(u8::is_ascii_digit)
-            && let Some(address) = ipv4(name)
-        {
-            return Self::Ipv4(address);
-        }
-        Self::Name(name.into())
-    }
-
     /// The address, if it is one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -509,7 +521,7 @@ impl FromStr for Uri {
 /// Texts are compared; [`Uri::equivalent`] compares what they name.
 impl PartialEq for Uri {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        *self.text == *other.text
     }
 }
 
@@ -527,13 +539,13 @@ impl AsRef<Uri> for Uri {
     }
 }
 
-/// An IPv4 address: four numbers up to 255 without leading zeros.
+/// The IPv4 address that the host at the start of `text` spells, and its length: four numbers up to 255
+/// without leading zeros.
 #[inline]
-fn ipv4(text: &str) -> Option<Ipv4Addr> {
+fn ipv4(text: &str) -> Option<(Ipv4Addr, usize)> {
     let mut octets = [0; 4];
-    let mut places = octets.iter_mut();
-    let mut place = places.next()?;
-    let (mut value, mut digits) = (0u16, 0);
+    let (mut value, mut digits, mut at) = (0u16, 0, 0);
+    let mut len = 0;
     for b in text.bytes() {
         match b {
             b'0'..=b'9' if digits == 0 || (value > 0 && digits < 3) => {
@@ -541,15 +553,19 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
                 digits += 1;
             }
             b'.' if digits > 0 => {
-                *place = u8::try_from(value).ok()?;
-                place = places.next()?;
-                (value, digits) = (0, 0);
+                *octets.get_mut(at)? = u8::try_from(value).ok()?;
+                (value, digits, at) = (0, 0, at + 1);
             }
-            _ => return None,
+            _ if grammar::is_in(b, class::HOST) => return None,
+            _ => break,
         }
+        len += 1;
     }
-    *place = u8::try_from(value).ok().filter(|_| digits > 0)?;
-    places.next().is_none().then(|| octets.into())
+    if digits == 0 || at != 3 {
+        return None;
+    }
+    *octets.get_mut(at)? = u8::try_from(value).ok()?;
+    Some((octets.into(), len))
 }
 
 fn is_unreserved(b: u8) -> bool {
@@ -649,6 +665,10 @@ fn headers_match(a: &Uri, b: &Uri) -> bool {
 mod tests {
     use super::*;
 
+    fn uri(text: &str) -> Uri {
+        Uri::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
     #[test]
     fn ipv4_as_the_standard_library_has_it() {
         for text in [
@@ -669,13 +689,16 @@ mod tests {
             "1",
             "999999.1.1.1",
             "1.2.3.-4",
+            "1.2.3.4.",
+            "1.2.3.4-x",
+            "1.2.3.256",
         ] {
-            assert_eq!(ipv4(text), text.parse().ok(), "{text}");
+            let expected = text.parse().ok().map(|address: Ipv4Addr| (address, text.len()));
+            assert_eq!(ipv4(text), expected, "{text}");
+            let host = text.parse::<Host>().ok().and_then(|host| host.ip());
+            assert_eq!(host, text.parse::<Ipv4Addr>().ok().map(IpAddr::from), "{text}");
         }
-    }
-
-    fn uri(text: &str) -> Uri {
-        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+        assert_eq!(ipv4("192.0.2.1:5060"), Some(([192, 0, 2, 1].into(), 9)));
     }
 
     #[test]

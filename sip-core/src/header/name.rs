@@ -161,28 +161,35 @@ impl fmt::Display for HeaderName<'_> {
 }
 
 /// The name that a line starts with, if it is one of those that nearly every message has, written as
-/// nearly everyone does: its id and length.
+/// nearly everyone does: its id and length. Eight bytes are compared at once.
 #[inline]
 pub(crate) fn usual(line: &[u8]) -> Option<(u8, u16)> {
-    let (id, len) = match line {
-        [b'V', b'i', b'a', b':', ..] => (Id::VIA, 3),
-        [b'T', b'o', b':', ..] => (Id::TO, 2),
-        [b'F', b'r', b'o', b'm', b':', ..] => (Id::FROM, 4),
-        [b'C', b'S', b'e', b'q', b':', ..] => (Id::CSEQ, 4),
-        [b'C', b'a', b'l', b'l', b'-', b'I', b'D', b':', ..] => (Id::CALL_ID, 7),
-        [b'C', b'o', b'n', b't', b'a', b'c', b't', b':', ..] => (Id::CONTACT, 7),
-        [b'C', b'o', b'n', b't', b'e', b'n', b't', b'-', rest @ ..] => match rest {
-            [b'L', b'e', b'n', b'g', b't', b'h', b':', ..] => (Id::CONTENT_LENGTH, 14),
-            [b'T', b'y', b'p', b'e', b':', ..] => (Id::CONTENT_TYPE, 12),
+    const fn word(text: [u8; 8]) -> u64 {
+        u64::from_le_bytes(text)
+    }
+    const CONTACT: u64 = word(*b"Contact:");
+    const CALL_ID: u64 = word(*b"Call-ID:");
+    const CONTENT: u64 = word(*b"Content-");
+    const MAX_FORW: u64 = word(*b"Max-Forw");
+    const SUPPORTE: u64 = word(*b"Supporte");
+    const USER_AGE: u64 = word(*b"User-Age");
+    let (start, rest) = line.split_first_chunk::<8>()?;
+    let (id, len) = match word(*start) {
+        CONTACT => (Id::CONTACT, 7),
+        CALL_ID => (Id::CALL_ID, 7),
+        CONTENT if rest.starts_with(b"Length:") => (Id::CONTENT_LENGTH, 14),
+        CONTENT if rest.starts_with(b"Type:") => (Id::CONTENT_TYPE, 12),
+        MAX_FORW if rest.starts_with(b"ards:") => (Id::MAX_FORWARDS, 12),
+        SUPPORTE if rest.starts_with(b"d:") => (Id::SUPPORTED, 9),
+        USER_AGE if rest.starts_with(b"nt:") => (Id::USER_AGENT, 10),
+        _ => match start {
+            [b'V', b'i', b'a', b':', ..] => (Id::VIA, 3),
+            [b'T', b'o', b':', ..] => (Id::TO, 2),
+            [b'F', b'r', b'o', b'm', b':', ..] => (Id::FROM, 4),
+            [b'C', b'S', b'e', b'q', b':', ..] => (Id::CSEQ, 4),
+            [b'A', b'l', b'l', b'o', b'w', b':', ..] => (Id::ALLOW, 5),
             _ => return None,
         },
-        [b'M', b'a', b'x', b'-', b'F', b'o', b'r', b'w', b'a', b'r', b'd', b's', b':', ..] => {
-            (Id::MAX_FORWARDS, 12)
-        }
-        [b'A', b'l', b'l', b'o', b'w', b':', ..] => (Id::ALLOW, 5),
-        [b'S', b'u', b'p', b'p', b'o', b'r', b't', b'e', b'd', b':', ..] => (Id::SUPPORTED, 9),
-        [b'U', b's', b'e', b'r', b'-', b'A', b'g', b'e', b'n', b't', b':', ..] => (Id::USER_AGENT, 10),
-        _ => return None,
     };
     Some((id as u8, len))
 }
