@@ -72,6 +72,9 @@ pub enum UsageError {
     /// A path without a URI.
     #[error("a path needs at least one URI")]
     EmptyPath,
+    /// A URI whose parts make no URI.
+    #[error("a part of a URI cannot stand in it")]
+    InvalidUri,
     /// The identifier is not one that RFC 4975 §9 allows.
     #[error("an identifier has 4 to 32 letters, digits, or . - + % =")]
     InvalidIdentifier,

@@ -74,6 +74,12 @@ impl MsrpUri {
         Ok(path)
     }
 
+    /// Whether it prints as something that reads back to it; one that was put together may not.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.to_string().parse().is_ok_and(|again: Self| again == *self)
+    }
+
     /// Prints a list as [`MsrpUri::parse_path`] reads it.
     #[must_use]
     pub fn print_path(path: &[Self]) -> String {

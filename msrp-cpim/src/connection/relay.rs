@@ -63,6 +63,9 @@ impl Connection {
         if config.relay.is_empty() {
             return Err(UsageError::EmptyPath);
         }
+        if !config.relay.iter().chain([&config.local]).all(MsrpUri::is_sound) {
+            return Err(UsageError::InvalidUri);
+        }
         if self.auths.len() >= self.config.max_sessions {
             return Err(LimitError::Sessions.into());
         }

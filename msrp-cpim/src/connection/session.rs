@@ -144,6 +144,9 @@ impl Session {
         else {
             return Err(UsageError::EmptyPath);
         };
+        if !config.local_path.iter().chain(&config.remote_path).all(MsrpUri::is_sound) {
+            return Err(UsageError::InvalidUri);
+        }
         let mut to_path = relays.to_vec();
         to_path.extend_from_slice(&config.remote_path);
         Ok(Self {

@@ -129,14 +129,15 @@ impl fmt::Display for FileSelector {
         if let Some(name) = self.name.as_ref().filter(|name| !name.is_empty()) {
             parts.push(format!("name:\"{}\"", encode(name)));
         }
-        if let Some(media_type) = &self.media_type {
+        // What was put together of parts that make none is left out.
+        if let Some(media_type) = self.media_type.as_ref().filter(|media_type| media_type.is_sound()) {
             parts.push(format!("type:{media_type}"));
         }
         if let Some(size) = self.size {
             parts.push(format!("size:{size}"));
         }
         parts.extend(self.hashes.iter().map(|hash| format!("hash:{hash}")));
-        parts.extend(self.other.iter().cloned());
+        parts.extend(self.other.iter().filter(|part| check_value(part).is_ok()).cloned());
         f.write_str(&parts.join(" "))
     }
 }
@@ -155,9 +156,16 @@ impl FileType {
         }
     }
 
+    fn is_sound(&self) -> bool {
+        Self::new(&self.essence).is_ok() && self.parameters.iter().all(|(name, _)| is_token(name))
+    }
+
     /// As a `Content-Type` has it: RFC 5547 §6 has parameters encoded differently here and there.
     #[must_use]
     pub fn content_type(&self) -> String {
+        if !self.is_sound() {
+            return "application/octet-stream".to_owned();
+        }
         let mut out = self.essence.clone();
         for (name, value) in &self.parameters {
             let clean: String = value.chars().filter(|c| !c.is_control()).collect();
