@@ -1,8 +1,10 @@
 //! What is measured, ours and the peers': a list of works that the benches time and `table` tabulates.
 //! Each protocol has a module here and a bench of its name; more of them join the same way.
 
+pub mod ice;
 pub mod sdp;
 pub mod sip;
+pub mod stun;
 
 /// Something to measure.
 pub struct Work {
@@ -23,7 +25,7 @@ impl Work {
 
 /// Every work there is.
 pub fn works() -> Vec<Work> {
-    [sip::works(), sdp::works()].into_iter().flatten().collect()
+    [sip::works(), sdp::works(), stun::works()].into_iter().flatten().collect()
 }
 
 /// Name of ours in the tables.
