@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use endpoint::{RemoteReport, RtcpEvent, Session, SessionConfig};
 pub use receiver::{Received, ReceiverConfig, RtpReceiver, Source};
 pub use schedule::{RtcpScheduler, ScheduleConfig, Verdict};
-pub use sender::{RtpSender, SenderConfig};
+pub use sender::{Progress, RtpSender, SenderConfig};
 
 /// A duration in units of a clock of `rate` Hz, modulo 2^32.
 #[expect(clippy::cast_possible_truncation, reason = "RTP timestamps are modulo 2^32")]

@@ -20,6 +20,19 @@ pub struct SenderConfig {
     pub clock_rate: u32,
 }
 
+/// How far a source has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The source.
+    pub ssrc: u32,
+    /// Packets sent since this SSRC began, modulo 2^32.
+    pub packets: u32,
+    /// Payload bytes sent since this SSRC began, modulo 2^32.
+    pub octets: u32,
+    /// When the last packet was sent, and its timestamp on the wire.
+    pub last: (Instant, u32),
+}
+
 /// Numbers the packets of one source. SSRC, first sequence number and timestamp offset come from the seed.
 #[derive(Clone)]
 pub struct RtpSender {
@@ -131,6 +144,23 @@ impl RtpSender {
         Ok(len)
     }
 
+    /// How far this sender has come; `None` before the first packet.
+    #[must_use]
+    pub fn progress(&self) -> Option<Progress> {
+        let Self { ssrc, packets, octets, .. } = *self;
+        self.last.map(|last| Progress { ssrc, packets, octets, last })
+    }
+
+    /// Takes over what a clone of this sender has sent elsewhere, for the reports. That of another SSRC says
+    /// nothing of this one.
+    pub const fn follow(&mut self, progress: Progress) {
+        if progress.ssrc == self.ssrc {
+            self.packets = progress.packets;
+            self.octets = progress.octets;
+            self.last = Some(progress.last);
+        }
+    }
+
     /// What to say in a sender report sent now: the RTP timestamp is the stream's clock at this moment
     /// (RFC 3550 §6.4.1). `None` before the first packet.
     #[must_use]
@@ -215,6 +245,21 @@ mod tests {
             assert_eq!(sender.ssrc(), RtpSender::new(CONFIG, [seed; 32]).ssrc());
         }
         assert_ne!(RtpSender::new(CONFIG, [1; 32]).ssrc(), RtpSender::new(CONFIG, [2; 32]).ssrc());
+    }
+
+    #[test]
+    fn a_clone_sends_and_the_original_reports() {
+        let now = start();
+        let mut reporting = RtpSender::new(CONFIG, [1; 32]);
+        let mut sending = reporting.clone();
+        assert_eq!(sending.progress(), None);
+        sending.write(now, 160, true, &[0; 160], &mut [0; 200]).unwrap();
+        reporting.follow(sending.progress().unwrap());
+        assert_eq!(reporting.info(now, NtpTime(1)), sending.info(now, NtpTime(1)));
+        reporting.renew_ssrc();
+        sending.write(now, 320, true, &[0; 160], &mut [0; 200]).unwrap();
+        reporting.follow(sending.progress().unwrap());
+        assert_eq!(reporting.packet_count(), 0, "that was the old source");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use ice_stun::turn;
 use tokio::sync::mpsc;
 
 use super::relay_stream::{RelayStream, StreamTarget, TlsClient};
+use super::sending::Course;
 use super::sockets::{AudioSockets, MovedSockets};
 use super::tcp_paths::{TcpNews, TcpPaths};
 use crate::configuration::{IceConfiguration, TurnTransport};
@@ -292,6 +293,15 @@ impl Ice {
             return sockets.send_from(pair.path.base, data, pair.path.remote);
         }
         self.relay(clock::now().instant, pair.path, data, sockets)
+    }
+
+    /// Which way media goes without this task, if there is one.
+    pub(super) fn way(&self, sockets: &AudioSockets) -> Course {
+        match self.agent.selected(1) {
+            None => Course::Nowhere,
+            Some(pair) if pair.relayed || pair.path.tcp => Course::Task,
+            Some(pair) => Course::Socket(sockets.at(pair.path.base).clone(), pair.path.remote),
+        }
     }
 
     /// Sends through the relay whose address the path begins at.
