@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::codec::{self, CodecParams};
+use crate::comfort::{ComfortEncoder, ComfortNoise, MAX_COMFORT};
+use crate::dtmf::DtmfDetector;
 use crate::jitter::{JitterBuffer, JitterConfig, Next};
 use crate::wav::Clip;
 
@@ -10,8 +12,56 @@ use crate::wav::Clip;
 pub type Target = fn(&[u8]);
 
 /// Name and body of each target.
-pub const TARGETS: &[(&str, Target)] =
-    &[("media_decoders", decoders), ("media_jitter", jitter), ("media_wav", wav)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("media_comfort", comfort),
+    ("media_decoders", decoders),
+    ("media_dtmf", dtmf),
+    ("media_jitter", jitter),
+    ("media_wav", wav),
+];
+
+/// Any description makes bounded noise, and any audio a description that is understood.
+pub fn comfort(data: &[u8]) {
+    let mut noise = ComfortNoise::new();
+    let mut pcm = [0; 160];
+    for payload in data.chunks(16) {
+        noise.describe(payload);
+        noise.fill(&mut pcm);
+    }
+    let mut encoder = ComfortEncoder::new(8_000);
+    let mut payload = [0; MAX_COMFORT];
+    for frame in data.chunks(320) {
+        let length = samples(frame, &mut pcm);
+        // As long as it takes to be a pause.
+        for _ in 0..14 {
+            let heard = pcm.get(..length).unwrap_or_default();
+            if let Some(length) = encoder.judge(heard, &mut payload) {
+                assert!(length <= MAX_COMFORT && payload.first().is_some_and(|level| *level < 128));
+            }
+        }
+    }
+}
+
+/// Blocks of any size and content: no panic, and no more digits than there is time for.
+pub fn dtmf(data: &[u8]) {
+    let mut detector = DtmfDetector::new(8_000);
+    let (mut taken, mut digits) = (0, 0);
+    let mut pcm = [0; 160];
+    for block in data.chunks(200) {
+        let length = samples(block, &mut pcm);
+        detector.push(pcm.get(..length).unwrap_or_default(), |_| digits += 1);
+        taken += length;
+    }
+    assert!(digits <= taken / 204, "a digit takes two blocks");
+}
+
+fn samples(bytes: &[u8], pcm: &mut [i16]) -> usize {
+    let pairs = bytes.as_chunks::<2>().0;
+    for (slot, pair) in pcm.iter_mut().zip(pairs) {
+        *slot = i16::from_le_bytes(*pair);
+    }
+    pairs.len().min(pcm.len())
+}
 
 /// No payload makes a decoder panic or write more than a frame.
 pub fn decoders(data: &[u8]) {

@@ -138,6 +138,8 @@ struct Slot {
 pub struct JitterBuffer {
     config: JitterConfig,
     slots: Vec<Slot>,
+    /// Buffers of packets that were played, for those to come: as many as were ever held at once.
+    spare: Vec<Vec<u8>>,
     state: State,
     /// The packet to play next.
     sequence: u64,
@@ -150,7 +152,7 @@ pub struct JitterBuffer {
     held: usize,
     /// Duration of a packet in clock units, as last played.
     frame: i64,
-    /// Bytes for which slots make room.
+    /// Bytes for which buffers make room.
     largest: usize,
     starved: i64,
     starved_frames: u32,
@@ -195,9 +197,10 @@ impl JitterBuffer {
     /// An empty buffer.
     pub fn new(config: JitterConfig) -> Self {
         let clock = config.clock_rate.max(1);
-        let slots = (0..config.max_packets.max(4)).map(|_| Slot::default()).collect();
+        let slots: Vec<Slot> = (0..config.max_packets.max(4)).map(|_| Slot::default()).collect();
         Self {
             delay: DelayEstimator::new(clock),
+            spare: Vec::with_capacity(slots.len()),
             slots,
             state: State::Idle,
             sequence: 0,
@@ -207,7 +210,7 @@ impl JitterBuffer {
             newest_timestamp: 0,
             held: 0,
             frame: i64::from(clock / 50),
-            largest: 256,
+            largest: 192,
             starved: 0,
             starved_frames: 0,
             late_run: 0,
@@ -220,8 +223,9 @@ impl JitterBuffer {
     /// Forgets the packets and the position, as for a new source; the counters and the
     /// picture of the network stay.
     pub fn restart(&mut self) {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().filter(|slot| slot.full) {
             slot.full = false;
+            self.spare.push(std::mem::take(&mut slot.payload));
         }
         self.held = 0;
         self.state = State::Idle;
@@ -280,6 +284,9 @@ impl JitterBuffer {
         slot.sequence = sequence;
         slot.timestamp = extended;
         slot.payload_type = payload_type;
+        if slot.payload.capacity() == 0 {
+            slot.payload = self.spare.pop().unwrap_or_default();
+        }
         slot.payload.clear();
         // In steps, so that a codec of variable rate soon stops asking for memory.
         self.largest = self.largest.max(payload.len().next_power_of_two());
@@ -347,7 +354,10 @@ impl JitterBuffer {
         let index = self.index(found);
         let Some(slot) = self.slots.get_mut(index) else { return Next::Empty };
         slot.full = false;
-        Next::Packet { payload_type: slot.payload_type, payload: &slot.payload }
+        let payload_type = slot.payload_type;
+        self.spare.push(std::mem::take(&mut slot.payload));
+        let payload = self.spare.last().map(Vec::as_slice).unwrap_or_default();
+        Next::Packet { payload_type, payload }
     }
 
     /// Tells the duration of the packet just given, in clock units.

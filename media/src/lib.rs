@@ -4,7 +4,8 @@
 //! [`PacketSink`], received payloads enter through a [`PacketSource`].
 //!
 //! - wire: [`codec`] (G.711, G.722, Opus RFC 6716 / 7587, L16; RFC 3551 names)
-//! - machines: [`jitter`] (adaptive, pure), [`plc`], [`timescale`], [`resample`], [`tone`], [`quality`]
+//! - machines: [`jitter`] (adaptive, pure), [`plc`], [`timescale`], [`comfort`] (RFC 3389), [`resample`],
+//!   [`tone`], [`dtmf`], [`quality`]
 //! - endpoint: [`bridge`] (a pure `tick`), its ports ([`stream`], [`wav`], [`pcm`], [`device`]),
 //!   and [`engine`], the media threads
 //!
@@ -63,7 +64,9 @@ pub mod analysis;
 pub mod assets;
 pub mod bridge;
 pub mod codec;
+pub mod comfort;
 pub mod device;
+pub mod dtmf;
 pub mod engine;
 mod error;
 pub mod frame;
@@ -85,4 +88,4 @@ pub use bridge::{Bridge, BridgeConfig, Port, PortEvent, PortId, Signal};
 pub use engine::{BridgeHandle, EngineConfig, MediaEngine};
 pub use error::{CodecError, DeviceError, UsageError, WavError};
 pub use packet::{EncodedFrame, MAX_RECEIVED, PacketSink, PacketSource};
-pub use stream::{StreamConfig, StreamFormat, StreamHandle, StreamPort, StreamStats};
+pub use stream::{StreamConfig, StreamFeedback, StreamFormat, StreamHandle, StreamPort, StreamStats};

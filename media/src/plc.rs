@@ -41,6 +41,7 @@ impl<D: PlainDecoder> Decoder for Concealing<D> {
 
     fn conceal(&mut self, out: &mut [i16]) {
         self.plc.conceal(out);
+        self.inner.concealed(self.plc.heard(), out.len());
     }
 }
 
@@ -89,6 +90,11 @@ impl Plc {
             *slot = self.synthesise();
         }
         self.remember(out);
+    }
+
+    /// The last 50 ms, made ones included.
+    pub fn heard(&self) -> &[i16] {
+        &self.history
     }
 
     fn synthesise(&mut self) -> i16 {

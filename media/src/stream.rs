@@ -10,8 +10,9 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
 
 mod handle;
+mod pauses;
 
-pub use handle::{StreamHandle, StreamStats};
+pub use handle::{StreamFeedback, StreamHandle, StreamStats};
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,8 +20,9 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::bridge::{Port, Signal};
+use crate::bridge::{Port, PortEvent, Signal};
 use crate::codec::{self, CodecInfo, CodecParams, Decoder, Encoder};
+use crate::dtmf::DtmfDetector;
 use crate::error::CodecError;
 use crate::frame::Fifo;
 use crate::jitter::{Advice, JitterBuffer, JitterConfig, Next};
@@ -28,6 +30,7 @@ use crate::packet::{self, EncodedFrame, PacketDrain, PacketSink, PacketSource};
 use crate::resample::Resampler;
 use crate::timescale;
 use handle::{Command, Shared};
+use pauses::{Pauses, Spoken};
 
 /// Settings of a stream that do not change with the codec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl Default for StreamConfig {
             min_delay: jitter.min_delay,
             max_delay: jitter.max_delay,
             max_packets: jitter.max_packets,
-            ring_bytes: 32 * 1024,
+            ring_bytes: 16 * 1024,
         }
     }
 }
@@ -103,7 +106,15 @@ pub struct StreamFormat {
     clock_rate: u32,
     capture: Fifo,
     play: Fifo,
+    pauses: Pauses,
+    detector: Option<Box<DtmfDetector>>,
+    payload: Vec<u8>,
+    frame: Vec<i16>,
+    decoded: Vec<i16>,
 }
+
+/// Bytes that are enough for any frame of a codec that compresses.
+const COMPRESSED: usize = 1_500;
 
 impl StreamFormat {
     /// A format; the port takes the audio rate of the outgoing codec.
@@ -115,7 +126,14 @@ impl StreamFormat {
         }
         let clock_rate = incoming.first().map_or(outgoing.clock_rate, |one| one.clock_rate);
         let frame = rate as usize / 50;
+        let sent = (rate * outgoing.ptime_ms / 1000) as usize;
+        let fastest = incoming.iter().map(|one| one.decoder.sample_rate()).max().unwrap_or(rate);
         Self {
+            payload: vec![0; (2 * sent).max(COMPRESSED)],
+            frame: vec![0; sent],
+            decoded: vec![0; (fastest * codec::MAX_FRAME_MS / 1000) as usize],
+            pauses: Pauses::default(),
+            detector: None,
             outgoing,
             incoming,
             rate,
@@ -130,6 +148,21 @@ impl StreamFormat {
     pub fn symmetric(info: &CodecInfo, params: &CodecParams, payload_type: u8) -> Result<Self, CodecError> {
         let outgoing = Outgoing::new(info, params, payload_type, 20)?;
         Ok(Self::new(outgoing, vec![Incoming::new(info, params, payload_type)?]))
+    }
+
+    /// Comfort noise (RFC 3389): in pauses nothing is sent but a description under the payload type
+    /// `sends`, now and then; what comes under `receives` describes the noise of the peer's pauses.
+    #[must_use]
+    pub fn with_comfort_noise(mut self, sends: Option<u8>, receives: Option<u8>) -> Self {
+        self.pauses = Pauses::new(self.rate, sends, receives);
+        self
+    }
+
+    /// Digits that are heard in the audio become [`PortEvent::Digit`].
+    #[must_use]
+    pub fn with_digits_heard(mut self) -> Self {
+        self.detector = Some(Box::new(DtmfDetector::new(self.rate)));
+        self
     }
 
     /// Rate of the port, in Hz.
@@ -152,9 +185,10 @@ pub struct StreamPort {
     timestamp: u32,
     /// The next frame is the first after silence.
     talk_starts: bool,
-    payload: Vec<u8>,
-    frame: Vec<i16>,
-    decoded: Vec<i16>,
+    /// Digits heard and not told yet.
+    digits: Digits,
+    /// The loss that the encoder was told of.
+    loss: u8,
     /// Of the packet decoded last: its decoder conceals.
     last_payload_type: u8,
     /// Ticks since the last change of the playing speed.
@@ -183,9 +217,8 @@ impl StreamPort {
             shared: shared.clone(),
             timestamp: 0,
             talk_starts: true,
-            payload: vec![0; codec::MAX_PAYLOAD],
-            frame: vec![0; codec::MAX_FRAME_SAMPLES],
-            decoded: vec![0; codec::MAX_FRAME_SAMPLES],
+            digits: Digits::default(),
+            loss: u8::MAX,
             last_payload_type: 0,
             since_scaled: 0,
         };
@@ -202,13 +235,15 @@ impl StreamPort {
                     Command::Format(Box::new(std::mem::replace(&mut self.format, *format)))
                 }
                 Command::Sink(sink) => Command::Sink(std::mem::replace(&mut self.sink, sink)),
-                Command::ExpectedLoss(percent) => {
-                    self.format.outgoing.encoder.set_expected_loss(percent);
-                    continue;
-                }
             };
             // Freed by the handle; when that does not look, here.
             let _ = self.garbage.push(old);
+            self.loss = u8::MAX;
+        }
+        let loss = self.shared.expected_loss.load(Ordering::Relaxed);
+        if loss != self.loss && loss <= 100 {
+            self.loss = loss;
+            self.format.outgoing.encoder.set_expected_loss(loss);
         }
     }
 
@@ -217,7 +252,9 @@ impl StreamPort {
             if header.restart {
                 self.jitter.restart();
             }
-            if !self.format.incoming.iter().any(|one| one.payload_type == header.payload_type) {
+            let known = self.format.incoming.iter().any(|one| one.payload_type == header.payload_type)
+                || self.format.pauses.understands(header.payload_type);
+            if !known {
                 self.shared.unknown.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
@@ -238,13 +275,19 @@ impl StreamPort {
         let frame_units = u64::from(self.jitter.frame());
         let frame = |rate: u32| (frame_units * u64::from(rate) / clock) as usize;
         match self.jitter.take() {
+            Next::Packet { payload_type, payload } if format.pauses.understands(payload_type) => {
+                format.pauses.describe(payload);
+                format.pauses.fill(&mut format.play, frame(format.rate));
+                self.jitter.played(u32::try_from(frame_units).unwrap_or(0));
+            }
             Next::Packet { payload_type, payload } => {
                 let Some(one) = decoder_for(&mut format.incoming, payload_type) else { return true };
                 self.last_payload_type = payload_type;
+                format.pauses.end();
                 let rate = u64::from(one.decoder.sample_rate());
-                match one.decoder.decode(payload, &mut self.decoded) {
+                match one.decoder.decode(payload, &mut format.decoded) {
                     Ok(samples) => {
-                        let pcm = self.decoded.get(..samples).unwrap_or_default();
+                        let pcm = format.decoded.get(..samples).unwrap_or_default();
                         let units = samples as u64 * clock / rate;
                         one.play(pcm, &mut format.play);
                         self.jitter.played(u32::try_from(units).unwrap_or(0));
@@ -252,7 +295,7 @@ impl StreamPort {
                     Err(_) => {
                         self.shared.undecodable.fetch_add(1, Ordering::Relaxed);
                         let samples = frame(one.decoder.sample_rate());
-                        if let Some(pcm) = self.decoded.get_mut(..samples) {
+                        if let Some(pcm) = format.decoded.get_mut(..samples) {
                             one.decoder.conceal(pcm);
                             one.play(pcm, &mut format.play);
                         }
@@ -261,11 +304,14 @@ impl StreamPort {
                 }
             }
             Next::Missing { following } => {
+                if format.pauses.fill(&mut format.play, frame(format.rate)) {
+                    return true;
+                }
                 let payload_type = following.map_or(self.last_payload_type, |(payload_type, _)| payload_type);
                 let index = format.incoming.iter().position(|one| one.payload_type == payload_type);
                 let Some(one) = format.incoming.get_mut(index.unwrap_or(0)) else { return false };
                 let samples = frame(one.decoder.sample_rate());
-                let Some(pcm) = self.decoded.get_mut(..samples) else { return false };
+                let Some(pcm) = format.decoded.get_mut(..samples) else { return false };
                 let recovered = match following {
                     Some((_, payload)) => one.decoder.recover(payload, pcm),
                     None => false,
@@ -279,12 +325,33 @@ impl StreamPort {
                 one.play(pcm, &mut format.play);
             }
             Next::Pause => {
-                if let Some(room) = format.play.reserve(frame(format.rate)) {
+                let samples = frame(format.rate);
+                if !format.pauses.fill(&mut format.play, samples)
+                    && let Some(room) = format.play.reserve(samples)
+                {
                     room.fill(0);
                 }
             }
-            Next::Empty => return false,
+            Next::Empty => return self.pause(),
         }
+        true
+    }
+
+    /// Nothing has come for long: noise, if the peer has described it or the codec knows how.
+    fn pause(&mut self) -> bool {
+        let format = &mut self.format;
+        let (units, clock) = (u64::from(self.jitter.frame()), u64::from(format.clock_rate.max(1)));
+        let samples = |rate: u32| (units * u64::from(rate) / clock) as usize;
+        if format.pauses.fill(&mut format.play, samples(format.rate)) {
+            return true;
+        }
+        let Some(one) = decoder_for(&mut format.incoming, self.last_payload_type) else { return false };
+        if self.jitter.stats().played == 0 || !one.decoder.knows_pauses() || !format.pauses.codec_goes_on() {
+            return false;
+        }
+        let Some(pcm) = format.decoded.get_mut(..samples(one.decoder.sample_rate())) else { return false };
+        one.decoder.conceal(pcm);
+        one.play(pcm, &mut format.play);
         true
     }
 
@@ -324,32 +391,65 @@ impl StreamPort {
     }
 
     fn encode_waiting(&mut self) {
-        let outgoing = &mut self.format.outgoing;
-        let samples = (self.format.rate * outgoing.ptime_ms / 1000) as usize;
+        let StreamFormat { outgoing, capture, pauses, payload, frame, .. } = &mut self.format;
         let units = outgoing.clock_rate * outgoing.ptime_ms / 1000;
-        while self.format.capture.len() >= samples {
-            let Some(frame) = self.frame.get_mut(..samples) else { return };
-            self.format.capture.read(frame);
+        while capture.len() >= frame.len() {
+            capture.read(frame);
             let timestamp = self.timestamp;
             self.timestamp = self.timestamp.wrapping_add(units);
-            match outgoing.encoder.encode(frame, &mut self.payload) {
-                Ok(0) => self.talk_starts = true,
-                Ok(length) => {
-                    let payload = self.payload.get(..length).unwrap_or_default();
-                    self.sink.send(EncodedFrame {
-                        payload,
-                        payload_type: outgoing.payload_type,
-                        timestamp,
-                        marker: std::mem::take(&mut self.talk_starts),
-                        samples: units,
-                    });
-                    self.shared.sent.fetch_add(1, Ordering::Relaxed);
+            let (payload_type, payload) = match pauses.judge(frame) {
+                Spoken::Pause => {
+                    self.talk_starts = true;
+                    continue;
                 }
-                Err(_) => {
-                    self.shared.unencodable.fetch_add(1, Ordering::Relaxed);
+                Spoken::Described(payload_type, description, length) => {
+                    let payload = payload.get_mut(..length).unwrap_or_default();
+                    payload.copy_from_slice(description.get(..length).unwrap_or_default());
+                    (payload_type, &*payload)
                 }
-            }
+                Spoken::Speech => match outgoing.encoder.encode(frame, payload) {
+                    Ok(0) => {
+                        self.talk_starts = true;
+                        continue;
+                    }
+                    Ok(length) => (outgoing.payload_type, payload.get(..length).unwrap_or_default()),
+                    Err(_) => {
+                        self.shared.unencodable.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                },
+            };
+            // RFC 3389 §4: comfort noise has no marker, what is said after it has.
+            let speaks = payload_type == outgoing.payload_type;
+            let marker = speaks && self.talk_starts;
+            self.talk_starts = !speaks;
+            self.sink.send(EncodedFrame { payload, payload_type, timestamp, marker, samples: units });
+            self.shared.sent.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// A few digits on their way to whoever asks for events.
+#[derive(Default)]
+struct Digits {
+    waiting: [char; 8],
+    count: usize,
+}
+
+impl Digits {
+    /// Those that nobody has asked for in a second are more than anybody can press.
+    fn add(&mut self, digit: char) {
+        if let Some(slot) = self.waiting.get_mut(self.count) {
+            *slot = digit;
+            self.count += 1;
+        }
+    }
+
+    fn take(&mut self) -> Option<char> {
+        let first = self.waiting.first().copied().filter(|_| self.count > 0)?;
+        self.waiting.rotate_left(1);
+        self.count -= 1;
+        Some(first)
     }
 }
 
@@ -382,6 +482,12 @@ impl Port for StreamPort {
             rest.fill(0);
         }
         self.shared.observe(&self.jitter, self.format.play.len(), self.format.rate);
+        if let Some(detector) = &mut self.format.detector {
+            match out.get(..filled) {
+                Some(heard) if filled > 0 => detector.push(heard, |digit| self.digits.add(digit)),
+                _ => detector.skip(out.len()),
+            }
+        }
         if filled == 0 { Signal::Silent } else { Signal::Audible }
     }
 
@@ -399,6 +505,10 @@ impl Port for StreamPort {
         }
         self.format.capture.write(pcm);
         self.encode_waiting();
+    }
+
+    fn take_event(&mut self) -> Option<PortEvent> {
+        self.digits.take().map(PortEvent::Digit)
     }
 }
 

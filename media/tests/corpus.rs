@@ -104,3 +104,32 @@ fn g722_files_of_others_decode_to_speech() {
     assert_eq!(lag, 22, "the delay of both mirror filters");
     assert!(likeness > 0.9, "{likeness}");
 }
+
+/// Talk-off: speech of others, at several speeds, holds no digit (ITU-T Q.24).
+#[test]
+fn speech_of_others_is_no_digit() {
+    let files = [
+        "asterisk-en/demo-congrats.wav",
+        "asterisk-en/priv-callee-options.wav",
+        "asterisk-en/tt-monkeys.wav",
+        "asterisk-fr/demo-congrats.wav",
+        "asterisk-fr/demo-echotest.wav",
+        "asterisk-fr/vm-options.wav",
+        "pjproject/input.16.wav",
+        "spandsp/short_wb_voice.wav",
+        "alsa/Front_Center.wav",
+    ];
+    let (mut seconds, mut digits) = (0, Vec::new());
+    for file in files {
+        let Some(wav) = corpus(&format!("speech/{file}")) else { return };
+        let clip = media::wav::Clip::from_bytes(&wav).expect("a WAV");
+        for rate in [6_800, 8_000, 9_600] {
+            let pcm = clip.at_rate(rate);
+            seconds += pcm.samples().len() / 8_000;
+            let mut detector = media::dtmf::DtmfDetector::new(8_000);
+            detector.push(pcm.samples(), |digit| digits.push((file, rate, digit)));
+        }
+    }
+    assert!(seconds > 400, "{seconds} s");
+    assert_eq!(digits, []);
+}

@@ -35,6 +35,8 @@ pub enum PortEvent {
     Finished,
     /// An application's audio was heard up to this mark.
     Mark(u64),
+    /// A digit of DTMF was heard.
+    Digit(char),
     /// The port no longer works: disk full, device gone.
     Failed(String),
 }

@@ -116,6 +116,10 @@ pub trait Decoder: Send {
     fn recover(&mut self, _following: &[u8], _out: &mut [i16]) -> bool {
         false
     }
+    /// Whether [`Self::conceal`] makes the noise of a pause that the sender does not send (DTX).
+    fn knows_pauses(&self) -> bool {
+        false
+    }
 }
 
 /// The codecs that this build has, best first.
@@ -212,6 +216,8 @@ pub fn decoder(info: &CodecInfo, params: &CodecParams) -> Result<Box<dyn Decoder
 pub trait PlainDecoder: Send {
     /// Decodes one payload; returns the samples written.
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, CodecError>;
+    /// The last `made` samples of `heard` were made up: a codec with a memory brings it up to them.
+    fn concealed(&mut self, _heard: &[i16], _made: usize) {}
 }
 
 #[cfg(test)]

@@ -98,4 +98,8 @@ impl Decoder for OpusDecoder {
     fn recover(&mut self, following: &[u8], out: &mut [i16]) -> bool {
         self.run(Some(following), out, true).is_ok()
     }
+
+    fn knows_pauses(&self) -> bool {
+        true
+    }
 }

@@ -1,7 +1,7 @@
 //! The negotiating side's handle of a stream, and its counters.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
@@ -14,7 +14,6 @@ use crate::packet::PacketSink;
 pub(super) enum Command {
     Format(Box<StreamFormat>),
     Sink(Box<dyn PacketSink>),
-    ExpectedLoss(u8),
 }
 
 /// Counters of a stream; all count from its start.
@@ -55,6 +54,8 @@ pub struct StreamStats {
 }
 
 pub(super) struct Shared {
+    /// In percent, as the peer reports it; 255: nobody has told.
+    pub(super) expected_loss: AtomicU8,
     pub(super) sending: AtomicBool,
     pub(super) receiving: AtomicBool,
     pub(super) sent: AtomicU64,
@@ -79,6 +80,7 @@ impl Shared {
     pub(super) fn new(dropped: Arc<AtomicU64>) -> Self {
         Self {
             dropped,
+            expected_loss: AtomicU8::new(u8::MAX),
             sending: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
             sent: AtomicU64::new(0),
@@ -136,9 +138,14 @@ impl StreamHandle {
         self.command(Command::Sink(sink))
     }
 
+    /// For whoever hears of the peer: what it receives goes to the encoder, what we receive can be read.
+    pub fn feedback(&self) -> StreamFeedback {
+        StreamFeedback { shared: self.shared.clone() }
+    }
+
     /// Tells the encoder the loss that the peer reports, in percent.
-    pub fn set_expected_loss(&mut self, percent: u8) -> Result<(), UsageError> {
-        self.command(Command::ExpectedLoss(percent))
+    pub fn set_expected_loss(&self, percent: u8) {
+        self.feedback().set_expected_loss(percent);
     }
 
     /// Starts and stops sending; the timestamp goes on while stopped.
@@ -149,6 +156,29 @@ impl StreamHandle {
     /// Starts and stops playing what arrives.
     pub fn set_receiving(&self, on: bool) {
         self.shared.receiving.store(on, Ordering::Relaxed);
+    }
+
+    /// The counters now.
+    pub fn stats(&self) -> StreamStats {
+        self.feedback().stats()
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), UsageError> {
+        while self.garbage.pop().is_ok() {}
+        self.commands.push(command).map_err(|_| UsageError::Busy)
+    }
+}
+
+/// What is known of a stream while it runs; clones share it.
+#[derive(Clone)]
+pub struct StreamFeedback {
+    shared: Arc<Shared>,
+}
+
+impl StreamFeedback {
+    /// Tells the encoder the loss that the peer reports, in percent.
+    pub fn set_expected_loss(&self, percent: u8) {
+        self.shared.expected_loss.store(percent.min(100), Ordering::Relaxed);
     }
 
     /// The counters now.
@@ -175,9 +205,10 @@ impl StreamHandle {
             target: micros(&shared.target_us),
         }
     }
+}
 
-    fn command(&mut self, command: Command) -> Result<(), UsageError> {
-        while self.garbage.pop().is_ok() {}
-        self.commands.push(command).map_err(|_| UsageError::Busy)
+impl std::fmt::Debug for StreamFeedback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.stats().fmt(f)
     }
 }

@@ -47,7 +47,7 @@ struct Line {
     sequence: u64,
     tick: u64,
     start: Instant,
-    _speaking: PortId,
+    speaking: PortId,
 }
 
 impl Line {
@@ -77,7 +77,7 @@ impl Line {
             sequence: 0,
             tick: 0,
             start: Instant::now(),
-            _speaking: speaking,
+            speaking,
         }
     }
 
@@ -238,4 +238,90 @@ fn foreign_payload_types_are_counted_and_not_played() {
     assert!(heard.iter().all(|sample| *sample == 0));
     assert_eq!(line.hearer.stats().received, 0);
     assert_eq!(line.speaker.stats().sent, 10);
+}
+
+#[test]
+fn pauses_are_not_sent_and_sound_like_the_room() {
+    let mut room = vec![0i16; 16_000 * 10];
+    let mut seed = 9u32;
+    for sample in &mut room {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *sample = ((seed >> 16) as i16) / 300;
+    }
+    for (sample, said) in room.iter_mut().zip(clip().samples()) {
+        *sample = sample.saturating_add(*said);
+    }
+    let clip = Clip::from_samples(room, 16_000);
+    for (name, clock) in [("PCMU", 8_000), ("G722", 8_000)] {
+        let info = codec::find(name, clock).expect("built in");
+        let format = || {
+            StreamFormat::symmetric(info, &CodecParams::default(), 96)
+                .expect("builds")
+                .with_comfort_noise(Some(13), Some(13))
+        };
+        let mut line = Line::new(name, clock, &clip);
+        line.speaker.set_format(format()).expect("one command");
+        line.hearer.set_format(format()).expect("one command");
+        let heard = line.run(490, |n| vec![random(n) % 30]);
+        let stats = line.hearer.stats();
+        assert!(line.speaker.stats().sent < 440, "{name}: {} packets", line.speaker.stats().sent);
+        // One packet may come late before the delay has adapted.
+        assert!(stats.concealed <= 2 && stats.unknown == 0, "{name}: a pause is not loss: {stats:?}");
+        // The last second is a pause; what is heard of it is as loud as the room.
+        let (room, noise) = (&clip.samples()[16_000 * 9..], &heard[heard.len() - 12_000..]);
+        let ratio = analysis::rms(noise) / analysis::rms(room);
+        assert!((0.6..1.6).contains(&ratio), "{name}: {ratio}");
+        assert!(likeness(&clip, &heard) > 0.6, "{name}: speech is there");
+    }
+}
+
+#[test]
+fn what_comes_after_a_pause_is_marked() {
+    let (port, handle, _, sent) = stream("PCMU", 8_000, 0);
+    let info = codec::find("PCMU", 8_000).expect("built in");
+    let mut handle = handle;
+    let format = StreamFormat::symmetric(info, &CodecParams::default(), 0).expect("builds");
+    handle.set_format(format.with_comfort_noise(Some(13), None)).expect("one command");
+    handle.set_sending(true);
+    let mut bridge = Bridge::new(BridgeConfig { sample_rate: 8_000, ptime_ms: 20 });
+    let stream = bridge.add_port(Box::new(port));
+    let (application, mut writer, _ear) = pcm_port(8_000, 4_000);
+    let application = bridge.add_port(Box::new(application));
+    bridge.connect(application, stream, 0.0).expect("both are there");
+    let loud: Vec<i16> = (0..4_000).map(|i| if i % 40 < 20 { 9_000 } else { -9_000 }).collect();
+    writer.write(&loud);
+    writer.write(&[0; 8_000]);
+    writer.write(&loud);
+    for _ in 0..100 {
+        bridge.tick();
+    }
+    let frames: Vec<Sent> = sent.try_iter().collect();
+    let noise: Vec<&Sent> = frames.iter().filter(|frame| frame.payload_type == 13).collect();
+    assert!((1..=4).contains(&noise.len()), "{} descriptions", noise.len());
+    assert!(noise.iter().all(|frame| !frame.marker && frame.payload == [127]), "digital silence");
+    let marked: Vec<u32> = frames.iter().filter(|frame| frame.marker).map(|frame| frame.timestamp).collect();
+    assert_eq!(marked.len(), 2, "{marked:?}");
+    assert!(marked[1].abs_diff(marked[0] + 12_000) <= 320, "{marked:?}");
+}
+
+#[test]
+fn digits_in_the_audio_are_events() {
+    let info = codec::find("PCMA", 8_000).expect("built in");
+    let digits = crate::tone::TonePort::new(crate::tone::Tone::dtmf("159#", 80), 16_000).0;
+    let clip = Clip::from_samples(vec![0; 16_000], 16_000);
+    let mut line = Line::new("PCMA", 8_000, &clip);
+    let format = StreamFormat::symmetric(info, &CodecParams::default(), 96).expect("builds");
+    line.hearer.set_format(format.with_digits_heard()).expect("one command");
+    let digits = line.bridge.add_port(Box::new(digits));
+    line.bridge.connect(digits, line.speaking, 0.0).expect("both are there");
+    let mut heard = String::new();
+    for _ in 0..60 {
+        line.run(1, |_| vec![0]);
+        line.bridge.take_events(|_, event| {
+            if let PortEvent::Digit(digit) = event {
+                heard.push(digit);
+            }
+        });
+    }
+    assert_eq!(heard, "159#");
 }

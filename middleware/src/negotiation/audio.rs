@@ -22,6 +22,9 @@ const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 /// What most peers use for key presses at 8 kHz; some expect it there.
 const TELEPHONE_EVENT: u8 = 101;
 const EVENTS: &str = "telephone-event";
+/// Comfort noise and its static payload type (RFC 3389 §4): for codecs of a clock of 8 kHz.
+const COMFORT_NOISE: &str = "CN";
+const COMFORT_NOISE_TYPE: u8 = 13;
 /// Milliseconds of audio in a packet, unless the peer asks for another value.
 const PTIME: u32 = 20;
 
@@ -59,6 +62,10 @@ fn supported(config: &RtpConfiguration) -> Vec<Codec> {
             Some(fmtp) => codec.with_fmtp(fmtp),
             None => codec,
         });
+    }
+    let wants_noise = config.codecs.iter().any(|name| name.eq_ignore_ascii_case(COMFORT_NOISE));
+    if wants_noise && codecs.iter().any(|codec| codec.clock_rate == 8_000) {
+        codecs.push(Codec::new(COMFORT_NOISE_TYPE, COMFORT_NOISE, 8_000));
     }
     let mut clocks: Vec<u32> = Vec::new();
     for codec in &codecs {
@@ -137,8 +144,11 @@ pub(super) fn answer(
     }
     let choice = choose(offered, config)?;
     let mut media = MediaDescription::new(MediaKind::Audio, local.rtp.port(), offered.protocol.clone());
-    let said: Vec<Codec> =
-        std::iter::once(&choice.codec).chain(&choice.events).map(|one| one.answer.clone()).collect();
+    let said: Vec<Codec> = std::iter::once(&choice.codec)
+        .chain(&choice.noise)
+        .chain(&choice.events)
+        .map(|one| one.answer.clone())
+        .collect();
     push_codecs(&mut media, &said);
     let srtp = match config.srtp_policy() {
         SrtpPolicy::Off => None,
@@ -179,6 +189,7 @@ pub(super) fn answer(
         receive_payload_type: choice.codec.answer.payload_type,
         fmtp: choice.codec.offered.fmtp.clone(),
         dtmf: choice.events.map(|events| (events.offered.payload_type, events.answer.payload_type)),
+        comfort_noise: choice.noise.map(|noise| (noise.offered.payload_type, noise.answer.payload_type)),
         ptime,
         sends: ours.sends() && !held,
         receives: ours.receives(),
@@ -236,6 +247,7 @@ pub(super) fn answered(
         receive_payload_type: ours_of(&choice.codec),
         fmtp: choice.codec.offered.fmtp.clone(),
         dtmf: choice.events.as_ref().map(|events| (events.offered.payload_type, ours_of(events))),
+        comfort_noise: choice.noise.as_ref().map(|noise| (noise.offered.payload_type, ours_of(noise))),
         ptime: ptime(answered),
         sends: ours.sends() && remote.receives() && !held,
         receives: ours.receives() && remote.sends(),
@@ -268,21 +280,26 @@ struct Choice {
     info: &'static CodecInfo,
     codec: CodecMatch,
     events: Option<CodecMatch>,
+    /// Comfort noise of the codec's clock rate, for codecs without their own.
+    noise: Option<CodecMatch>,
 }
 
 /// The first codec of the peer's list that the configuration has: the peer's order counts.
 /// Events of the same clock rate go with it, or, as many peers have only those, of another one.
 fn choose(media: &MediaDescription, config: &RtpConfiguration) -> Option<Choice> {
-    let (events, codecs): (Vec<CodecMatch>, Vec<CodecMatch>) =
+    let (noise, both): (Vec<CodecMatch>, Vec<CodecMatch>) =
         negotiate_codecs(&media.rtp_codecs(), &supported(config))
             .into_iter()
-            .partition(|one| one.offered.is(EVENTS));
+            .partition(|one| one.offered.is(COMFORT_NOISE));
+    let (events, codecs): (Vec<CodecMatch>, Vec<CodecMatch>) =
+        both.into_iter().partition(|one| one.offered.is(EVENTS));
     let codec = codecs.into_iter().next()?;
     let info = codec::find(&codec.offered.name, codec.offered.clock_rate)?;
     let clock = info.clock_rate;
     let same = events.iter().find(|one| one.offered.clock_rate == clock);
     let events = same.or(events.first()).cloned();
-    Some(Choice { info, codec, events })
+    let noise = noise.into_iter().find(|one| one.offered.clock_rate == clock);
+    Some(Choice { info, codec, events, noise })
 }
 
 fn cryptos(media: &MediaDescription) -> Vec<Crypto> {

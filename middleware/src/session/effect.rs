@@ -385,6 +385,8 @@ pub struct AudioParameters {
     pub fmtp: Option<String>,
     /// Payload types of telephone-event that we send and receive, if negotiated.
     pub dtmf: Option<(u8, u8)>,
+    /// Payload types of comfort noise that we send and receive, if negotiated (RFC 3389).
+    pub comfort_noise: Option<(u8, u8)>,
     /// Milliseconds of audio in a packet.
     pub ptime: u32,
     /// Whether we send.
