@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rtrb::{Consumer, Producer, RingBuffer};
-
 use crate::bridge::{Port, PortEvent, Signal};
 
 /// One step of a cadence: up to two frequencies for some time, or silence.
@@ -215,78 +213,6 @@ impl Port for TonePort {
     }
 }
 
-/// How long a pressed key sounds, and the pause behind it, in milliseconds.
-const KEY_MS: u32 = 100;
-
-/// A port that gives the DTMF tones of keys as they are pressed, and silence between.
-#[derive(Debug)]
-pub struct KeypadPort {
-    rate: u32,
-    keys: Consumer<char>,
-    oscillators: [Oscillator; 2],
-    /// Samples left of the tone, and of the pause after it.
-    tone: u32,
-    pause: u32,
-}
-
-/// Presses the keys of a [`KeypadPort`] from any thread.
-#[derive(Debug)]
-pub struct Keypad {
-    keys: Producer<char>,
-}
-
-impl Keypad {
-    /// The key sounds after those pressed before it; false if too many are waiting or it is none of
-    /// the sixteen.
-    pub fn press(&mut self, key: char) -> bool {
-        dtmf_frequencies(key).is_some() && self.keys.push(key).is_ok()
-    }
-}
-
-impl KeypadPort {
-    /// A port at `rate` Hz and its keys.
-    pub fn new(rate: u32) -> (Self, Keypad) {
-        let (producer, keys) = RingBuffer::new(64);
-        let port = Self { rate: rate.max(1), keys, oscillators: Default::default(), tone: 0, pause: 0 };
-        (port, Keypad { keys: producer })
-    }
-}
-
-impl Port for KeypadPort {
-    fn sample_rate(&self) -> u32 {
-        self.rate
-    }
-
-    fn pull(&mut self, out: &mut [i16]) -> Signal {
-        let mut signal = Signal::Silent;
-        for slot in out {
-            if self.tone == 0 && self.pause == 0 {
-                let Ok(key) = self.keys.pop() else {
-                    *slot = 0;
-                    continue;
-                };
-                let amplitude = 32_767.0 * 10f64.powf(-9.0 / 20.0);
-                let frequencies = dtmf_frequencies(key).unwrap_or_default();
-                self.oscillators = frequencies.map(|hz| Oscillator::new(hz, self.rate, amplitude));
-                (self.tone, self.pause) = (KEY_MS * self.rate / 1_000, KEY_MS * self.rate / 1_000);
-            }
-            if self.tone > 0 {
-                self.tone -= 1;
-                signal = Signal::Audible;
-                *slot = self.oscillators.iter_mut().map(Oscillator::next).sum::<f64>() as i16;
-            } else {
-                self.pause -= 1;
-                *slot = 0;
-            }
-        }
-        signal
-    }
-
-    fn takes(&self) -> bool {
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,21 +259,5 @@ mod tests {
         }
         handle.stop();
         assert_eq!(port.pull(&mut second), Signal::Silent);
-    }
-
-    #[test]
-    fn pressed_keys_are_heard_one_after_the_other() {
-        let (mut port, mut keypad) = KeypadPort::new(8_000);
-        assert!(!keypad.press('x'));
-        for key in "1*d9".chars() {
-            assert!(keypad.press(key));
-        }
-        let mut detector = crate::dtmf::DtmfDetector::new(8_000);
-        let (mut block, mut heard, mut loud) = ([0; 160], String::new(), 0);
-        for _ in 0..60 {
-            loud += u32::from(port.pull(&mut block) == Signal::Audible);
-            detector.push(&block, |digit| heard.push(digit));
-        }
-        assert_eq!((heard.as_str(), loud), ("1*D9", 20));
     }
 }

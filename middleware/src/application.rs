@@ -39,6 +39,31 @@ pub struct Application {
     task: JoinHandle<()>,
 }
 
+/// How the media threads keep their time.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MediaStatistics {
+    /// Ticks of all threads: one each 20 ms.
+    pub ticks: u64,
+    /// 99 of 100 ticks began so soon after their deadline, to a fifth.
+    pub wake_p99: Duration,
+    /// The latest beginning of a tick.
+    pub worst_wake: Duration,
+    /// The longest tick.
+    pub worst_tick: Duration,
+    /// Time spent in ticks.
+    pub busy: Duration,
+    /// Ticks that began later than the next one should have.
+    pub overruns: u64,
+}
+
+impl From<media::engine::EngineStats> for MediaStatistics {
+    fn from(stats: media::engine::EngineStats) -> Self {
+        let media::engine::EngineStats { ticks, wake_p99, worst_wake, worst_tick, busy, overruns } = stats;
+        Self { ticks, wake_p99, worst_wake, worst_tick, busy, overruns }
+    }
+}
+
 /// How an application is to be; see [`Application::builder`].
 #[derive(Clone)]
 pub struct Builder {
@@ -103,6 +128,11 @@ impl Application {
     /// Where SIP is spoken: the addresses as the system gave them.
     pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
         &self.addresses
+    }
+
+    /// How punctual the media threads are, and what they cost.
+    pub fn media_statistics(&self) -> MediaStatistics {
+        self.commander.board().engine().into()
     }
 
     /// Registers an address and keeps it registered, until it is ended or the application stops.

@@ -31,7 +31,7 @@ mod subscription;
 pub mod trace;
 
 pub use account::Account;
-pub use application::{Application, Builder};
+pub use application::{Application, Builder, MediaStatistics};
 pub use credentials::Credentials;
 pub use driver::{AudioStatistics, PcmMark, PcmReader, PcmWriter, Reply};
 pub use error::Error;

@@ -33,7 +33,8 @@ pub struct RtpConfiguration {
     /// Ports to take RTP sockets from, even numbers for RTP and the next for RTCP.
     /// `None`: the system chooses.
     pub port_range: Option<RangeInclusive<u16>>,
-    /// Codecs by their SDP names, the preferred first; those unknown here are left out.
+    /// Codecs by their SDP names, the preferred first; those unknown here are left out. `CN` among them
+    /// asks for comfort noise (RFC 3389): then pauses in speech are not sent.
     pub codecs: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
 //! The task of an audio stream: its sockets, its RTP session and its keys. It never touches a
-//! sample.
+//! sample, and sends what the media thread cannot send by itself: reports, and media through relays.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use ice_stun::ice::Candidate;
 use media::PacketSource;
-use rtp_srtp::dtmf::{Digit, EventReceiver, EventSender, EventSenderConfig};
+use rtp_srtp::dtmf::{Digit, EventReceiver};
 use rtp_srtp::rtcp::{Compound, NtpTime};
 use rtp_srtp::session::{Received, RtcpEvent, Session, SessionConfig};
 use rtp_srtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 use rtp_srtp::{RtpPacket, demux};
 use tokio::sync::mpsc;
 
-use super::frames::{FrameDrain, FrameHead, LONGEST};
 use super::gathering::IceLink;
 use super::ice::{IceInput, Taken};
 use super::meters::Meters;
+use super::sending::{Course, Outbound, Terms};
 use super::sockets::{AudioSockets, Destination, PACKET};
 use crate::configuration::SrtpPolicy;
 use crate::driver::clock;
@@ -39,7 +39,7 @@ pub(super) enum AudioCommand {
 
 /// The media thread's side of an audio stream: what it sends, what it is given, what is counted.
 pub(super) struct MediaEnds {
-    pub(super) frames: FrameDrain,
+    pub(super) outbound: Outbound,
     pub(super) source: PacketSource,
     pub(super) meters: Arc<Meters>,
 }
@@ -51,7 +51,7 @@ pub(super) struct AudioTask<F> {
     /// When ICE is to be driven again.
     ice_due: Option<Instant>,
     commands: mpsc::UnboundedReceiver<AudioCommand>,
-    frames: FrameDrain,
+    outbound: Outbound,
     source: PacketSource,
     meters: Arc<Meters>,
     tell: F,
@@ -59,7 +59,6 @@ pub(super) struct AudioTask<F> {
     session: Session,
     srtp: Option<Srtp>,
     keys_in: EventReceiver,
-    keys_out: EventSender,
     remote: Remote,
     /// When the last packet came, once there was one.
     heard: Option<Instant>,
@@ -79,6 +78,7 @@ async fn ice_input(link: &mut Option<IceLink>) -> IceInput {
 
 struct Srtp {
     parameters: SrtpParameters,
+    /// For RTCP: RTP is encrypted on the media thread.
     sender: SrtpSender,
     receiver: SrtpReceiver,
 }
@@ -99,14 +99,13 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         sockets: AudioSockets,
         ice: Option<IceLink>,
         commands: mpsc::UnboundedReceiver<AudioCommand>,
-        MediaEnds { frames, source, meters }: MediaEnds,
+        MediaEnds { outbound, source, meters }: MediaEnds,
         parameters: Box<AudioParameters>,
         tell: F,
     ) -> Self {
         let now = clock::now();
         let config = SessionConfig::new(parameters.send_payload_type, parameters.clock_rate, cname());
         let session = Session::new(now.instant, ntp(now), config, clock::seed());
-        let srtp = parameters.srtp.as_ref().and_then(Srtp::new);
         let remote = Remote {
             signalled: parameters.remote_rtp,
             rtcp: parameters.remote_rtcp,
@@ -114,29 +113,32 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             received_from: None,
             alive: None,
         };
-        let keys_out = key_sender(&parameters);
         let mut ice = ice;
         if let Some(link) = &mut ice {
             link.apply(now.instant, &parameters);
         }
-        Self {
+        outbound.agree(terms(&parameters));
+        outbound.number(session.sender());
+        let mut task = Self {
             sockets,
             ice: ice.filter(|_| parameters.ice.is_some()),
             ice_due: Some(now.instant),
             commands,
-            frames,
+            outbound,
             source,
             meters,
             tell,
             parameters,
             session,
-            srtp,
+            srtp: None,
             keys_in: EventReceiver::new(),
-            keys_out,
             remote,
             heard: None,
             lost_told: false,
-        }
+        };
+        task.encrypt();
+        task.lead();
+        task
     }
 
     /// Runs until its commands end, and says goodbye.
@@ -153,7 +155,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
                     Some(AudioCommand::Dtmf(digit)) => self.press(digit),
                     None => break,
                 },
-                () = self.frames.ready() => self.send_frames(),
+                () = self.outbound.ready() => self.relay_packets(),
                 received = self.sockets.rtp.recv_from(&mut rtp_buffer) => {
                     if let Ok((length, from)) = received
                         && let Some(packet) = rtp_buffer.get_mut(..length)
@@ -173,6 +175,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             }
         }
         let mut buffer = [0; PACKET];
+        self.report_sent();
         if let Ok(Some(length)) = self.session.leave(clock::now().instant, &mut buffer) {
             self.send_rtcp(&mut buffer, length);
         }
@@ -222,6 +225,54 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         for (peer, mut packet) in std::mem::take(&mut link.ice.arrived) {
             self.received(now, peer, &mut packet);
         }
+        self.lead();
+    }
+
+    /// Tells the media thread which way media goes now.
+    fn lead(&mut self) {
+        let way = match &self.ice {
+            Some(link) => link.ice.way(&self.sockets),
+            None => {
+                let to = self.remote.received_from.unwrap_or(self.remote.signalled);
+                Course::Socket(self.sockets.rtp.clone(), to)
+            }
+        };
+        self.outbound.lead(way);
+        // With ICE, consent tells.
+        let listens = self.ice.is_none() && self.parameters.receives;
+        self.outbound.mute_after(listens.then(|| self.remote.mute_after(self.parameters.silence)));
+    }
+
+    /// The peer said something. With ICE, which knows the way, that changes nothing.
+    fn refresh(&mut self) {
+        if self.ice.is_none() {
+            self.lead();
+        }
+    }
+
+    /// Takes the keys of the parameters: the media thread's are its own.
+    fn encrypt(&mut self) {
+        let (srtp, media) = self.parameters.srtp.as_ref().and_then(Srtp::new).unzip();
+        self.srtp = srtp;
+        self.outbound.encrypt(media);
+    }
+
+    /// What the media thread has sent goes into our reports.
+    fn report_sent(&mut self) {
+        if let Some(progress) = self.outbound.progress() {
+            self.session.sender_mut().follow(progress);
+        }
+    }
+
+    /// What is to go through a relay.
+    fn relay_packets(&mut self) {
+        let mut buffer = [0; PACKET];
+        while let Some(packet) = self.outbound.pop(&mut buffer) {
+            let packet: &[u8] = packet;
+            if let Some(link) = &mut self.ice {
+                link.ice.send(1, packet, &self.sockets);
+            }
+        }
     }
 
     /// Sends a packet of a component the way there is.
@@ -238,10 +289,8 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
     }
 
     fn change(&mut self, parameters: Box<AudioParameters>) {
-        if parameters.srtp != self.parameters.srtp {
-            // The same keys keep their rollover counters; other keys begin anew.
-            self.srtp = parameters.srtp.as_ref().and_then(Srtp::new);
-        }
+        // The same keys keep their rollover counters; other keys begin anew.
+        let other_keys = parameters.srtp != self.parameters.srtp;
         if parameters.remote_rtp != self.parameters.remote_rtp {
             self.remote = Remote {
                 signalled: parameters.remote_rtp,
@@ -259,7 +308,12 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         // What was agreed anew is tried anew.
         self.remote.alive = Some(clock::now().instant);
         self.session.sender_mut().set_payload_type(parameters.send_payload_type);
+        self.outbound.agree(terms(&parameters));
         self.parameters = parameters;
+        if other_keys {
+            self.encrypt();
+        }
+        self.lead();
     }
 
     /// The network is another one.
@@ -268,6 +322,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             Some(link) => link.follow(now, &mut self.sockets, to),
             None => self.sockets.follow(to, &[], None).map(|moved| !moved.is_empty()),
         };
+        self.lead();
         match (done, &self.ice) {
             // What ICE finds is told when it is there.
             (Ok(true), Some(_)) => self.drive_ice(now),
@@ -284,67 +339,8 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
     }
 
     fn press(&mut self, digit: char) {
-        if let Some(digit) = Digit::new(digit)
-            && self.keys_out.push(digit).is_err()
-        {
-            tracing::warn!("too many keys wait to be sent; one is dropped");
-        }
-    }
-
-    fn send_frames(&mut self) {
-        let mut payload = [0; LONGEST];
-        while let Some((head, payload)) = self.frames.pop(&mut payload) {
-            self.send_frame(head, payload);
-        }
-    }
-
-    fn send_frame(&mut self, head: FrameHead, payload: &[u8]) {
-        let mut buffer = [0; PACKET];
-        let now = clock::now().instant;
-        let key = self.parameters.dtmf.and_then(|(payload_type, _)| {
-            self.keys_out.tick(head.timestamp).map(|event| (payload_type, event))
-        });
-        let sender = self.session.sender_mut();
-        let written = match &key {
-            Some((payload_type, event)) => sender.write_as(
-                now,
-                *payload_type,
-                event.timestamp,
-                event.marker,
-                None,
-                &event.payload,
-                &mut buffer,
-            ),
-            None if self.parameters.sends => sender.write_as(
-                now,
-                head.payload_type,
-                head.timestamp,
-                head.marker,
-                None,
-                payload,
-                &mut buffer,
-            ),
-            None => return,
-        };
-        let Ok(length) = written else { return };
-        if self.ice.is_none() && self.parameters.receives && self.remote.is_mute(now, self.parameters.silence)
-        {
-            return;
-        }
-        let length = match (&mut self.srtp, self.parameters.srtp_policy) {
-            (Some(srtp), _) => match srtp.sender.protect(&mut buffer, length) {
-                Ok(length) => length,
-                Err(error) => {
-                    tracing::error!(%error, "a packet cannot be protected and is not sent");
-                    return;
-                }
-            },
-            // Never in the clear what must not be.
-            (None, SrtpPolicy::Mandatory) => return,
-            (None, _) => length,
-        };
-        if self.send(1, buffer.get(..length).unwrap_or_default()) {
-            self.meters.sent.fetch_add(1, Ordering::Relaxed);
+        if let Some(digit) = Digit::new(digit) {
+            self.outbound.press(digit);
         }
     }
 
@@ -359,6 +355,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         }
         let Some(length) = self.open(packet) else { return };
         let Ok(packet) = RtpPacket::parse(packet.get(..length).unwrap_or_default()) else { return };
+        let own = self.session.sender().ssrc();
         let sequence = match self.session.receive(now, &packet) {
             Received::Valid { sequence } | Received::Probation { sequence } => sequence,
             Received::Restarted { sequence } => {
@@ -367,6 +364,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             }
             Received::Jump | Received::NoRoom => return,
         };
+        self.renumber(own);
         self.hear(now, from);
         self.measure(packet.ssrc());
         if let Some((_, payload_type)) = self.parameters.dtmf
@@ -379,7 +377,9 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             }
             return;
         }
-        if self.parameters.receives && packet.payload_type() == self.parameters.receive_payload_type {
+        let payload_type = packet.payload_type();
+        let comfort = self.parameters.comfort_noise.is_some_and(|(_, receive)| receive == payload_type);
+        if self.parameters.receives && (comfort || payload_type == self.parameters.receive_payload_type) {
             self.source.push(sequence, packet.timestamp(), packet.payload_type(), packet.payload(), now);
         }
     }
@@ -393,6 +393,13 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         }
     }
 
+    /// After a collision another source of ours sends.
+    fn renumber(&self, before: u32) {
+        if self.session.sender().ssrc() != before {
+            self.outbound.number(self.session.sender());
+        }
+    }
+
     fn hear(&mut self, now: Instant, from: SocketAddr) {
         self.heard = Some(now);
         self.remote.alive = Some(now);
@@ -401,6 +408,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             self.remote.received_from = Some(from);
             (self.tell)(MediaEvent::AudioReceived { from });
         }
+        self.refresh();
     }
 
     fn received_rtcp(&mut self, now: Instant, _from: SocketAddr, packet: &mut [u8]) {
@@ -414,14 +422,18 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         };
         let Ok(compound) = Compound::parse(packet.get(..length).unwrap_or_default()) else { return };
         self.remote.alive = Some(now);
+        self.refresh();
+        let own = self.session.sender().ssrc();
         let meters = &self.meters;
         self.session.receive_rtcp(now, &compound, length, |event| {
-            if let RtcpEvent::Report(report) = event
-                && let Some(round_trip) = report.round_trip
-            {
-                meters.set_round_trip(round_trip);
+            if let RtcpEvent::Report(report) = event {
+                meters.set_remote_loss(report.block.fraction_lost);
+                if let Some(round_trip) = report.round_trip {
+                    meters.set_round_trip(round_trip);
+                }
             }
         });
+        self.renumber(own);
     }
 
     fn measure(&self, ssrc: u32) {
@@ -449,6 +461,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             self.drive_ice(now);
         }
         let mut buffer = [0; PACKET];
+        self.report_sent();
         if let Ok(Some(length)) = self.session.poll_rtcp(now, &mut buffer) {
             self.send_rtcp(&mut buffer, length);
         }
@@ -469,11 +482,10 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
 }
 
 impl Remote {
-    /// Whether nothing came for so long that it may be somebody who did not ask for this: then no
-    /// audio goes there until something comes. With ICE, consent tells.
-    fn is_mute(&self, now: Instant, silence: Duration) -> bool {
-        let last = self.alive.unwrap_or(self.since);
-        now.saturating_duration_since(last) > silence
+    /// When nothing came for so long that it may be somebody who did not ask for this: then no
+    /// audio goes there until something comes.
+    fn mute_after(&self, silence: Duration) -> Instant {
+        self.alive.unwrap_or(self.since) + silence
     }
 
     /// Whether packets from there are taken: from the signalled address always; from another
@@ -489,15 +501,17 @@ impl Remote {
 }
 
 impl Srtp {
-    fn new(parameters: &SrtpParameters) -> Option<Self> {
+    /// The keys for what is received and for RTCP, and those for the RTP that is sent.
+    fn new(parameters: &SrtpParameters) -> Option<(Self, SrtpSender)> {
         let suite = Suite::ALL.into_iter().find(|suite| suite.name() == parameters.suite)?;
         let sending = MasterKey::new(suite, &parameters.local_key).ok()?;
         let receiving = MasterKey::new(suite, &parameters.remote_key).ok()?;
-        Some(Self {
+        let srtp = Self {
             parameters: parameters.clone(),
             sender: SrtpSender::new(&sending),
             receiver: SrtpReceiver::new(&receiving),
-        })
+        };
+        Some((srtp, SrtpSender::new(&sending)))
     }
 }
 
@@ -507,9 +521,12 @@ impl std::fmt::Debug for Srtp {
     }
 }
 
-fn key_sender(parameters: &AudioParameters) -> EventSender {
-    let ptime = u16::try_from(parameters.ptime).unwrap_or(20);
-    EventSender::new(EventSenderConfig::new(parameters.clock_rate, ptime))
+fn terms(parameters: &AudioParameters) -> Terms {
+    Terms {
+        sends: parameters.sends,
+        dtmf: parameters.dtmf.map(|(payload_type, _)| payload_type),
+        encrypts: parameters.srtp_policy == SrtpPolicy::Mandatory,
+    }
 }
 
 /// A name that says nothing of this host, new for each stream (RFC 7022 §4.2).
@@ -537,10 +554,9 @@ mod tests {
         let (now, silence) = (clock::now().instant, Duration::from_secs(30));
         let signalled = address("192.0.2.1:4000");
         let mut remote = Remote { signalled, rtcp: signalled, since: now, received_from: None, alive: None };
-        assert!(!remote.is_mute(now + silence, silence));
-        assert!(remote.is_mute(now + 2 * silence, silence));
+        assert_eq!(remote.mute_after(silence), now + silence);
         remote.alive = Some(now + 2 * silence);
-        assert!(!remote.is_mute(now + 2 * silence, silence), "it said something");
+        assert_eq!(remote.mute_after(silence), now + 3 * silence, "it said something");
     }
 
     #[test]

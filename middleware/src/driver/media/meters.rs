@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use media::StreamFeedback;
 use media::bridge::PortMeters;
+use media::engine::{EngineMeter, EngineStats};
+use media::quality::{self, CodecImpairment};
 
 use crate::session::SessionId;
 
@@ -23,6 +26,14 @@ pub struct AudioStatistics {
     pub loss_percent: f64,
     /// Interarrival jitter (RFC 3550 §6.4.1) in milliseconds.
     pub jitter_ms: f64,
+    /// Frames of 20 ms or so that had to be made up because a packet was lost or late.
+    pub concealed: u64,
+    /// Packets that came too late to be heard.
+    pub late: u64,
+    /// Delay of the jitter buffer in milliseconds.
+    pub delay_ms: f64,
+    /// What the peer reports to have lost of what we sent, in percent; `None` until it does.
+    pub remote_loss_percent: Option<f64>,
     /// Time to the peer and back in milliseconds; `None` until a report tells.
     pub round_trip_ms: Option<f64>,
     /// Estimated mean opinion score, 1 to 4.5 (ITU-T G.107).
@@ -36,13 +47,18 @@ pub struct AudioStatistics {
 /// Where the audio task writes them.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
-    levels: PortMeters,
+    levels: OnceLock<PortMeters>,
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) jitter_us: AtomicU32,
     /// 0: not known.
     pub(super) round_trip_us: AtomicU32,
+    /// In 1/256, and one more; 0: not known.
+    remote_loss: AtomicU32,
+    /// What the media thread counts, and the codec.
+    stream: OnceLock<StreamFeedback>,
+    codec: Mutex<Option<CodecImpairment>>,
 }
 
 impl Meters {
@@ -53,21 +69,57 @@ impl Meters {
         let jitter_ms = f64::from(self.jitter_us.load(Ordering::Relaxed)) / 1_000.0;
         let round_trip = self.round_trip_us.load(Ordering::Relaxed);
         let round_trip_ms = (round_trip > 0).then(|| f64::from(round_trip) / 1_000.0);
-        // One way, with what packets and a jitter buffer of twice the jitter add.
-        let delay_ms = round_trip_ms.unwrap_or(0.0) / 2.0 + 2.0 * jitter_ms + 40.0;
-        let mos = mos(loss_percent, delay_ms);
-        let sent = self.sent.load(Ordering::Relaxed);
+        let levels = self.levels.get().cloned().unwrap_or_default();
+        let heard = self.stream.get().map(StreamFeedback::stats).unwrap_or_default();
+        let delay_ms = heard.delay.as_secs_f64() * 1_000.0;
+        let remote_loss = self.remote_loss.load(Ordering::Relaxed);
+        let remote_loss_percent = (remote_loss > 0).then(|| f64::from(remote_loss - 1) / 2.56);
+        // What is heard counts: a packet that came too late is as good as lost, a restored one is not.
+        let concealed = 100.0 * heard.concealed as f64 / (heard.played + heard.concealed).max(1) as f64;
+        // Mouth to ear: half the round trip, a packet's time, and what waits in the jitter buffer.
+        let mouth_to_ear = round_trip_ms.unwrap_or(0.0) / 2.0 + 20.0 + delay_ms;
+        let codec = self.lock_codec().unwrap_or(CodecImpairment::of(""));
+        let mos = quality::mos(quality::rating(codec, mouth_to_ear, concealed, 1.0));
         AudioStatistics {
-            sent,
+            sent: self.sent.load(Ordering::Relaxed),
             received,
             lost,
             loss_percent,
             jitter_ms,
+            concealed: heard.concealed,
+            late: heard.late,
+            delay_ms,
+            remote_loss_percent,
             round_trip_ms,
             mos,
-            heard_db: self.levels.given.level().rms_db,
-            said_db: self.levels.taken.level().rms_db,
+            heard_db: levels.given.level().rms_db,
+            said_db: levels.taken.level().rms_db,
         }
+    }
+
+    /// The stream that the media thread runs, and its levels.
+    pub(super) fn attach(&self, stream: StreamFeedback, levels: PortMeters) {
+        // Meters are made for one stream.
+        let _ = self.stream.set(stream);
+        let _ = self.levels.set(levels);
+    }
+
+    /// The codec, for the opinion score.
+    pub(super) fn set_codec(&self, name: &str) {
+        *self.lock_codec() = Some(CodecImpairment::of(name));
+    }
+
+    /// The peer reports what it has lost, in 1/256: the encoder prepares for it.
+    pub(super) fn set_remote_loss(&self, fraction: u8) {
+        self.remote_loss.store(u32::from(fraction) + 1, Ordering::Relaxed);
+        if let Some(stream) = self.stream.get() {
+            let percent = u32::from(fraction) * 100 / 256;
+            stream.set_expected_loss(u8::try_from(percent).unwrap_or(100));
+        }
+    }
+
+    fn lock_codec(&self) -> MutexGuard<'_, Option<CodecImpairment>> {
+        self.codec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_round_trip(&self, round_trip: Duration) {
@@ -79,6 +131,7 @@ impl Meters {
 /// The meters of all sessions that have audio, found by whoever holds a session.
 #[derive(Clone, Default)]
 pub(crate) struct MeterBoard {
+    engine: Arc<OnceLock<EngineMeter>>,
     meters: Arc<Mutex<HashMap<SessionId, Arc<Meters>>>>,
 }
 
@@ -88,8 +141,22 @@ impl MeterBoard {
         self.lock().get(&session).map(|meters| meters.read())
     }
 
-    pub(super) fn add(&self, session: SessionId, levels: PortMeters) -> Arc<Meters> {
-        let meters = Arc::new(Meters { levels, ..Meters::default() });
+    /// How punctual the media threads are, once there are some.
+    pub(crate) fn engine(&self) -> EngineStats {
+        self.engine.get().map(EngineMeter::stats).unwrap_or_default()
+    }
+
+    pub(super) fn watch(&self, engine: EngineMeter) {
+        // An application has one engine.
+        let _ = self.engine.set(engine);
+    }
+
+    pub(super) fn of(&self, session: SessionId) -> Option<Arc<Meters>> {
+        self.lock().get(&session).cloned()
+    }
+
+    pub(super) fn add(&self, session: SessionId) -> Arc<Meters> {
+        let meters = Arc::new(Meters::default());
         self.lock().insert(session, meters.clone());
         meters
     }
@@ -103,30 +170,24 @@ impl MeterBoard {
     }
 }
 
-/// The E-model with its default values (ITU-T G.107), for a codec with packet loss concealment
-/// (G.113 Appendix I: Ie 0, Bpl 25.1) and random loss.
-fn mos(loss_percent: f64, delay_ms: f64) -> f64 {
-    let late = if delay_ms > 177.3 { 0.11 * (delay_ms - 177.3) } else { 0.0 };
-    let delay_impairment = 0.024 * delay_ms + late;
-    let loss_impairment = 95.0 * loss_percent / (loss_percent + 25.1);
-    let r = 93.2 - delay_impairment - loss_impairment;
-    match r {
-        r if r <= 0.0 => 1.0,
-        r if r >= 100.0 => 4.5,
-        r => 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::mos;
+    use super::*;
 
     #[test]
-    fn loss_and_delay_cost_quality() {
+    fn what_is_not_known_is_not_told_and_loss_is() {
+        let meters = Meters::default();
+        meters.set_codec("PCMU");
+        let fresh = meters.read();
+        assert_eq!((fresh.round_trip_ms, fresh.remote_loss_percent), (None, None));
         // G.107 Annex B: R = 93.2 without impairments is a MOS of 4.41.
-        assert!((mos(0.0, 0.0) - 4.41).abs() < 0.01);
-        assert!(mos(5.0, 0.0) < mos(1.0, 0.0));
-        assert!(mos(0.0, 400.0) < mos(0.0, 100.0));
-        assert!((1.0..=4.5).contains(&mos(100.0, 10_000.0)));
+        assert!((fresh.mos - 4.41).abs() < 0.01, "{fresh:?}");
+        meters.received.store(90, Ordering::Relaxed);
+        meters.lost.store(10, Ordering::Relaxed);
+        meters.set_remote_loss(64);
+        meters.set_round_trip(Duration::from_millis(800));
+        let told = meters.read();
+        assert_eq!((told.loss_percent, told.remote_loss_percent), (10.0, Some(25.0)));
+        assert!(told.mos < fresh.mos - 0.5, "400 ms one way are heard: {told:?}");
     }
 }

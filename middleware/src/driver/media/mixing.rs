@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use media::bridge::{Port, PortEvent, PortId, PortMeters, Signal};
 use media::codec::{self, CodecInfo, CodecParams};
-use media::engine::{BridgeHandle, BridgeId, EngineConfig, EventSink, MediaEngine, PortHandle};
+use media::engine::{BridgeHandle, BridgeId, EngineConfig, EngineMeter, EventSink, MediaEngine, PortHandle};
 use media::stream::{Incoming, Outgoing, StreamConfig, StreamFormat, StreamHandle, StreamPort};
 use media::wav::{Clip, Recorder, RecorderConfig, Repeat, WavPlayer};
-use media::{PacketSink, PacketSource, UsageError};
+use media::{PacketSink, PacketSource, StreamFeedback, UsageError};
 use rtrb::Producer;
 
 use super::keys::keys;
@@ -40,8 +40,8 @@ struct Room {
     members: Vec<PortId>,
 }
 
-/// Ports whose failure somebody wants to hear of.
-type Watched = Arc<Mutex<HashMap<(BridgeId, PortId), (Key, PathBuf)>>>;
+/// Ports of which somebody wants to hear: recordings that fail, and streams with digits in the audio.
+type Watched = Arc<Mutex<HashMap<(BridgeId, PortId), (Key, Option<PathBuf>)>>>;
 
 /// The media threads and what all sessions have in common.
 pub(super) struct Mixing {
@@ -85,6 +85,8 @@ struct Negotiated {
     receive_payload_type: u8,
     ptime: u32,
     fmtp: Option<String>,
+    comfort_noise: Option<(u8, u8)>,
+    digits_in_audio: bool,
 }
 
 impl Mixing {
@@ -109,6 +111,11 @@ impl Mixing {
         let local = LocalSide::open(&engine, config).map_err(|reason| system("the sound device", reason))?;
         let rooms = Rooms::default();
         Ok(Self { engine, microphone, echo: config.echo, local, watched, rooms })
+    }
+
+    /// How punctual the media threads are.
+    pub(super) fn meter(&self) -> EngineMeter {
+        self.engine.meter()
     }
 
     /// Adds a stream with these parameters; frames for the peer go into `sink`.
@@ -295,6 +302,11 @@ impl Voice {
         }
     }
 
+    /// What the media thread counts of the stream.
+    pub(super) fn feedback(&self) -> StreamFeedback {
+        self.stream.feedback()
+    }
+
     /// Records what we say on the left and what the peer says on the right.
     pub(super) fn start_recording(&mut self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         let config = RecorderConfig { sample_rate: self.rate.min(16_000), ..RecorderConfig::default() };
@@ -310,7 +322,7 @@ impl Voice {
                 self.bridge.connect(self.port, id, 0.0)?;
             }
             let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            watched.insert((self.bridge.id(), id), (self.key, path.to_owned()));
+            watched.insert((self.bridge.id(), id), (self.key, Some(path.to_owned())));
             ids.push(id);
         }
         self.recording = Some((recorder, ids));
@@ -345,6 +357,13 @@ impl Voice {
     }
 
     fn direct(&self, parameters: &AudioParameters) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.codec.digits_in_audio {
+            watched.insert((self.bridge.id(), self.port), (self.key, None));
+        } else {
+            watched.remove(&(self.bridge.id(), self.port));
+        }
+        drop(watched);
         self.stream.set_sending(parameters.sends);
         self.stream.set_receiving(parameters.receives);
     }
@@ -354,6 +373,8 @@ impl Drop for Voice {
     fn drop(&mut self) {
         drop(self.stop_recording());
         self.leave();
+        let watched = self.watched.lock();
+        watched.unwrap_or_else(PoisonError::into_inner).remove(&(self.bridge.id(), self.port));
         for port in &self.own {
             // Gone with the engine otherwise.
             let _ = self.bridge.remove_port(*port);
@@ -370,6 +391,8 @@ impl Negotiated {
             receive_payload_type: parameters.receive_payload_type,
             ptime: parameters.ptime,
             fmtp: parameters.fmtp.clone(),
+            comfort_noise: parameters.comfort_noise,
+            digits_in_audio: parameters.dtmf.is_none(),
         }
     }
 }
@@ -385,21 +408,29 @@ fn format(parameters: &AudioParameters) -> Result<StreamFormat, String> {
     let incoming = Incoming::new(info, &params, parameters.receive_payload_type);
     let (outgoing, incoming) =
         outgoing.and_then(|outgoing| Ok((outgoing, incoming?))).map_err(|error| error.to_string())?;
-    Ok(StreamFormat::new(outgoing, vec![incoming]))
+    let mut format = StreamFormat::new(outgoing, vec![incoming]);
+    if let Some((send, receive)) = parameters.comfort_noise {
+        format = format.with_comfort_noise(Some(send), Some(receive));
+    }
+    Ok(if parameters.dtmf.is_none() { format.with_digits_heard() } else { format })
 }
 
-/// Tells of recordings that fail; called on a media thread.
+/// Tells of recordings that fail and digits that are heard; called on a media thread.
 fn failures_to(notes: Notes, watched: Watched) -> EventSink {
     Arc::new(move |event| {
-        let PortEvent::Failed(reason) = event.event else { return };
+        let (told, port) = (event.event, (event.bridge, event.port));
         let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(((session, stream), path)) = watched.remove(&(event.bridge, event.port)) {
-            watched.retain(|_, (key, _)| *key != (session, stream));
-            let file_name = path.to_string_lossy().into_owned();
-            let event = MediaEvent::RecordingFailed { file_name, reason };
-            // Nobody to tell: the application has stopped.
-            let _ = notes.send(MediaNote { session, stream, event });
-        }
+        let ((session, stream), event) = match (told, watched.get(&port)) {
+            (PortEvent::Digit(digit), Some((key, None))) => (*key, MediaEvent::Dtmf(digit)),
+            (PortEvent::Failed(reason), Some((key, Some(path)))) => {
+                let (key, file_name) = (*key, path.to_string_lossy().into_owned());
+                watched.retain(|_, (other, path)| *other != key || path.is_none());
+                (key, MediaEvent::RecordingFailed { file_name, reason })
+            }
+            _ => return,
+        };
+        // Nobody to tell: the application has stopped.
+        let _ = notes.send(MediaNote { session, stream, event });
     })
 }
 

@@ -7,7 +7,6 @@ mod alone;
 mod audio;
 mod chat;
 mod file;
-mod frames;
 mod gathering;
 mod ice;
 pub(super) mod interfaces;
@@ -19,6 +18,7 @@ mod mixing;
 mod msrp;
 mod pcm;
 mod relay_stream;
+mod sending;
 mod sockets;
 mod tcp_paths;
 mod tls;
@@ -112,6 +112,7 @@ impl MediaHost {
             |what: &str, error: io::Error| Error::System { what: what.to_owned(), reason: error.to_string() };
         let identity = Identity::generate().map_err(|error| system("a certificate for MSRP", error))?;
         let mixing = Mixing::start(audio, &notes)?;
+        board.watch(mixing.meter());
         let (audio, chats, files) = (HashMap::new(), HashMap::new(), HashMap::new());
         let ends = Ends::new(identity, security.clone(), resolver.clone(), tracer);
         Ok(Self { mixing, ends, security, resolver, every_interface, notes, board, pcm, audio, chats, files })
@@ -260,6 +261,9 @@ impl MediaHost {
                 if let Err(error) = voice.change(&parameters) {
                     self.failed(session, stream, "the audio format", &io::Error::other(error));
                 }
+                if let Some(meters) = self.board.of(session) {
+                    meters.set_codec(&parameters.codec);
+                }
                 // A task that has ended has told of it.
                 let _ = commands.send(AudioCommand::Run(parameters));
                 self.audio.insert(key, AudioEntry::Running { commands, voice });
@@ -287,17 +291,20 @@ impl MediaHost {
         parameters: Box<AudioParameters>,
     ) -> Option<Start> {
         let key = (session, stream);
-        let (sink, frames) = frames::channel();
+        let meters = self.board.add(session);
+        let (sink, outbound) = sending::channel(&parameters, meters.clone());
         let (voice, source) = match self.mixing.add(key, &parameters, sink) {
             Ok(added) => added,
             Err(error) => {
+                self.board.remove(session);
                 self.failed(session, stream, "the audio stream", &io::Error::other(error.to_string()));
                 return None;
             }
         };
-        let meters = self.board.add(session, voice.levels().clone());
+        meters.attach(voice.feedback(), voice.levels().clone());
+        meters.set_codec(&parameters.codec);
         let (commands, received) = mpsc::unbounded_channel();
-        let ends = MediaEnds { frames, source, meters };
+        let ends = MediaEnds { outbound, source, meters };
         let tell = self.teller(session, stream);
         self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
         Some(Box::new(move |sockets, link| {

@@ -23,11 +23,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::meters::Meters;
+use super::sockets::{PACKET, send_now};
 use crate::driver::clock;
 use crate::session::AudioParameters;
 
-/// Largest packet.
-const PACKET: usize = 2_048;
 /// Room for what waits for a relay: a task that lags longer loses some, as a network would.
 const RELAYED: usize = 24 * 1024;
 
@@ -175,7 +174,7 @@ impl RtpSink {
         let packet = self.buffer.get(..length).unwrap_or_default();
         match &mut self.route {
             Route::Nowhere => false,
-            Route::Socket(socket, to) => socket.try_send_to(packet, *to).is_ok(),
+            Route::Socket(socket, to) => send_now(socket, packet, *to),
             Route::Relay(ring, wake) => {
                 let Ok(size) = u16::try_from(length) else { return false };
                 let Ok(mut chunk) = ring.write_chunk(2 + length) else { return false };

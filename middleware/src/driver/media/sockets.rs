@@ -20,8 +20,8 @@ const ATTEMPTS: usize = 64;
 
 /// The sockets of an audio stream.
 pub(super) struct AudioSockets {
-    pub(super) rtp: UdpSocket,
-    pub(super) rtcp: UdpSocket,
+    pub(super) rtp: Arc<UdpSocket>,
+    pub(super) rtcp: Arc<UdpSocket>,
     /// Those on other addresses of this host, for ICE.
     more: Vec<MoreSocket>,
 }
@@ -35,9 +35,8 @@ struct MoreSocket {
 }
 
 impl MoreSocket {
-    fn new(component: u16, socket: UdpSocket, inputs: &mpsc::Sender<IceInput>) -> io::Result<Self> {
+    fn new(component: u16, socket: Arc<UdpSocket>, inputs: &mpsc::Sender<IceInput>) -> io::Result<Self> {
         let at = gather::Socket { component, address: socket.local_addr()? };
-        let socket = Arc::new(socket);
         let reading = tokio::spawn(read_more(at, socket.clone(), inputs.clone()));
         Ok(Self { at, socket, reader: Some(reading.abort_handle()) })
     }
@@ -93,7 +92,7 @@ impl AudioSockets {
                     if port % 2 == 0
                         && let Ok(rtcp) = bind(*address, port + 1)
                     {
-                        return Ok(Self { rtp: probe, rtcp, more: Vec::new() });
+                        return Ok(Self::of(probe, rtcp));
                     }
                     drop(probe);
                     if let Ok(pair) = Self::pair(*address, port & !1) {
@@ -101,13 +100,17 @@ impl AudioSockets {
                     }
                 }
                 // RFC 3605: any two ports, the second told in a=rtcp.
-                Ok(Self { rtp: bind(*address, 0)?, rtcp: bind(*address, 0)?, more: Vec::new() })
+                Ok(Self::of(bind(*address, 0)?, bind(*address, 0)?))
             }
         }
     }
 
     fn pair(address: IpAddr, port: u16) -> io::Result<Self> {
-        Ok(Self { rtp: bind(address, port)?, rtcp: bind(address, port + 1)?, more: Vec::new() })
+        Ok(Self::of(bind(address, port)?, bind(address, port + 1)?))
+    }
+
+    fn of(rtp: UdpSocket, rtcp: UdpSocket) -> Self {
+        Self { rtp: Arc::new(rtp), rtcp: Arc::new(rtcp), more: Vec::new() }
     }
 
     /// Sends from the socket of a component: 1 is RTP, 2 RTCP. What the system does not take at once
@@ -119,11 +122,16 @@ impl AudioSockets {
 
     /// Sends from the socket that has this address.
     pub(super) fn send_from(&self, base: SocketAddr, data: &[u8], to: SocketAddr) -> bool {
+        send_now(self.at(base), data, to)
+    }
+
+    /// The socket that has this address; that for RTP if none has.
+    pub(super) fn at(&self, base: SocketAddr) -> &Arc<UdpSocket> {
         if let Some(more) = self.more.iter().find(|more| more.at.address == base) {
-            return send_now(&more.socket, data, to);
+            return &more.socket;
         }
         let is_rtcp = self.rtcp.local_addr().is_ok_and(|rtcp| rtcp == base);
-        self.send(if is_rtcp { 2 } else { 1 }, data, to)
+        if is_rtcp { &self.rtcp } else { &self.rtp }
     }
 
     /// Sockets on this address too; what they receive goes to `inputs`.
@@ -194,7 +202,7 @@ impl AudioSockets {
 
 /// Straight to the system: tokio would refuse until it has seen that the socket can be written to, and the first
 /// packet of a new socket would be lost.
-fn send_now(socket: &UdpSocket, data: &[u8], to: SocketAddr) -> bool {
+pub(super) fn send_now(socket: &UdpSocket, data: &[u8], to: SocketAddr) -> bool {
     socket2::SockRef::from(socket).send_to(data, &to.into()).is_ok()
 }
 
