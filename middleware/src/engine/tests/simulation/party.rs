@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::notification::{Event, RegistrationEvent, SessionEvent};
 use crate::registration::{RegistrationId, RegistrationOptions};
 use crate::session::machine::SessionConfig;
-use crate::session::{FileInfo, FileToSend, Invitation, SessionId};
+use crate::session::{DtmfMethod, FileInfo, FileToSend, Invitation, SessionId};
 
 pub(super) struct Party {
     pub(super) name: String,
@@ -61,6 +61,7 @@ impl Party {
             session: config.clone(),
             max_sessions: 16,
             accept_messages: true,
+            transfers: true,
         };
         let mut bytes = [number; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
@@ -165,8 +166,8 @@ impl Party {
     ) -> Result<SessionId, Error> {
         let id = SessionId(self.engine.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
         let route = proxied.then(|| format!("sip:{}", self.registrar).parse().expect("a URI"));
-        let invitation =
-            Invitation { callee: whom.parse().expect("a URI"), credentials: self.credentials(), route };
+        let callee = whom.parse().expect("a URI");
+        let invitation = Invitation { route, ..Invitation::new(callee, self.credentials()) };
         let files = if words.contains("file") { vec![FileToSend::new("photo.jpg")] } else { Vec::new() };
         let now = self.now(at);
         self.engine.connect(now, id, self.config.clone(), invitation, streams(words), files).map(|()| id)
@@ -178,8 +179,8 @@ impl Party {
         self.journal.note(at, || format!("{} @ {verb} {words} of {id}", self.name));
         let now = self.now(at);
         let done = self.engine.with_session(now, id, |session, context| match verb {
-            "accept" => session.accept(context, streams(words), Some("files".into())),
-            "reject" => session.reject(context, None),
+            "accept" => session.accept(context, streams(words), Some("files".into()), Vec::new()),
+            "reject" => session.reject(context, None, Vec::new()),
             "hold" => session.hold(context, true),
             "unhold" => session.hold(context, false),
             "restart-ice" => session.restart_ice(context),
@@ -187,7 +188,7 @@ impl Party {
             "remove" => session.remove(context, streams(words)),
             "accept-proposal" => session.accept_proposal(context, streams(words), Some("files".into())),
             "reject-proposal" => session.reject_proposal(context),
-            "dtmf" => session.send_dtmf(context, '5'),
+            "dtmf" => session.send_dtmf(context, '5', DtmfMethod::Rtp),
             "record" => session.start_recording(context, "one.wav".into()),
             "stop-recording" => session.stop_recording(context),
             "send-file" => session.send_file(context, FileToSend::new("photo.jpg")).map(drop),
