@@ -170,10 +170,11 @@ impl Engine {
     /// An INVITE that names a session of ours is the rest of a transfer (RFC 3891): it is taken as that
     /// session was, which the endpoint ends.
     fn take_the_place(&mut self, now: Now, call: Call, id: SessionId) {
-        let Some(other) = self.endpoint.replaces(call).and_then(|other| self.calls.get(&other)) else {
+        let Some(other) = self.endpoint.replaces(call).and_then(|other| self.calls.get(&other).copied())
+        else {
             return;
         };
-        let Some(replaced) = self.sessions.get_mut(&other.clone()) else { return };
+        let Some(replaced) = self.sessions.get_mut(&other) else { return };
         replaced.replaced = true;
         let streams = replaced.machine.snapshot().streams();
         let _ = self.with_session(now, id, |machine, context| {

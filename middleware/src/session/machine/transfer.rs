@@ -92,7 +92,8 @@ impl SessionMachine {
         }
     }
 
-    /// The peer's REFER, which was answered: the application is asked. False if it cannot be now.
+    /// The peer's REFER, which was answered: the application is asked, or it is declined where
+    /// that cannot be now.
     pub(super) fn referred(
         &mut self,
         context: Context<'_>,
