@@ -65,6 +65,18 @@ fn the_map_has_every_name_of_2009_and_where_it_is_here() {
     }
     let missing: Vec<_> = names().difference(&mapped).cloned().collect();
     assert!(missing.is_empty(), "not in the map: {missing:?}");
+    // The table that names the tests has no name that the map lacks.
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let known: BTreeSet<String> = mapped.iter().map(|name| last(name)).collect();
+    let table = std::fs::read_to_string("API.md").expect("the table");
+    let sections = table.split("\n## ").filter(|section| !section.starts_with("Beyond"));
+    let rows = sections.flat_map(str::lines).filter_map(|line| line.strip_prefix("| "));
+    let cells = rows.filter_map(|row| row.split('|').next()?.trim().trim_matches('`').split('(').next());
+    let names: Vec<&str> = cells.filter(|name| !name.contains([' ', '-']) && *name != "2009").collect();
+    assert!(names.len() > 100, "{} names in API.md", names.len());
+    for name in names {
+        assert!(known.contains(&last(name)), "{name} is in API.md and not in the map");
+    }
 }
 
 #[test]
