@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -192,11 +193,13 @@ impl Mixing {
         let Some(id) = conference else { return Ok(()) };
         let (near, far) = link(CONFERENCE_RATE);
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        if !rooms.contains_key(&id) {
-            let bridge = self.engine.bridge(CONFERENCE_RATE)?;
-            rooms.insert(id, Room { bridge, members: Vec::new() });
-        }
-        let Some(room) = rooms.get_mut(&id) else { return Ok(()) };
+        let room = match rooms.entry(id) {
+            Entry::Occupied(room) => room.into_mut(),
+            Entry::Vacant(place) => {
+                let bridge = self.engine.bridge(CONFERENCE_RATE)?;
+                place.insert(Room { bridge, members: Vec::new() })
+            }
+        };
         let near = voice.bridge.add_port(near)?.id;
         voice.bridge.connect_both(near, voice.port)?;
         let far = room.bridge.add_port(far)?.id;
