@@ -96,7 +96,7 @@ impl World {
     fn run(&mut self) {
         let names: Vec<&'static str> = self.nodes.keys().copied().collect();
         loop {
-            let moved = names.iter().fold(false, |moved, name| self.turn(name) || moved);
+            let moved = names.iter().filter(|name| self.turn(name)).count() > 0;
             if !moved {
                 return;
             }

@@ -1,4 +1,5 @@
 //! The program as scripts and people run it: its lines, its exit codes, how it leaves.
+#![expect(clippy::disallowed_methods, reason = "how long leaving takes is measured")]
 
 mod support;
 

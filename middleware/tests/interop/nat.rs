@@ -1,4 +1,5 @@
 //! Calls through NATs, in network namespaces: two of our own programs, and baresip at one end.
+#![expect(clippy::disallowed_methods, reason = "real programs take real time, and it is waited for")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

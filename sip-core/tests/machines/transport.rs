@@ -198,7 +198,7 @@ fn responses_on_a_closed_connection_open_another() {
     let flow = FlowId::accepted(1);
     let (local, remote) = (addr("192.0.2.1:5060"), addr("192.0.2.2:33333"));
     solo.input(Input::Accepted { flow, transport: Transport::Tcp, local, remote });
-    let text = crate::solo::wire(&ask("INVITE", "1", 1, "", "").replace("/UDP", "/TCP"));
+    let text = wire(&ask("INVITE", "1", 1, "", "").replace("/UDP", "/TCP"));
     solo.input(Input::Received { flow, data: text.as_bytes() });
     let Event::Incoming { call, .. } = solo.event() else { panic!("Incoming") };
     solo.input(Input::Closed { flow });
@@ -238,7 +238,7 @@ fn garbage_on_a_stream_is_answered_once_and_closed() {
     let text = ask("MESSAGE", "1", 1, "", "")
         .replace("/UDP", "/TCP")
         .replace("Content-Length: 0", "Content-Length: -1");
-    solo.input(Input::Received { flow, data: crate::solo::wire(&text).as_bytes() });
+    solo.input(Input::Received { flow, data: wire(&text).as_bytes() });
     assert_eq!(solo.written(flow), ["400 MESSAGE"]);
     assert!(matches!(solo.others.pop_front(), Some(Output::Disconnect { .. })));
     solo.input(Input::Received { flow, data: b"more" });
@@ -252,7 +252,7 @@ fn websocket_messages_are_whole() {
     let (local, remote) = (addr("192.0.2.1:5062"), addr("192.0.2.2:33333"));
     solo.input(Input::Accepted { flow, transport: Transport::Ws, local, remote });
     let text = ask("OPTIONS", "1", 1, "", "").replace("/UDP", "/WS").replace("\nContent-Length: 0", "");
-    solo.input(Input::Received { flow, data: crate::solo::wire(&text).as_bytes() });
+    solo.input(Input::Received { flow, data: wire(&text).as_bytes() });
     assert_eq!(solo.written(flow), ["200 OPTIONS"], "RFC 7118 §5: no Content-Length is needed");
     solo.input(Input::Received { flow, data: b"\r\n\r\n" });
     assert!(matches!(solo.others.pop_front(), Some(Output::Write { data, .. }) if data.as_ref() == b"\r\n"));

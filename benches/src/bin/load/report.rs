@@ -36,6 +36,9 @@ impl fmt::Display for Measured {
     }
 }
 
+/// A plot: its file, its title, and what it shows.
+type Figure = (&'static str, &'static str, fn(&Measured) -> f64);
+
 const HEAD: &str = "subject    what      rate   count  failed  resent  CPU µs a   p50 ms  p99 ms KiB a call";
 
 /// All measurements of a run.
@@ -90,7 +93,7 @@ impl Report {
             let _ = writeln!(text, "- {line}");
         }
         fs::write(folder.join("load.md"), text)?;
-        let figures: [(&str, &str, fn(&Measured) -> f64); 3] = [
+        let figures: [Figure; 3] = [
             ("cpu.svg", "CPU a call, µs", |m| m.cpu_us),
             ("latency.svg", "INVITE to 200, p99, ms", |m| m.p99_ms),
             ("memory.svg", "memory a call right after, KiB", |m| m.memory_kib),
