@@ -169,15 +169,30 @@ pub struct QueueFull;
 #[derive(Clone, Debug)]
 pub struct EventSender {
     config: EventSenderConfig,
-    queue: VecDeque<Digit>,
+    /// Digits, with how long each is to last.
+    queue: VecDeque<(Digit, u32)>,
     state: Sending,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
     Idle,
-    Tone { digit: Digit, began: u32, lasted: u16, ends: u8 },
+    Tone(Tone),
     Pause { left: u16 },
+}
+
+/// A digit on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tone {
+    digit: Digit,
+    /// How long it is to last.
+    total: u32,
+    /// How long it has.
+    lasted: u32,
+    /// The timestamp of the segment, and what of the digit came before it.
+    segment: u32,
+    before: u32,
+    ends: u8,
 }
 
 impl EventSender {
@@ -189,10 +204,16 @@ impl EventSender {
 
     /// Queues a digit.
     pub fn push(&mut self, digit: Digit) -> Result<(), QueueFull> {
+        self.push_for(digit, self.config.duration.into())
+    }
+
+    /// Queues a digit that lasts so long, as a key that is held down; what is longer than the field can tell goes
+    /// out in segments (RFC 4733 §2.5.1.3).
+    pub fn push_for(&mut self, digit: Digit, duration: u32) -> Result<(), QueueFull> {
         if self.queue.len() >= self.config.capacity {
             return Err(QueueFull);
         }
-        self.queue.push_back(digit);
+        self.queue.push_back((digit, duration));
         Ok(())
     }
 
@@ -215,20 +236,30 @@ impl EventSender {
             }
         }
         if self.state == Sending::Idle {
-            let digit = self.queue.pop_front()?;
-            self.state = Sending::Tone { digit, began: timestamp, lasted: 0, ends: 0 };
+            let (digit, total) = self.queue.pop_front()?;
+            let tone = Tone { digit, total, lasted: 0, segment: timestamp, before: 0, ends: 0 };
+            self.state = Sending::Tone(tone);
         }
-        let Sending::Tone { digit, began, lasted, ends } = &mut self.state else { return None };
-        let marker = *lasted == 0;
-        if *ends == 0 {
-            *lasted = lasted.saturating_add(self.config.packet_time);
+        let Sending::Tone(tone) = &mut self.state else { return None };
+        let marker = tone.lasted == 0;
+        if tone.ends == 0 {
+            tone.lasted = tone.lasted.saturating_add(self.config.packet_time.into());
         }
-        let end = *lasted >= self.config.duration || *lasted == u16::MAX;
-        let event = Event { code: digit.code(), end, volume: self.config.volume, duration: *lasted };
-        let packet = EventPacket { payload: event.to_bytes(), timestamp: *began, marker };
+        let Ok(duration) = u16::try_from(tone.lasted - tone.before) else {
+            // RFC 4733 §2.5.1.3: this segment is full; the next one begins where it ends, without a mark.
+            let event =
+                Event { code: tone.digit.code(), end: false, volume: self.config.volume, duration: u16::MAX };
+            let packet = EventPacket { payload: event.to_bytes(), timestamp: tone.segment, marker };
+            tone.segment = tone.segment.wrapping_add(u16::MAX.into());
+            tone.before += u32::from(u16::MAX);
+            return Some(packet);
+        };
+        let end = tone.lasted >= tone.total;
+        let event = Event { code: tone.digit.code(), end, volume: self.config.volume, duration };
+        let packet = EventPacket { payload: event.to_bytes(), timestamp: tone.segment, marker };
         if end {
-            *ends += 1;
-            if *ends == 3 {
+            tone.ends += 1;
+            if tone.ends == 3 {
                 self.state = Sending::Pause { left: self.config.pause };
             }
         }
@@ -360,6 +391,32 @@ mod tests {
             count += usize::from(receiver.receive(timestamp, &event.to_bytes()).unwrap().is_some());
         }
         assert_eq!(count, 2);
+    }
+
+    /// A key held for 25 s at 8 kHz: three full segments and what is left, heard once.
+    #[test]
+    fn a_key_held_goes_out_in_segments() {
+        let mut sender = EventSender::new(EventSenderConfig::new(8000, 20));
+        sender.push_for(Digit::new('7').unwrap(), 200_000).unwrap();
+        let mut receiver = EventReceiver::new();
+        let (mut heard, mut segments, mut last) = (0, Vec::new(), None);
+        for tick in 0..2000_u32 {
+            let Some(packet) = sender.tick((u32::MAX - 1000).wrapping_add(tick * 160)) else { continue };
+            let event = Event::parse(&packet.payload).unwrap();
+            assert_eq!(packet.marker, tick == 0);
+            if segments.last() != Some(&packet.timestamp) {
+                segments.push(packet.timestamp);
+                // The one before was filled, and not ended.
+                assert!(last.is_none_or(|event: Event| event.duration == u16::MAX && !event.end));
+            }
+            last = Some(event);
+            heard += usize::from(receiver.receive(packet.timestamp, &packet.payload).unwrap().is_some());
+        }
+        assert_eq!(heard, 1);
+        let expected: Vec<u32> = (0..4).map(|n| (u32::MAX - 1000).wrapping_add(n * 0xffff)).collect();
+        assert_eq!(segments, expected);
+        let last = last.unwrap();
+        assert!(last.end && (0..160).contains(&(3 * 0xffff + u32::from(last.duration) - 200_000)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! **Wire**: [`RtpPacket`], [`RtpHeader`], [`extension`], [`rtcp`], [`dtmf::Event`], [`demux`].
 //! **Machines**: [`session::RtpReceiver`], [`session::RtpSender`], [`session::RtcpScheduler`],
 //! [`srtp::SrtpSender`], [`srtp::SrtpReceiver`], [`dtmf::EventSender`], [`dtmf::EventReceiver`].
+//! With the feature `dtls` also `dtls::Association`, which agrees on the keys (RFC 5763, 5764).
 //! **Endpoint**: [`session::Session`], one RTP session with one source of our own.
 //!
 //! The data plane works on the caller's buffers: nothing is allocated per packet.
@@ -26,6 +27,8 @@
 //! ```
 
 pub mod demux;
+#[cfg(feature = "dtls")]
+pub mod dtls;
 pub mod dtmf;
 mod error;
 pub mod extension;

@@ -17,12 +17,14 @@ mod report;
 mod sdes;
 mod writer;
 mod xr;
+mod xr_blocks;
 
 pub use feedback::{Feedback, FeedbackFormat, LostSequences};
 pub use report::{NtpTime, ReceiverReport, ReportBlock, ReportBlocks, SenderInfo, SenderReport};
 pub use sdes::{Chunk, Chunks, Item, Items, Sdes};
 pub use writer::Writer;
 pub use xr::{ExtendedReport, VoipMetrics, XrBlock, XrBlocks};
+pub use xr_blocks::{Delay, Delays, ReceiptTimes, RunLengths, StatisticsSummary, XrContent, XrWriter};
 
 use crate::error::{ParseError, ParseErrorKind};
 use crate::wire::Reader;

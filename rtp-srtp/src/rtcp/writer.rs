@@ -5,6 +5,7 @@ use super::packet_type;
 use super::report::{ReportBlock, SenderInfo};
 use super::sdes::Item;
 use super::xr::VoipMetrics;
+use super::xr_blocks::XrWriter;
 use crate::error::WriteError;
 use crate::wire::Cursor;
 
@@ -151,9 +152,18 @@ impl<'b> Writer<'b> {
 
     /// An extended report of VoIP metrics blocks.
     pub fn voip_metrics(&mut self, ssrc: u32, blocks: &[VoipMetrics]) -> Result<(), WriteError> {
+        self.extended_report(ssrc, |report| blocks.iter().try_for_each(|block| report.voip_metrics(block)))
+    }
+
+    /// An extended report with the blocks that `blocks` writes (RFC 3611 §2).
+    pub fn extended_report(
+        &mut self,
+        ssrc: u32,
+        blocks: impl FnOnce(&mut XrWriter<'_, 'b>) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         self.packet(packet_type::XR, 0, |cursor| {
             cursor.u32(ssrc)?;
-            blocks.iter().try_for_each(|block| block.write(cursor))
+            blocks(&mut XrWriter { cursor })
         })
     }
 

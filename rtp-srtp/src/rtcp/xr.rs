@@ -1,4 +1,4 @@
-//! Extended reports (RFC 3611), with the VoIP metrics block typed.
+//! Extended reports (RFC 3611): the packet and its VoIP metrics block.
 
 use crate::error::{ParseError, ParseErrorKind, WriteError};
 use crate::wire::{Cursor, Reader};
@@ -41,6 +41,12 @@ pub struct XrBlock<'a> {
 }
 
 impl<'a> XrBlock<'a> {
+    /// The loss run lengths block (RFC 3611 §4.1).
+    pub const LOSS_RLE: u8 = 1;
+    /// The duplicate run lengths block (RFC 3611 §4.2).
+    pub const DUPLICATE_RLE: u8 = 2;
+    /// The packet receipt times block (RFC 3611 §4.3).
+    pub const RECEIPT_TIMES: u8 = 3;
     /// The receiver reference time block (RFC 3611 §4.4).
     pub const RECEIVER_REFERENCE_TIME: u8 = 4;
     /// The delay since last receiver report block (RFC 3611 §4.5).

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use super::quality::{self, Playout};
 use super::receiver::{Received, ReceiverConfig, RtpReceiver};
-use super::round_trip;
 use super::schedule::{RtcpScheduler, ScheduleConfig, Verdict};
 use super::sender::{RtpSender, SenderConfig};
+use super::{round_trip, short_ntp};
 use crate::error::WriteError;
 use crate::packet::RtpPacket;
-use crate::rtcp::{Compound, NtpTime, Packet, ReportBlock, ReportBlocks, Writer};
+use crate::rtcp::{
+    Compound, Delay, ExtendedReport, NtpTime, Packet, ReportBlock, ReportBlocks, VoipMetrics, Writer,
+    XrContent,
+};
 
 /// What a session is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +29,16 @@ pub struct SessionConfig {
     pub max_members: usize,
 }
 
+/// What goes into extended reports (RFC 3611), as `a=rtcp-xr` asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExtendedReports {
+    /// How the call sounds here (§4.7); of packets that last so long.
+    pub voip_metrics: Option<Duration>,
+    /// While we do not send: our clock (§4.4), so that the answers (§4.5) tell the round trip. Answers to the
+    /// peer's go out in any case.
+    pub round_trip: bool,
+}
+
 impl SessionConfig {
     /// The usual figures.
     #[must_use]
@@ -38,6 +52,9 @@ impl SessionConfig {
         }
     }
 }
+
+/// Clocks that one report answers at most.
+const MAX_ANSWERS: usize = 8;
 
 /// How a peer receives us, from its last report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +80,15 @@ pub enum RtcpEvent {
         /// The source.
         ssrc: u32,
     },
+    /// How the peer hears us (RFC 3611 §4.7).
+    VoipMetrics {
+        /// Who reported.
+        reporter: u32,
+        /// What it said.
+        metrics: VoipMetrics,
+    },
+    /// The round trip, from the answer to our clock (RFC 3611 §4.5).
+    RoundTrip(Duration),
     /// Somebody used our SSRC; we have another one now and the old one's goodbye is due.
     Collision,
 }
@@ -86,6 +112,11 @@ pub struct Session {
     collided: bool,
     looped: bool,
     spoke: bool,
+    extended: ExtendedReports,
+    playout: Playout,
+    /// Clocks of who does not send, to be answered: whose, the middle of it, when it came.
+    clocks: Vec<(u32, u32, Instant)>,
+    round_trip: Option<Duration>,
 }
 
 impl Session {
@@ -109,7 +140,27 @@ impl Session {
             collided: false,
             looped: false,
             spoke: false,
+            extended: ExtendedReports::default(),
+            playout: Playout::default(),
+            clocks: Vec::with_capacity(config.max_members.min(MAX_ANSWERS)),
+            round_trip: None,
         }
+    }
+
+    /// What goes into extended reports from now on.
+    pub const fn set_extended_reports(&mut self, extended: ExtendedReports) {
+        self.extended = extended;
+    }
+
+    /// How what is received is played, for the metrics of the next report.
+    pub const fn set_playout(&mut self, playout: Playout) {
+        self.playout = playout;
+    }
+
+    /// The last round trip that was told, by whichever report.
+    #[must_use]
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// Our source: numbers and writes packets.
@@ -183,6 +234,10 @@ impl Session {
                         }
                     }
                 }
+                Packet::ExtendedReport(report) => {
+                    self.heard(now, report.ssrc, leaving, &mut event);
+                    self.extended(now, report, &mut event);
+                }
                 _ => {}
             }
         }
@@ -250,10 +305,67 @@ impl Session {
             None => writer.receiver_report(ssrc, blocks)?,
         }
         writer.cname(ssrc, &self.cname)?;
+        self.write_extended(now, &mut writer)?;
         if bye {
             writer.bye(&[ssrc], None)?;
         }
         Ok(writer.finish())
+    }
+
+    /// RFC 3611: what was asked for, as far as there is something to say.
+    fn write_extended(&mut self, now: Instant, writer: &mut Writer<'_>) -> Result<(), WriteError> {
+        let mut answers = [Delay::default(); MAX_ANSWERS];
+        let clocks = self.clocks.drain(..).map(|(ssrc, last_rr, at)| Delay {
+            ssrc,
+            last_rr,
+            delay: short_ntp(now.saturating_duration_since(at)),
+        });
+        let count = answers.iter_mut().zip(clocks).map(|(place, answer)| *place = answer).count();
+        let answers = answers.get(..count).unwrap_or_default();
+        let clock = (self.extended.round_trip && !self.we_sent(now)).then(|| self.ntp(now));
+        let source = self.receiver.sources().find(|source| source.is_valid() && !source.has_left());
+        let metrics = self.extended.voip_metrics.zip(source).map(|(packet, source)| {
+            let counts = (source.expected(), source.lost().max(0).unsigned_abs());
+            quality::metrics(source.ssrc(), counts, source.bursts(), packet, self.round_trip, &self.playout)
+        });
+        if answers.is_empty() && clock.is_none() && metrics.is_none() {
+            return Ok(());
+        }
+        writer.extended_report(self.sender.ssrc(), |blocks| {
+            clock.map_or(Ok(()), |clock| blocks.reference_time(clock))?;
+            if !answers.is_empty() {
+                blocks.delays(answers)?;
+            }
+            metrics.map_or(Ok(()), |metrics| blocks.voip_metrics(&metrics))
+        })
+    }
+
+    fn extended(&mut self, now: Instant, report: ExtendedReport<'_>, event: &mut impl FnMut(RtcpEvent)) {
+        let own = self.sender.ssrc();
+        for block in report.blocks() {
+            match block.content() {
+                XrContent::ReferenceTime(ntp) => {
+                    self.clocks.retain(|(ssrc, ..)| *ssrc != report.ssrc);
+                    if self.clocks.len() < self.clocks.capacity() {
+                        self.clocks.push((report.ssrc, ntp.middle(), now));
+                    }
+                }
+                XrContent::Delays(delays) => {
+                    for answer in delays.iter().filter(|answer| answer.ssrc == own && answer.last_rr != 0) {
+                        let trip = round_trip(self.ntp(now).middle(), answer.last_rr, answer.delay)
+                            .filter(|trip| *trip <= now.saturating_duration_since(self.started));
+                        if let Some(trip) = trip {
+                            self.round_trip = Some(trip);
+                            event(RtcpEvent::RoundTrip(trip));
+                        }
+                    }
+                }
+                XrContent::VoipMetrics(metrics) if metrics.ssrc == own => {
+                    event(RtcpEvent::VoipMetrics { reporter: report.ssrc, metrics });
+                }
+                _ => {}
+            }
+        }
     }
 
     fn reports(
@@ -272,6 +384,7 @@ impl Session {
                 .filter(|trip| *trip <= now.saturating_duration_since(self.started));
             let report = RemoteReport { reporter, at: now, block, round_trip: trip };
             self.remote = Some(report);
+            self.round_trip = trip.or(self.round_trip);
             event(RtcpEvent::Report(report));
         }
     }
@@ -389,6 +502,51 @@ mod tests {
         assert_eq!((of_b.block.fraction_lost, of_b.block.cumulative_lost), (0, 0));
         let source = a.receiver().source(b.sender().ssrc()).unwrap();
         assert!(source.sender_info().unwrap().packet_count > 2000);
+    }
+
+    /// RFC 3611: who only listens learns the round trip, and who speaks how it sounds.
+    #[test]
+    fn extended_reports_tell_round_trip_and_quality() {
+        let begin = start();
+        let (mut speaker, mut listener) = (session(begin, 1), session(begin, 2));
+        let packet = Duration::from_millis(20);
+        listener.set_extended_reports(ExtendedReports { voip_metrics: Some(packet), round_trip: true });
+        let playout = Playout { score: Some((80, 40, 39)), ..Playout::default() };
+        listener.set_playout(playout);
+        let delay = Duration::from_millis(35);
+        let (mut buffer, mut told) = ([0; 1_500], None);
+        let mut under_way: Vec<(Instant, bool, Vec<u8>)> = Vec::new();
+        for tick in 0..3_000_u32 {
+            let now = begin + packet * tick;
+            let len = speaker.sender_mut().write(now, tick * 160, false, &[0; 160], &mut buffer).unwrap();
+            // Every twentieth is lost.
+            if tick % 20 != 7 {
+                listener.receive(now + delay, &RtpPacket::parse(&buffer[..len]).unwrap());
+            }
+            for (from_speaker, side) in [(true, &mut speaker), (false, &mut listener)] {
+                if let Some(len) = side.poll_rtcp(now, &mut buffer).unwrap() {
+                    under_way.push((now + delay, from_speaker, buffer[..len].to_vec()));
+                }
+            }
+            under_way.retain(|(at, from_speaker, data)| {
+                if *at > now {
+                    return true;
+                }
+                let to = if *from_speaker { &mut listener } else { &mut speaker };
+                to.receive_rtcp(*at, &Compound::parse(data).unwrap(), data.len(), |event| {
+                    if let RtcpEvent::VoipMetrics { metrics, .. } = event {
+                        told = Some(metrics);
+                    }
+                });
+                false
+            });
+        }
+        let trip = listener.round_trip().expect("an answer to its clock");
+        assert!(trip.abs_diff(delay * 2) < Duration::from_millis(25), "{trip:?}");
+        let told = told.expect("metrics");
+        assert_eq!((told.ssrc, told.r_factor, told.mos_lq), (speaker.sender().ssrc(), 80, 40));
+        assert!((11..=14).contains(&told.loss_rate), "5 % of 256: {}", told.loss_rate);
+        assert!((11..=14).contains(&told.gap_density) && told.burst_density == 0, "{told:?}");
     }
 
     #[test]

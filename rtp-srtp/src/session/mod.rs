@@ -11,16 +11,23 @@
 )]
 
 mod endpoint;
+mod quality;
 mod receiver;
 mod schedule;
 mod sender;
 
 use std::time::Duration;
 
-pub use endpoint::{RemoteReport, RtcpEvent, Session, SessionConfig};
+pub use endpoint::{ExtendedReports, RemoteReport, RtcpEvent, Session, SessionConfig};
+pub use quality::Playout;
 pub use receiver::{Received, ReceiverConfig, RtpReceiver, Source};
-pub use schedule::{RtcpScheduler, ScheduleConfig, Verdict};
+pub use schedule::{FeedbackTime, RtcpScheduler, ScheduleConfig, Verdict};
 pub use sender::{Progress, RtpSender, SenderConfig};
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}
 
 /// A duration in units of a clock of `rate` Hz, modulo 2^32.
 #[expect(clippy::cast_possible_truncation, reason = "RTP timestamps are modulo 2^32")]

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::quality::Bursts;
 use super::{clock_units, short_ntp};
 use crate::packet::RtpPacket;
 use crate::rtcp::{ReportBlock, SenderInfo};
@@ -86,6 +87,7 @@ pub struct Source {
     last_sr: Option<(u32, Instant)>,
     sender_info: Option<SenderInfo>,
     left: bool,
+    bursts: Bursts,
 }
 
 impl Source {
@@ -107,6 +109,7 @@ impl Source {
             last_sr: None,
             sender_info: None,
             left: false,
+            bursts: Bursts::default(),
         }
     }
 
@@ -138,6 +141,11 @@ impl Source {
     #[must_use]
     pub const fn lost(&self) -> i64 {
         self.expected().cast_signed() - self.received.cast_signed()
+    }
+
+    /// How its losses lie, for VoIP metrics.
+    pub(super) const fn bursts(&self) -> &Bursts {
+        &self.bursts
     }
 
     /// Interarrival jitter in units of the RTP clock (RFC 3550 §6.4.1).
@@ -184,6 +192,10 @@ impl Source {
             return Received::Probation { sequence: self.highest };
         }
         if ahead < config.max_dropout {
+            if let Some(lost) = u64::from(ahead).checked_sub(1) {
+                self.bursts.lost(lost);
+                self.bursts.arrived();
+            }
             self.highest += u64::from(ahead);
         } else if ahead <= (u16::MAX - config.max_misorder) {
             if self.jump == Some(sequence) {

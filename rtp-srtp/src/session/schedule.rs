@@ -36,6 +36,17 @@ pub enum Verdict {
     Bye,
 }
 
+/// When feedback may go (RFC 4585 §3.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedbackTime {
+    /// In a packet of its own at this time, which may be now; then call [`RtcpScheduler::early_sent`].
+    Early(Instant),
+    /// With the next regular report.
+    Regular(Instant),
+    /// It would come too late to be of use.
+    Never,
+}
+
 /// Decides when RTCP is sent. The caller tells it the members and senders it sees.
 #[derive(Clone, Debug)]
 pub struct RtcpScheduler {
@@ -49,6 +60,8 @@ pub struct RtcpScheduler {
     average_size: f64,
     initial: bool,
     state: State,
+    /// Whether feedback may go before its time: once between two regular reports (RFC 4585 §3.5.2).
+    allow_early: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +91,7 @@ impl RtcpScheduler {
             average_size: FIRST_SIZE,
             initial: true,
             state: State::Reporting,
+            allow_early: true,
         };
         schedule.next = now + schedule.interval(1, 0, false);
         schedule
@@ -142,8 +156,50 @@ impl RtcpScheduler {
         self.average(size);
         self.last = now;
         self.initial = false;
+        self.allow_early = true;
         self.members_at_next = members.max(1);
         self.next = now + self.interval(members.max(1), senders, we_sent);
+    }
+
+    /// When feedback that is known now may go (RFC 4585 §3.5.2). Between two parties nothing is dithered. Feedback that
+    /// would have to wait longer than `patience` is given up.
+    pub fn feedback(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+        members: usize,
+        senders: usize,
+        we_sent: bool,
+    ) -> FeedbackTime {
+        if self.state != State::Reporting {
+            return FeedbackTime::Never;
+        }
+        let dither = match members {
+            0..=2 => Duration::ZERO,
+            _ => self.deterministic_interval(members, senders, we_sent) / 2,
+        };
+        if now + dither > self.next {
+            return FeedbackTime::Regular(self.next);
+        }
+        if !self.allow_early {
+            let wait = self.next.saturating_duration_since(now);
+            return if wait < patience { FeedbackTime::Regular(self.next) } else { FeedbackTime::Never };
+        }
+        let random = f64::from(self.rng.next_u32()) / (f64::from(u32::MAX) + 1.0);
+        FeedbackTime::Early(now + dither.mul_f64(random))
+    }
+
+    /// Notes that feedback of `size` bytes was sent early: the next regular report is left out for it
+    /// (RFC 4585 §3.5.2 step 6).
+    pub fn early_sent(&mut self, size: usize) {
+        if self.state != State::Reporting || !self.allow_early {
+            return;
+        }
+        self.average(size);
+        self.allow_early = false;
+        let interval = self.next.saturating_duration_since(self.last);
+        self.last = self.next;
+        self.next += interval;
     }
 
     /// Notes a received compound (RFC 3550 §6.3.3).
@@ -208,9 +264,8 @@ impl RtcpScheduler {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 const fn float(count: usize) -> f64 {
-    count as f64
+    super::float(count as u64)
 }
 
 #[cfg(test)]
@@ -316,5 +371,50 @@ mod tests {
         let config = ScheduleConfig { bandwidth: 0.0, ..ScheduleConfig::default() };
         let schedule = RtcpScheduler::new(start(), config, [6; 32]);
         assert_eq!(schedule.deterministic_interval(2, 1, true), Duration::from_secs(3600));
+    }
+
+    /// RFC 4585 §3.5.2 between two parties: at once, once between two reports, and the report after it left out.
+    #[test]
+    fn feedback_goes_at_once_and_once_between_two_reports() {
+        let begin = start();
+        let mut schedule = RtcpScheduler::new(begin, ScheduleConfig::default(), [3; 32]);
+        let (now, patience) = (begin + Duration::from_millis(10), Duration::from_millis(200));
+        let regular = schedule.deadline().unwrap();
+        assert_eq!(schedule.feedback(now, patience, 2, 1, false), FeedbackTime::Early(now));
+        schedule.early_sent(60);
+        let later = schedule.deadline().unwrap();
+        assert_eq!(later, regular + (regular - begin), "one regular report is left out");
+        assert_eq!(schedule.feedback(now, patience, 2, 1, false), FeedbackTime::Never);
+        let close = later - Duration::from_millis(100);
+        assert_eq!(schedule.feedback(close, patience, 2, 1, false), FeedbackTime::Regular(later));
+        // A report allows it again.
+        let mut now = later;
+        while schedule.handle_timeout(now, 2, 1, false) == Verdict::Wait {
+            now = schedule.deadline().unwrap();
+        }
+        schedule.sent(now, 100, 2, 1, false);
+        assert_eq!(schedule.feedback(now, patience, 2, 1, false), FeedbackTime::Early(now));
+    }
+
+    /// RFC 4585 §3.5.2 among many: dithered, and never before a report that is nearer.
+    #[test]
+    fn feedback_of_many_is_dithered() {
+        let begin = start();
+        let mut times = Vec::new();
+        for seed in 0..100 {
+            let mut schedule = RtcpScheduler::new(begin, ScheduleConfig::default(), [seed; 32]);
+            schedule.sent(begin, 100, 40, 1, false);
+            let interval = schedule.deterministic_interval(40, 1, false);
+            match schedule.feedback(begin, Duration::ZERO, 40, 1, false) {
+                FeedbackTime::Early(at) => {
+                    assert!(at <= begin + interval / 2);
+                    times.push(at);
+                }
+                FeedbackTime::Regular(at) => assert!(at < begin + interval / 2),
+                FeedbackTime::Never => panic!("nothing was sent early yet"),
+            }
+        }
+        times.dedup();
+        assert!(times.len() > 50, "{}", times.len());
     }
 }

@@ -16,6 +16,9 @@ pub(super) struct SessionKeys {
     pub(super) rtp: Protection,
     pub(super) rtcp: Protection,
     pub(super) mki: Vec<u8>,
+    /// Packets that may still be protected or opened.
+    pub(super) rtp_left: u64,
+    pub(super) rtcp_left: u64,
 }
 
 /// Cipher and tag of one direction of RTP or of RTCP.
@@ -33,6 +36,8 @@ impl SessionKeys {
             rtp: derivation.protection(suite, 0, suite.tag_len()),
             rtcp: derivation.protection(suite, 3, suite.rtcp_tag_len()),
             mki: master.mki().to_vec(),
+            rtp_left: master.lifetime(),
+            rtcp_left: master.lifetime(),
         }
     }
 }
@@ -291,7 +296,13 @@ pub(super) mod vectors {
 
     pub(in super::super) fn gcm_session(key: &[u8], salt: &[u8]) -> SessionKeys {
         let rtp = Protection::Gcm(Gcm::new(key, salt));
-        SessionKeys { rtp, rtcp: Protection::Gcm(Gcm::new(key, salt)), mki: Vec::new() }
+        SessionKeys {
+            rtp,
+            rtcp: Protection::Gcm(Gcm::new(key, salt)),
+            mki: Vec::new(),
+            rtp_left: u64::MAX,
+            rtcp_left: u64::MAX,
+        }
     }
 
     pub(in super::super) fn hmac(key: &[u8; 20], message: &[u8], suffix: &[u8]) -> [u8; 20] {

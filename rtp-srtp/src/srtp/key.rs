@@ -157,6 +157,7 @@ pub struct MasterKey {
     suite: Suite,
     bytes: [u8; 46],
     mki: Vec<u8>,
+    lifetime: u64,
 }
 
 impl MasterKey {
@@ -168,7 +169,7 @@ impl MasterKey {
         }
         let mut bytes = [0; 46];
         bytes.get_mut(..key_and_salt.len()).ok_or(wrong)?.copy_from_slice(key_and_salt);
-        Ok(Self { suite, bytes, mki: Vec::new() })
+        Ok(Self { suite, bytes, mki: Vec::new(), lifetime: u64::MAX })
     }
 
     /// The same key with a master key identifier, which every packet then carries (RFC 3711 §3.1).
@@ -178,6 +179,20 @@ impl MasterKey {
         }
         self.mki = mki.to_vec();
         Ok(self)
+    }
+
+    /// The same key for so many packets of SRTP, and as many of SRTCP, at most (RFC 4568 §6.1); then it is
+    /// used up. Without this the limits of RFC 3711 §9.2 hold, and they hold with it.
+    #[must_use]
+    pub const fn with_lifetime(mut self, packets: u64) -> Self {
+        self.lifetime = packets;
+        self
+    }
+
+    /// How many packets it may protect.
+    #[must_use]
+    pub const fn lifetime(&self) -> u64 {
+        self.lifetime
     }
 
     /// The suite.

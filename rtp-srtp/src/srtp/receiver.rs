@@ -120,11 +120,14 @@ impl SrtpReceiver {
     fn open(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let head = rtp_head(packet)?;
         let len = packet.len();
-        let key = pick(&self.keys, packet, |keys| match &keys.rtp {
+        let key = pick(&mut self.keys, packet, |keys| match &keys.rtp {
             // The MKI stands before the tag; with GCM it is the last field (RFC 7714 §14.1).
             Protection::CounterMode(mode) => mode.tag_len(),
             Protection::Gcm(_) => 0,
         })?;
+        if key.rtp_left == 0 {
+            return Err(SrtpError::KeyExpired);
+        }
         let overhead = key.mki.len() + tag_len(&key.rtp);
         let body = len.checked_sub(overhead).filter(|body| *body >= head.len);
         let body = body.ok_or(ParseError::truncated(len, "SRTP packet"))?;
@@ -170,6 +173,7 @@ impl SrtpReceiver {
                 }
             }
         }
+        key.rtp_left -= 1;
         accept(&mut self.rtp, head.ssrc, index);
         Ok(body)
     }
@@ -177,10 +181,13 @@ impl SrtpReceiver {
     fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let ssrc = rtcp_ssrc(packet)?;
         let len = packet.len();
-        let key = pick(&self.keys, packet, |keys| match &keys.rtcp {
+        let key = pick(&mut self.keys, packet, |keys| match &keys.rtcp {
             Protection::CounterMode(mode) => mode.tag_len(),
             Protection::Gcm(_) => 0,
         })?;
+        if key.rtcp_left == 0 {
+            return Err(SrtpError::KeyExpired);
+        }
         let overhead = key.mki.len() + tag_len(&key.rtcp) + 4;
         let body = len.checked_sub(overhead).filter(|body| *body >= 8);
         let body = body.ok_or(ParseError::truncated(len, "SRTCP packet"))?;
@@ -223,6 +230,7 @@ impl SrtpReceiver {
                 }
             }
         }
+        key.rtcp_left -= 1;
         accept(&mut self.rtcp, ssrc, index);
         Ok(body)
     }
@@ -248,15 +256,15 @@ impl fmt::Debug for SrtpReceiver {
 
 /// The key that the packet's MKI names; `after` is how many bytes follow the MKI.
 fn pick<'k>(
-    keys: &'k [SessionKeys],
+    keys: &'k mut [SessionKeys],
     packet: &[u8],
     after: impl Fn(&SessionKeys) -> usize,
-) -> Result<&'k SessionKeys, SrtpError> {
-    let names = |keys: &&SessionKeys| {
+) -> Result<&'k mut SessionKeys, SrtpError> {
+    let names = |keys: &&mut SessionKeys| {
         let end = packet.len().checked_sub(after(keys));
         keys.mki.is_empty() || end.and_then(|end| packet.get(..end)).is_some_and(|p| p.ends_with(&keys.mki))
     };
-    keys.iter().find(names).ok_or(SrtpError::UnknownKey)
+    keys.iter_mut().find(names).ok_or(SrtpError::UnknownKey)
 }
 
 #[inline]

@@ -79,7 +79,9 @@ impl SrtpSender {
         let buffer = buffer.get_mut(..total).ok_or(SrtpError::BufferTooSmall)?;
         let (packet, tail) = buffer.split_at_mut_checked(len).ok_or(SrtpError::BufferTooSmall)?;
         let head = rtp_head(packet)?;
+        let left = self.keys.rtp_left.checked_sub(1).ok_or(SrtpError::KeyExpired)?;
         let index = self.claim_index(head.ssrc, head.sequence)?;
+        self.keys.rtp_left = left;
         let (header, payload) = packet.split_at_mut_checked(head.len).ok_or(SrtpError::BufferTooSmall)?;
         match &self.keys.rtp {
             Protection::CounterMode(mode) => {
@@ -106,6 +108,7 @@ impl SrtpSender {
         if self.rtcp_index >= ENCRYPTED {
             return Err(SrtpError::KeyExpired);
         }
+        self.keys.rtcp_left = self.keys.rtcp_left.checked_sub(1).ok_or(SrtpError::KeyExpired)?;
         let index = self.rtcp_index;
         self.rtcp_index += 1;
         let word = (index | ENCRYPTED).to_be_bytes();

@@ -368,3 +368,29 @@ fn names_lengths_and_silence() {
     let printed = format!("{key:?} {:?} {:?}", SrtpSender::new(&key), SrtpReceiver::new(&key));
     assert!(!printed.contains("171") && !printed.contains("ab, "), "{printed}");
 }
+
+/// RFC 4568 §6.1: a key that may protect so many packets protects no more, nor opens them.
+#[test]
+fn a_lifetime_ends_a_key_on_both_sides() {
+    for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm] {
+        let whole = key(suite);
+        let short = whole.clone().with_lifetime(2);
+        let (mut sender, mut receiver) = (SrtpSender::new(&short), SrtpReceiver::new(&short));
+        let mut unlimited = SrtpSender::new(&whole);
+        for sequence in 1..=2 {
+            let mut packet = protected(&mut sender, 5, sequence);
+            assert!(receiver.unprotect(&mut packet).is_ok());
+            let mut packet = protected_rtcp(&mut sender, 5);
+            assert!(receiver.unprotect_rtcp(&mut packet).is_ok());
+        }
+        let mut buffer = [0; 100];
+        let len = RtpHeader::new(0, 3, 0, 5).write_packet(b"x", &mut buffer).unwrap();
+        assert_eq!(sender.protect(&mut buffer, len), Err(SrtpError::KeyExpired));
+        let mut late = protected(&mut unlimited, 5, 3);
+        assert_eq!(receiver.unprotect(&mut late), Err(SrtpError::KeyExpired));
+        assert_eq!(
+            receiver.unprotect_rtcp(&mut protected_rtcp(&mut unlimited, 5)),
+            Err(SrtpError::KeyExpired)
+        );
+    }
+}
