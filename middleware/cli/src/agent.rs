@@ -8,7 +8,7 @@ use sip_core::endpoint::Transport;
 use sipsimple::configuration::{
     AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RtpConfiguration, TlsConfiguration,
 };
-use sipsimple::configuration::{SessionRefresh, TimerMode, TurnServer, TurnTransport};
+use sipsimple::configuration::{SessionRefresh, SrtpKeying, TimerMode, TurnServer, TurnTransport};
 use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
 use sipsimple::session::MessageOptions;
 use sipsimple::trace::Tracer;
@@ -16,7 +16,7 @@ use sipsimple::{Application, Builder, Error, Session, StreamSet};
 
 use crate::Failure;
 use crate::arguments::Timers;
-use crate::arguments::{Common, Media, Srtp, TransportArgument, TurnOver, YesNo};
+use crate::arguments::{Common, Keying, Media, Srtp, TransportArgument, TurnOver, YesNo};
 use crate::output::Output;
 use crate::settings;
 
@@ -196,6 +196,12 @@ fn rtp_config(media: &Media, settings: RtpConfiguration) -> Result<RtpConfigurat
         ice_relay_only: media.relay_only || settings.ice_relay_only,
         use_srtp: media.srtp != Srtp::Off,
         srtp_forced: media.srtp == Srtp::Mandatory,
+        srtp_keying: match media.keying {
+            None => settings.srtp_keying,
+            Some(Keying::Sdes) => SrtpKeying::Sdes,
+            Some(Keying::Dtls) => SrtpKeying::Dtls,
+            Some(Keying::Both) => SrtpKeying::Both,
+        },
         codecs,
         ..settings
     })

@@ -160,6 +160,9 @@ pub(crate) struct Media {
     /// Encryption of audio
     #[arg(long, value_enum, default_value_t = Srtp::Off)]
     pub(crate) srtp: Srtp,
+    /// How keys are agreed on: in the session description, by a DTLS handshake, or by either [default: sdes]
+    #[arg(long, value_enum)]
+    pub(crate) keying: Option<Keying>,
     /// Look for a way through NATs by ICE; --stun and --turn ask for it too
     #[arg(long)]
     pub(crate) ice: bool,
@@ -212,6 +215,16 @@ pub(crate) enum Srtp {
     Optional,
     /// Encrypt or refuse
     Mandatory,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keying {
+    /// Offer keys in the session description; take either
+    Sdes,
+    /// DTLS and nothing else
+    Dtls,
+    /// Offer both where encryption is optional, DTLS where it is mandatory; take either
+    Both,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]

@@ -14,7 +14,7 @@ pub use audio::{AudioConfiguration, AudioInput, AudioOutput};
 pub use ice::{IceConfiguration, TurnServer, TurnTransport};
 pub use msrp::MsrpConfiguration;
 pub use ringtone::RingtoneConfiguration;
-pub use rtp::{RtpConfiguration, SrtpPolicy};
+pub use rtp::{RtpConfiguration, SrtpKeying, SrtpPolicy};
 pub use sip_core::endpoint::{RefreshBy, SessionTimers as SessionRefresh, TimerMode};
 pub use tls::TlsConfiguration;
 

@@ -10,10 +10,15 @@ use super::{IceConfiguration, TurnServer};
 pub struct RtpConfiguration {
     /// Address for RTP, IPv4 or IPv6. `None`: the address of this host that reaches the peer.
     pub local_rtp_address: Option<IpAddr>,
-    /// Whether to use SRTP (keys by RFC 4568).
+    /// Whether to use SRTP.
     pub use_srtp: bool,
     /// If SRTP is used, whether it is mandatory.
     pub srtp_forced: bool,
+    /// How the keys of SRTP are agreed on.
+    pub srtp_keying: SrtpKeying,
+    /// Suites for keys in descriptions, by their names in `a=crypto`, the preferred first; those
+    /// unknown here are left out. With DTLS the handshake chooses.
+    pub srtp_suites: Vec<String>,
     /// Whether to use ICE (RFC 8445): a way through NATs is looked for, and the peer's consent kept.
     pub use_ice: bool,
     /// The STUN server that tells our address, by name or number. `None`: host candidates only. A
@@ -36,6 +41,36 @@ pub struct RtpConfiguration {
     /// Codecs by their SDP names, the preferred first; those unknown here are left out. `CN` among them
     /// asks for comfort noise (RFC 3389): then pauses in speech are not sent.
     pub codecs: Vec<String>,
+}
+
+/// How the keys of SRTP are agreed on.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum SrtpKeying {
+    /// Keys in the description (RFC 4568) are offered; of offers either is taken.
+    #[default]
+    Sdes,
+    /// DTLS (RFC 5763) is offered and taken, and nothing else: who reads the signalling learns no
+    /// key.
+    Dtls,
+    /// Both are offered beside RTP/AVP where SRTP is optional (RFC 8643), DTLS where it is
+    /// mandatory; either is taken.
+    Both,
+}
+
+impl SrtpKeying {
+    /// Whether keys in descriptions are taken.
+    pub fn takes_sdes(self) -> bool {
+        self != SrtpKeying::Dtls
+    }
+
+    /// `sdes`, `dtls`, `both`.
+    pub fn name(self) -> &'static str {
+        match self {
+            SrtpKeying::Sdes => "sdes",
+            SrtpKeying::Dtls => "dtls",
+            SrtpKeying::Both => "both",
+        }
+    }
 }
 
 /// What the two SRTP switches come to.
@@ -76,10 +111,14 @@ impl RtpConfiguration {
 impl Default for RtpConfiguration {
     fn default() -> Self {
         let codecs = ["opus", "G722", "PCMU", "PCMA"];
+        let suites =
+            ["AEAD_AES_128_GCM", "AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"];
         Self {
             local_rtp_address: None,
             use_srtp: false,
             srtp_forced: false,
+            srtp_keying: SrtpKeying::default(),
+            srtp_suites: suites.map(str::to_owned).to_vec(),
             use_ice: false,
             ice_stun_address: None,
             ice_stun_port: 3478,

@@ -12,15 +12,18 @@ use sdp::{
 };
 
 use super::crypto::{self, LocalKey};
+use super::dtls::{self, LocalDtls};
 use super::ice::{self, LocalIce, RemoteIce};
 use super::{Negotiated, NegotiationError};
-use crate::configuration::{RtpConfiguration, SrtpPolicy};
-use crate::session::AudioParameters;
+use crate::configuration::{RtpConfiguration, SrtpKeying, SrtpPolicy};
+use crate::session::{AudioParameters, DtlsParameters, SrtpParameters};
 
 /// Payload types for codecs without a static one, handed out in order of preference.
 const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 /// What most peers use for key presses at 8 kHz; some expect it there.
 const TELEPHONE_EVENT: u8 = 101;
+/// What is asked for in extended reports (RFC 3611 §5).
+const METRICS: &str = "voip-metrics";
 const EVENTS: &str = "telephone-event";
 /// Comfort noise and its static payload type (RFC 3389 §4): for codecs of a clock of 8 kHz.
 const COMFORT_NOISE: &str = "CN";
@@ -34,6 +37,8 @@ pub(crate) struct LocalAudio {
     pub(crate) rtp: SocketAddr,
     pub(crate) rtcp: SocketAddr,
     pub(crate) keys: Vec<LocalKey>,
+    /// What DTLS takes, where it may be used.
+    pub(crate) dtls: Option<LocalDtls>,
     /// With ICE.
     pub(crate) ice: Option<LocalIce>,
     /// RTP and RTCP share a port, as was agreed (RFC 5761).
@@ -42,8 +47,21 @@ pub(crate) struct LocalAudio {
 
 impl LocalAudio {
     /// New keys for each suite that is offered.
-    pub(crate) fn new_keys(random: &mut ChaCha20Rng) -> Vec<LocalKey> {
-        crypto::new_keys(random)
+    pub(crate) fn new_keys(random: &mut ChaCha20Rng, config: &RtpConfiguration) -> Vec<LocalKey> {
+        crypto::new_keys(random, config)
+    }
+
+    /// Whether the offer asks for keys by DTLS, and whether for keys in descriptions.
+    fn offered_keying(&self, config: &RtpConfiguration) -> (bool, bool) {
+        let by_dtls = self.dtls.is_some();
+        match (config.srtp_policy(), config.srtp_keying) {
+            (SrtpPolicy::Off, _) => (false, false),
+            (_, SrtpKeying::Sdes) => (false, true),
+            (_, SrtpKeying::Dtls) => (by_dtls, false),
+            // RFC 8643 §3: beside RTP/AVP the answerer may choose.
+            (SrtpPolicy::Optional, SrtpKeying::Both) => (by_dtls, true),
+            (SrtpPolicy::Mandatory, SrtpKeying::Both) => (by_dtls, !by_dtls),
+        }
     }
 }
 
@@ -84,19 +102,25 @@ fn supported(config: &RtpConfiguration) -> Vec<Codec> {
 
 /// An offer's m-line.
 pub(super) fn offer(local: &LocalAudio, direction: Direction, config: &RtpConfiguration) -> MediaDescription {
+    let (by_dtls, by_sdes) = local.offered_keying(config);
     let protocol = match config.srtp_policy() {
+        SrtpPolicy::Mandatory if by_dtls => Protocol::UdpTlsRtpSavp,
         SrtpPolicy::Mandatory => Protocol::RtpSavp,
         _ => Protocol::RtpAvp,
     };
     let mut media = MediaDescription::new(MediaKind::Audio, local.rtp.port(), protocol);
     push_codecs(&mut media, &supported(config));
-    if config.srtp_policy() != SrtpPolicy::Off {
+    if by_sdes {
         for key in crypto::offer(&local.keys) {
             push(&mut media, &key);
         }
     }
+    if let Some(dtls) = local.dtls.as_ref().filter(|_| by_dtls) {
+        dtls.offer(&mut media);
+    }
     finish(&mut media, local, direction, PTIME);
-    if local.muxed || local.ice.is_some() {
+    // One handshake is enough for both (RFC 5764 §4).
+    if local.muxed || local.ice.is_some() || by_dtls {
         push(&mut media, &RtcpMux);
     }
     if let Some(ice) = &local.ice {
@@ -122,7 +146,8 @@ pub(super) fn is_acceptable(
         return false;
     }
     let encrypted = offered.protocol.is_secure_rtp();
-    let usable = cryptos(offered).iter().any(crypto::is_usable);
+    let keyed = cryptos(offered).iter().any(|one| crypto::is_usable(one, config));
+    let usable = (keyed && config.srtp_keying.takes_sdes()) || dtls::read(offer, offered).is_some();
     match config.srtp_policy() {
         SrtpPolicy::Off => !encrypted,
         SrtpPolicy::Optional => !encrypted || usable,
@@ -150,14 +175,13 @@ pub(super) fn answer(
         .map(|one| one.answer.clone())
         .collect();
     push_codecs(&mut media, &said);
-    let srtp = match config.srtp_policy() {
-        SrtpPolicy::Off => None,
-        _ => crypto::answer(&cryptos(offered), &local.keys),
+    let (srtp, dtls) = match config.srtp_policy() {
+        SrtpPolicy::Off => (None, None),
+        _ => answer_keys(offer, offered, local, &mut media, config),
     };
-    let srtp = srtp.map(|(parameters, attribute)| {
-        push(&mut media, &attribute);
-        parameters
-    });
+    if offered.protocol.is_secure_rtp() && srtp.is_none() && dtls.is_none() {
+        return None;
+    }
     let remote = offered.direction(offer);
     let ours = Direction::new(remote.receives(), remote.sends() && !held);
     let ptime = ptime(offered);
@@ -194,6 +218,8 @@ pub(super) fn answer(
         sends: ours.sends() && !held,
         receives: ours.receives(),
         srtp,
+        dtls,
+        voip_metrics: wants_metrics(offered),
         srtp_policy: config.srtp_policy(),
         silence: Duration::ZERO,
     };
@@ -216,11 +242,17 @@ pub(super) fn answered(
     let Some(choice) = choose(answered, config) else {
         return wrong("it takes none of the codecs that were offered");
     };
-    let srtp = match config.srtp_policy() {
-        SrtpPolicy::Off => None,
-        _ => crypto::chosen(&cryptos(answered), &local.keys),
+    let (by_dtls, by_sdes) = local.offered_keying(config);
+    let dtls = match (&local.dtls, dtls::read(answer, answered)) {
+        (Some(ours), Some(theirs)) if by_dtls => ours.answered(&theirs).map(Box::new),
+        _ => None,
     };
-    if srtp.is_none() && config.srtp_policy() == SrtpPolicy::Mandatory {
+    let srtp = match by_sdes && dtls.is_none() {
+        true => crypto::chosen(&cryptos(answered), &local.keys),
+        false => None,
+    };
+    let is_secure = offered.protocol.is_secure_rtp() || answered.protocol.is_secure_rtp();
+    if srtp.is_none() && dtls.is_none() && (is_secure || config.srtp_policy() == SrtpPolicy::Mandatory) {
         return wrong("SRTP is mandatory and it has no usable key");
     }
     let Some(remote_rtp) = remote_address(answer, answered) else {
@@ -252,12 +284,38 @@ pub(super) fn answered(
         sends: ours.sends() && remote.receives() && !held,
         receives: ours.receives() && remote.sends(),
         srtp,
+        dtls,
+        voip_metrics: wants_metrics(answered),
         srtp_policy: config.srtp_policy(),
         silence: Duration::ZERO,
     };
     // An answer says nothing new of the peer's hold where we did not ask to be heard.
     let held_by_remote = !ours.sends() || !remote.receives();
     Ok(Some(negotiated(parameters, answered, choice.info, held_by_remote)))
+}
+
+/// The answer's keys: by DTLS if the offer has what it takes, as RFC 8643 §3.2 prefers it; else in the
+/// description.
+fn answer_keys(
+    offer: &SessionDescription,
+    offered: &MediaDescription,
+    local: &LocalAudio,
+    media: &mut MediaDescription,
+    config: &RtpConfiguration,
+) -> (Option<SrtpParameters>, Option<Box<DtlsParameters>>) {
+    if let (Some(ours), Some(theirs)) = (&local.dtls, dtls::read(offer, offered))
+        && let Some(agreed) = ours.answer(&theirs, media)
+    {
+        return (None, Some(Box::new(agreed)));
+    }
+    if !config.srtp_keying.takes_sdes() {
+        return (None, None);
+    }
+    let srtp = crypto::answer(&cryptos(offered), &local.keys).map(|(parameters, attribute)| {
+        push(media, &attribute);
+        parameters
+    });
+    (srtp, None)
 }
 
 fn negotiated(
@@ -302,12 +360,26 @@ fn choose(media: &MediaDescription, config: &RtpConfiguration) -> Option<Choice>
     Some(Choice { info, codec, events, noise })
 }
 
+/// RFC 3611 §5.
+fn wants_metrics(media: &MediaDescription) -> bool {
+    let said = media.attributes.value("rtcp-xr").unwrap_or_default();
+    said.split(' ').any(|format| format == METRICS)
+}
+
 fn cryptos(media: &MediaDescription) -> Vec<Crypto> {
     media.attributes.all().filter_map(Result::ok).collect()
 }
 
 fn is_rtp(protocol: &Protocol) -> bool {
-    matches!(protocol, Protocol::RtpAvp | Protocol::RtpSavp | Protocol::RtpAvpf | Protocol::RtpSavpf)
+    matches!(
+        protocol,
+        Protocol::RtpAvp
+            | Protocol::RtpSavp
+            | Protocol::RtpAvpf
+            | Protocol::RtpSavpf
+            | Protocol::UdpTlsRtpSavp
+            | Protocol::UdpTlsRtpSavpf
+    )
 }
 
 fn remote_address(session: &SessionDescription, media: &MediaDescription) -> Option<SocketAddr> {
@@ -341,6 +413,7 @@ fn finish(media: &mut MediaDescription, local: &LocalAudio, direction: Direction
         push(media, &Rtcp { port: local.rtcp.port(), address: None });
     }
     push(media, &Ptime(f64::from(ptime)));
+    media.attributes.push_text("rtcp-xr", Some(METRICS)).expect("it fits a line");
     push(media, &direction);
 }
 

@@ -39,13 +39,14 @@ pub(crate) struct RemoteSide {
 
 /// New credentials: 48 bits and 144 bits of randomness (RFC 8839 §5.4).
 pub(crate) fn new_credentials(random: &mut ChaCha20Rng) -> Credentials {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = |length: usize| -> String {
-        let letter = |random: &mut ChaCha20Rng| char::from(ALPHABET[(random.next_u32() & 63) as usize]);
-        (0..length).map(|_| letter(random)).collect()
-    };
-    let (ufrag, password) = (text(8), text(24));
+    let (ufrag, password) = (random_text(random, 8), random_text(random, 24));
     Credentials::new(&ufrag, &password).expect("letters of the alphabet, and enough of them")
+}
+
+/// So many letters of six bits each.
+pub(super) fn random_text(random: &mut ChaCha20Rng, length: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (0..length).map(|_| char::from(ALPHABET[(random.next_u32() & 63) as usize])).collect()
 }
 
 impl LocalIce {

@@ -7,6 +7,7 @@ mod audio;
 mod chat;
 mod crypto;
 mod description;
+mod dtls;
 mod file;
 mod ice;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 pub(crate) use audio::LocalAudio;
 pub(crate) use chat::LocalChat;
 pub(crate) use description::Description;
+pub(crate) use dtls::{LocalDtls, new_tls_id};
 pub(crate) use file::{LocalFile, selector as file_selector};
 pub(crate) use ice::{LocalIce, RemoteSide, new_credentials, one_component};
 

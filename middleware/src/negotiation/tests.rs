@@ -6,8 +6,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sip_core::StatusCode;
 
-use super::{Description, LocalAudio, LocalChat, LocalIce, LocalMedia, NegotiationError};
-use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers};
+use super::{Description, LocalAudio, LocalChat, LocalDtls, LocalIce, LocalMedia, NegotiationError};
+use crate::configuration::{MsrpConfiguration, RtpConfiguration, SessionTimers, SrtpKeying};
 use crate::session::StreamSet;
 use crate::session::machine::SessionConfig;
 use ice_stun::ice::{Candidate, Transport};
@@ -26,12 +26,15 @@ fn config(use_srtp: bool, srtp_forced: bool) -> SessionConfig {
 fn media(seed: u8, streams: StreamSet) -> LocalMedia {
     let port = 4_000 + u16::from(seed) * 10;
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let keys = LocalAudio::new_keys(&mut ChaCha20Rng::from_seed([seed; 32]));
+    let keys = LocalAudio::new_keys(&mut ChaCha20Rng::from_seed([seed; 32]), &RtpConfiguration::default());
+    let fingerprint = sdp::attribute::Fingerprint { hash: "sha-256".to_owned(), digest: vec![seed; 32] };
+    let dtls = Some(LocalDtls { fingerprint, tls_id: format!("association-of-{seed:08}"), agreed: None });
     LocalMedia {
         audio: streams.audio.then(|| LocalAudio {
             rtp: at(port),
             rtcp: at(port + 1),
             keys,
+            dtls,
             ice: None,
             muxed: false,
         }),
@@ -100,7 +103,8 @@ fn encryption_follows_both_policies() {
         match (keys(ours), keys(theirs)) {
             (Some(ours), Some(theirs)) => {
                 assert!(encrypted);
-                assert_eq!((ours.local_key, ours.remote_key), (theirs.remote_key, theirs.local_key));
+                assert_eq!(ours.local_key, theirs.remote_keys[0].master);
+                assert_eq!(ours.remote_keys[0].master, theirs.local_key);
             }
             (None, None) => assert!(!encrypted),
             _ => panic!("one side encrypts and the other does not"),
@@ -249,4 +253,117 @@ fn who_changes_addresses_without_knowing_ice_turns_it_off() {
     let audio = negotiated.audio.expect("audio");
     assert!(audio.ice.is_none());
     assert_eq!(audio.remote_rtp.to_string(), "198.51.100.9:4000");
+}
+
+fn keyed(srtp_forced: bool, srtp_keying: SrtpKeying) -> SessionConfig {
+    let mut config = config(true, srtp_forced);
+    config.rtp.srtp_keying = srtp_keying;
+    config
+}
+
+/// What both sides keep of an exchange, as the session does.
+fn keep(local: &mut LocalMedia, came_to: &super::Negotiated) {
+    let (audio, parameters) = (local.audio.as_mut().expect("audio"), came_to.audio.as_ref().expect("audio"));
+    audio.muxed = parameters.rtcp_mux;
+    audio.dtls.as_mut().expect("a certificate").agreed = parameters.dtls.as_deref().cloned();
+}
+
+/// RFC 5763 §5, RFC 8842 §5: who answers begins; the association stands while nobody says anything new, and
+/// another certificate is another association.
+#[test]
+fn keys_by_dtls_are_offered_answered_and_kept() {
+    let config = keyed(true, SrtpKeying::Dtls);
+    let (mut alice, mut bob) = (media(1, StreamSet::AUDIO), media(2, StreamSet::AUDIO));
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    let text = String::from_utf8(a.clone().offer(&alice, &config).to_vec()).expect("text");
+    assert!(text.contains("UDP/TLS/RTP/SAVP ") && text.contains("a=setup:actpass"), "{text}");
+    assert!(text.contains("a=tls-id:association-of-00000001") && !text.contains("a=crypto"), "{text}");
+    let (ours, theirs) = exchange((&mut a, &alice, &config), (&mut b, &bob, &config));
+    keep(&mut alice, &ours);
+    keep(&mut bob, &theirs);
+    let dtls = |one: &super::Negotiated| {
+        let audio = one.audio.clone().expect("audio");
+        assert!(audio.srtp.is_none() && audio.rtcp_mux);
+        *audio.dtls.expect("DTLS")
+    };
+    let (first, at_bob) = (dtls(&ours), dtls(&theirs));
+    assert!(!first.active && at_bob.active, "who answers begins");
+    assert_eq!(first.fingerprints, [("sha-256".to_owned(), vec![2; 32])]);
+    assert_eq!(at_bob.fingerprints, [("sha-256".to_owned(), vec![1; 32])]);
+    assert_eq!(first.remote_id.as_ref(), Some(&at_bob.local_id));
+
+    // Bob offers anew: the roles stay although alice could begin now.
+    let (theirs, ours) = exchange((&mut b, &bob, &config), (&mut a, &alice, &config));
+    assert_eq!((dtls(&ours), dtls(&theirs)), (first.clone(), at_bob.clone()));
+
+    // Alice has another certificate: another association, with another name on both sides.
+    let ours = alice.audio.as_mut().expect("audio").dtls.as_mut().expect("a certificate");
+    ours.fingerprint.digest = vec![9; 32];
+    let (_, theirs) = exchange((&mut a, &alice, &config), (&mut b, &bob, &config));
+    let other = dtls(&theirs);
+    assert_ne!(other.fingerprints, at_bob.fingerprints);
+    assert_ne!(other.local_id, at_bob.local_id);
+    assert!(other.active);
+}
+
+#[test]
+fn keying_follows_both_sides() {
+    use SrtpKeying::{Both, Dtls, Sdes};
+    // (offerer forced, keying), (answerer forced, keying): None refused, true by DTLS.
+    for (ours, theirs, by_dtls) in [
+        ((true, Dtls), (true, Sdes), Some(true)),
+        ((true, Dtls), (false, Sdes), Some(true)),
+        ((true, Both), (true, Both), Some(true)),
+        ((true, Sdes), (true, Both), Some(false)),
+        ((true, Sdes), (true, Dtls), None),
+        ((false, Both), (false, Both), Some(true)),
+        ((false, Both), (false, Sdes), Some(true)),
+        ((false, Dtls), (false, Dtls), Some(true)),
+        ((false, Sdes), (false, Both), Some(false)),
+    ] {
+        let row = format!("{ours:?} {theirs:?}");
+        let (ours, theirs) = (keyed(ours.0, ours.1), keyed(theirs.0, theirs.1));
+        let (alice, bob) = (media(1, StreamSet::AUDIO), media(2, StreamSet::AUDIO));
+        let (mut a, mut b) = (Description::new(1), Description::new(2));
+        let offer = a.offer(&alice, &ours);
+        let offered = b.offered(Some(&offer), &theirs).expect("a readable offer");
+        assert_eq!(offered.acceptable.audio, by_dtls.is_some(), "{row}");
+        let Some(by_dtls) = by_dtls else { continue };
+        let (answer, theirs) = b.answer(&bob, &theirs).expect("an answer");
+        let ours = a.answered(Some(&answer), &ours).expect("a fitting answer");
+        for one in [ours, theirs] {
+            let audio = one.audio.expect("audio");
+            assert_eq!((audio.dtls.is_some(), audio.srtp.is_some()), (by_dtls, !by_dtls), "{row}");
+        }
+    }
+    // Who wants no SRTP refuses it (488); beside RTP/AVP it stays plain.
+    let off = config(false, false);
+    let (alice, bob) = (media(1, StreamSet::AUDIO), media(2, StreamSet::AUDIO));
+    let offer = Description::new(1).offer(&alice, &keyed(true, Dtls));
+    assert!(!Description::new(2).offered(Some(&offer), &off).expect("readable").acceptable.audio);
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    let (ours, _) = exchange((&mut a, &alice, &keyed(false, Both)), (&mut b, &bob, &off));
+    let audio = ours.audio.expect("audio");
+    assert!(audio.dtls.is_none() && audio.srtp.is_none());
+}
+
+/// An answer without a certificate, without a side, or with a hash that proves nothing, makes no call.
+#[test]
+fn half_an_answer_to_dtls_is_none() {
+    let config = keyed(true, SrtpKeying::Dtls);
+    let (alice, bob) = (media(1, StreamSet::AUDIO), media(2, StreamSet::AUDIO));
+    for (from, to) in [
+        ("a=setup:active", "a=setup:actpass"),
+        ("a=setup:active", "a=setup:holdconn"),
+        ("a=setup:active", "a=x"),
+        ("a=fingerprint:sha-256", "a=x"),
+        ("a=fingerprint:sha-256", "a=fingerprint:md5"),
+    ] {
+        let (mut a, mut b) = (Description::new(1), Description::new(2));
+        let offer = a.offer(&alice, &config);
+        b.offered(Some(&offer), &config).expect("an acceptable offer");
+        let (answer, _) = b.answer(&bob, &config).expect("an answer");
+        let answer = String::from_utf8(answer.to_vec()).expect("text").replacen(from, to, 1);
+        assert!(a.answered(Some(answer.as_bytes()), &config).is_err(), "{to}");
+    }
 }

@@ -133,6 +133,8 @@ pub enum MediaEvent {
         rtcp: SocketAddr,
         /// What ICE found, where it is used.
         candidates: Vec<Candidate>,
+        /// The fingerprint of our certificate, as `a=fingerprint` has it, for DTLS-SRTP.
+        fingerprint: Option<String>,
     },
     /// ICE is further, or back.
     IceState {
@@ -166,6 +168,11 @@ pub enum MediaEvent {
     AudioReceived {
         /// Where it came from.
         from: SocketAddr,
+    },
+    /// A handshake on the media path gave the keys of SRTP.
+    AudioEncrypted {
+        /// Their suite, as `a=crypto` would name it.
+        suite: String,
     },
     /// No packet for longer than `rtp_silence`.
     AudioLost,
@@ -393,8 +400,12 @@ pub struct AudioParameters {
     pub sends: bool,
     /// Whether we receive.
     pub receives: bool,
-    /// Keys of both directions, if encrypted.
+    /// Keys of both directions, where descriptions carry them.
     pub srtp: Option<SrtpParameters>,
+    /// With whom to agree on keys, where a handshake gives them: nothing is sent or taken before.
+    pub dtls: Option<Box<DtlsParameters>>,
+    /// Whether the peer asked for VoIP metrics (RFC 3611 §5).
+    pub voip_metrics: bool,
     /// Whether plain RTP must never leave.
     pub srtp_policy: SrtpPolicy,
     /// Silence of the peer after which the stream counts as lost.
@@ -408,8 +419,39 @@ pub struct SrtpParameters {
     pub suite: String,
     /// Master key and salt that we send with.
     pub local_key: zeroize::Zeroizing<Vec<u8>>,
-    /// Master key and salt that the peer sends with.
-    pub remote_key: zeroize::Zeroizing<Vec<u8>>,
+    /// What the peer sends with: one key, or several that packets name.
+    pub remote_keys: Vec<SrtpKey>,
+}
+
+/// A master key of the peer's. `Debug` prints no key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SrtpKey {
+    /// Key and salt.
+    pub master: zeroize::Zeroizing<Vec<u8>>,
+    /// Its identifier, as it stands in each packet; empty without.
+    pub mki: Vec<u8>,
+    /// Packets that it may protect, where that is limited.
+    pub lifetime: Option<u64>,
+}
+
+impl std::fmt::Debug for SrtpKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SrtpKey").field("mki", &self.mki).finish_non_exhaustive()
+    }
+}
+
+/// What descriptions said of DTLS-SRTP (RFC 5763). Where anything of it changes, another association is
+/// made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DtlsParameters {
+    /// Whether we begin the handshake.
+    pub active: bool,
+    /// Hash and digest of the certificates that the peer may show, as `a=fingerprint` has them.
+    pub fingerprints: Vec<(String, Vec<u8>)>,
+    /// Our name of the association (RFC 8842).
+    pub local_id: String,
+    /// The peer's, if it has one.
+    pub remote_id: Option<String>,
 }
 
 impl std::fmt::Debug for SrtpParameters {

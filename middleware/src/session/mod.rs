@@ -15,8 +15,8 @@ mod streams;
 pub use conference::{Conference, ConferenceId};
 pub use effect::{
     AudioParameters, AudioPreparation, ChatAction, ChatMessage, ChatParameters, ChatPreparation, Chatroom,
-    FileParameters, FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection, IceState,
-    MediaCommand, MediaEvent, ReceivedMessage, RelayPreparation, SrtpParameters, StreamId,
+    DtlsParameters, FileParameters, FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection,
+    IceState, MediaCommand, MediaEvent, ReceivedMessage, RelayPreparation, SrtpKey, SrtpParameters, StreamId,
 };
 pub(crate) use effect::{Effect, SipAction};
 pub use file::{FileDirection, FileInfo, FileSnapshot, FileToSend, ProposedFile};

@@ -52,6 +52,8 @@ impl Settings {
             local_rtp_address: rtp.local_rtp_address,
             use_srtp: rtp.use_srtp,
             srtp_forced: rtp.srtp_forced,
+            srtp_keying: rtp.srtp_keying,
+            srtp_suites: rtp.srtp_suites.clone(),
             use_ice: rtp.use_ice,
             ice_stun_address: rtp.ice_stun_address.clone(),
             ice_stun_port: rtp.ice_stun_port,

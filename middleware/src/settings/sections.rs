@@ -10,6 +10,8 @@ use sip_core::Uri;
 use sip_core::endpoint::Transport;
 use toml_edit::{Item, Value};
 
+use crate::configuration::SrtpKeying;
+
 use super::value::{HostPort, Secret, Setting, Stream};
 
 /// A key of a section.
@@ -163,6 +165,15 @@ sections! {
         use_srtp: bool = false;
         /// If SRTP is used, whether it is mandatory.
         srtp_forced: bool = false;
+        /// How the keys of SRTP are agreed on: in the description, by a handshake, or by either.
+        srtp_keying: SrtpKeying = SrtpKeying::Sdes;
+        /// Suites for keys in the description, the preferred first.
+        srtp_suites: Vec<String> = texts(&[
+            "AEAD_AES_128_GCM",
+            "AEAD_AES_256_GCM",
+            "AES_CM_128_HMAC_SHA1_80",
+            "AES_CM_128_HMAC_SHA1_32",
+        ]);
         /// Whether to use ICE, which looks for a way through NATs.
         use_ice: bool = false;
         /// The STUN server that tells our address, where the account names none; without it only

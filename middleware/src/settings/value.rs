@@ -12,6 +12,8 @@ use sip_core::endpoint::Transport;
 use toml_edit::{Array, InlineTable, Item, Value};
 use zeroize::Zeroizing;
 
+use crate::configuration::SrtpKeying;
+
 /// A type of settings.
 pub(crate) trait Setting: Sized {
     /// What it is, for errors and the example file.
@@ -214,6 +216,9 @@ texts! {
             _ => None,
         },
         |value| if *value == Stream::Audio { "audio" } else { "chat" };
+    SrtpKeying, "sdes, dtls or both", "\"dtls\"",
+        |text| [SrtpKeying::Sdes, SrtpKeying::Dtls, SrtpKeying::Both].into_iter().find(|one| one.name() == text),
+        |value| value.name();
 }
 
 const TRANSPORTS: [(&str, Transport); 5] = [
@@ -355,6 +360,7 @@ mod tests {
         survives::<Vec<Transport>>("udp, tls");
         survives::<Vec<String>>("opus,PCMU");
         survives::<BTreeMap<String, PathBuf>>("sip:a@b=a.wav,sip:c@d=c.wav");
+        survives::<SrtpKeying>("both");
         survives::<Secret>("hidden");
     }
 

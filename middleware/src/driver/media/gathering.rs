@@ -9,9 +9,10 @@ use std::time::Instant;
 use ice_stun::ice::Candidate;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use rtp_srtp::demux;
 use tokio::sync::{mpsc, oneshot};
 
-use super::ice::{Ice, IceInput};
+use super::ice::{Ice, IceInput, Taken};
 use super::interfaces;
 use super::relay_stream::TlsClient;
 use super::sockets::{AudioSockets, Destination, PACKET};
@@ -24,6 +25,8 @@ use crate::trace::Tracer;
 
 /// Chunks of a relay's stream that may wait.
 const RELAY_QUEUE: usize = 256;
+/// Datagrams of a handshake that are kept for the stream to come; the peer sends them again anyway.
+const EARLY: usize = 4;
 
 /// ICE, and what its relays' streams bring.
 pub(super) struct IceLink {
@@ -31,6 +34,8 @@ pub(super) struct IceLink {
     pub(super) inputs: mpsc::Receiver<IceInput>,
     /// It gathers from other sockets, and has not told yet.
     moving: bool,
+    /// What of a handshake came before the stream ran (RFC 5763 §5: an answer may be slower than it).
+    pub(super) early: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 impl IceLink {
@@ -59,12 +64,20 @@ impl IceLink {
             self.ice.set_remote(now, ice, parameters.rtcp_mux);
         }
     }
+
+    /// Media before its parameters are known is not heard; a handshake waits for them.
+    fn keep(&mut self, from: SocketAddr, packet: &[u8]) {
+        if demux::classify(packet) == Some(demux::Protocol::Dtls) && self.early.len() < EARLY {
+            self.early.push((from, packet.to_vec()));
+        }
+    }
 }
 
 /// What waits for an audio stream's parameters: the sockets, and ICE going on at its own pace.
 pub(super) struct Gathering {
     sockets: AudioSockets,
     link: IceLink,
+    fingerprint: Option<String>,
 }
 
 impl Gathering {
@@ -90,12 +103,19 @@ impl Gathering {
         }
         let servers = resolver.resolve(&preparation.configuration).await;
         let ice = Ice::start(preparation, servers, &sockets.all()?, sender, tls.clone());
-        Ok(Self { sockets, link: IceLink { ice, inputs, moving: false } })
+        let link = IceLink { ice, inputs, moving: false, early: Vec::new() };
+        Ok(Self { sockets, link, fingerprint: None })
     }
 
     /// Its STUN messages go into a trace.
     pub(super) fn traced(mut self, tracer: Option<Arc<Tracer>>) -> Self {
         self.link.ice.tracer = tracer;
+        self
+    }
+
+    /// With a certificate for handshakes, which is told with the candidates.
+    pub(super) fn announcing(mut self, fingerprint: String) -> Self {
+        self.fingerprint = Some(fingerprint);
         self
     }
 
@@ -113,7 +133,8 @@ impl Gathering {
             if !told && self.link.ice.is_gathered() {
                 told = true;
                 let (rtp, rtcp) = self.sockets.addresses().ok()?;
-                tell(MediaEvent::AudioReady { rtp, rtcp, candidates: self.link.ice.candidates(now) });
+                let (candidates, fingerprint) = (self.link.ice.candidates(now), self.fingerprint.clone());
+                tell(MediaEvent::AudioReady { rtp, rtcp, candidates, fingerprint });
                 continue;
             }
             let taken = tokio::select! {
@@ -133,8 +154,9 @@ impl Gathering {
                     received.ok().map(|(length, from)| (2, from, rtcp_buffer.get(..length)))
                 }
                 Some(input) = self.link.inputs.recv() => {
-                    // Media before its parameters are known is not heard.
-                    let _ = self.link.ice.take_input(clock::now().instant, input);
+                    if let Some((from, packet)) = self.link.ice.take_input(clock::now().instant, input) {
+                        self.link.keep(from, &packet);
+                    }
                     None
                 }
                 () = clock::wait_until(due) => {
@@ -143,8 +165,10 @@ impl Gathering {
                 }
             };
             if let Some((component, from, Some(packet))) = taken {
-                // Media before its parameters are known is not heard.
-                let _ = self.link.ice.take_first(clock::now().instant, component, from, packet);
+                let now = clock::now().instant;
+                if let Taken::Media(range, peer) = self.link.ice.take_first(now, component, from, packet) {
+                    self.link.keep(peer, packet.get(range).unwrap_or_default());
+                }
             }
         }
     }

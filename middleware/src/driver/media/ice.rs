@@ -282,6 +282,11 @@ impl Ice {
         None
     }
 
+    /// Whether media of a component can be sent.
+    pub(super) fn has_way(&self, component: u16) -> bool {
+        self.agent.selected(if self.muxed { 1 } else { component }).is_some()
+    }
+
     /// Sends media of a component; false where there is no way yet.
     pub(super) fn send(&mut self, component: u16, data: &[u8], sockets: &AudioSockets) -> bool {
         let component = if self.muxed { 1 } else { component };

@@ -34,6 +34,10 @@ pub struct AudioStatistics {
     pub delay_ms: f64,
     /// What the peer reports to have lost of what we sent, in percent; `None` until it does.
     pub remote_loss_percent: Option<f64>,
+    /// The interarrival jitter that it reports, in milliseconds.
+    pub remote_jitter_ms: Option<f64>,
+    /// How it hears us: the mean opinion score of its VoIP metrics (RFC 3611 §4.7).
+    pub remote_mos: Option<f64>,
     /// Time to the peer and back in milliseconds; `None` until a report tells.
     pub round_trip_ms: Option<f64>,
     /// Estimated mean opinion score, 1 to 4.5 (ITU-T G.107).
@@ -56,6 +60,10 @@ pub(crate) struct Meters {
     pub(super) round_trip_us: AtomicU32,
     /// In 1/256, and one more; 0: not known.
     remote_loss: AtomicU32,
+    /// Likewise in µs.
+    remote_jitter_us: AtomicU32,
+    /// Likewise in tenths.
+    remote_mos: AtomicU32,
     /// What the media thread counts, and the codec.
     stream: OnceLock<StreamFeedback>,
     codec: Mutex<Option<CodecImpairment>>,
@@ -80,6 +88,7 @@ impl Meters {
         let mouth_to_ear = round_trip_ms.unwrap_or(0.0) / 2.0 + 20.0 + delay_ms;
         let codec = self.lock_codec().unwrap_or(CodecImpairment::of(""));
         let mos = quality::mos(quality::rating(codec, mouth_to_ear, concealed, 1.0));
+        let told = |value: &AtomicU32| value.load(Ordering::Relaxed).checked_sub(1).map(f64::from);
         AudioStatistics {
             sent: self.sent.load(Ordering::Relaxed),
             received,
@@ -90,6 +99,8 @@ impl Meters {
             late: heard.late,
             delay_ms,
             remote_loss_percent,
+            remote_jitter_ms: told(&self.remote_jitter_us).map(|micros| micros / 1_000.0),
+            remote_mos: told(&self.remote_mos).map(|tenths| tenths / 10.0),
             round_trip_ms,
             mos,
             heard_db: levels.given.level().rms_db,
@@ -115,6 +126,20 @@ impl Meters {
         if let Some(stream) = self.stream.get() {
             let percent = u32::from(fraction) * 100 / 256;
             stream.set_expected_loss(u8::try_from(percent).unwrap_or(100));
+        }
+    }
+
+    /// The jitter that it reports, in units of the RTP clock.
+    pub(super) fn set_remote_jitter(&self, jitter: u32, clock_rate: u32) {
+        let micros = u64::from(jitter) * 1_000_000 / u64::from(clock_rate.max(1));
+        let micros = u32::try_from(micros).unwrap_or(u32::MAX - 1);
+        self.remote_jitter_us.store(micros.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The score of its VoIP metrics, times ten; 127 is none.
+    pub(super) fn set_remote_mos(&self, tenths: u8) {
+        if (10..=50).contains(&tenths) {
+            self.remote_mos.store(u32::from(tenths) + 1, Ordering::Relaxed);
         }
     }
 

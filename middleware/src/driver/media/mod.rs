@@ -17,7 +17,9 @@ mod meters;
 mod mixing;
 mod msrp;
 mod pcm;
+mod protection;
 mod relay_stream;
+mod remote;
 mod sending;
 mod sockets;
 mod tcp_paths;
@@ -29,6 +31,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
+use rtp_srtp::dtls;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::alone::AloneStream;
@@ -49,7 +52,7 @@ use self::sockets::{AudioSockets, Destination};
 use self::tls::Identity;
 use super::resolve::Resolver;
 use super::servers::ServerResolver;
-use crate::configuration::AudioConfiguration;
+use crate::configuration::{AudioConfiguration, SrtpPolicy};
 use crate::error::Error;
 use crate::notification::ChatFailureContext;
 use crate::session::{
@@ -72,6 +75,9 @@ type Key = (SessionId, StreamId);
 pub(super) struct MediaHost {
     mixing: Mixing,
     ends: Ends,
+    identity: Identity,
+    /// The same for handshakes on media paths, once one was wanted.
+    dtls: Option<dtls::Identity>,
     security: TlsClient,
     resolver: Resolver,
     /// Whether media may use other addresses than the one that SIP is bound to.
@@ -114,8 +120,23 @@ impl MediaHost {
         let mixing = Mixing::start(audio, &notes)?;
         board.watch(mixing.meter());
         let (audio, chats, files) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let ends = Ends::new(identity, security.clone(), resolver.clone(), tracer);
-        Ok(Self { mixing, ends, security, resolver, every_interface, notes, board, pcm, audio, chats, files })
+        let ends = Ends::new(identity.clone(), security.clone(), resolver.clone(), tracer);
+        let dtls = None;
+        Ok(Self {
+            mixing,
+            ends,
+            identity,
+            dtls,
+            security,
+            resolver,
+            every_interface,
+            notes,
+            board,
+            pcm,
+            audio,
+            chats,
+            files,
+        })
     }
 
     /// Does what a session asks.
@@ -134,8 +155,9 @@ impl MediaHost {
                 match opened {
                     Ok((sockets, (rtp, rtcp))) => {
                         self.audio.insert((session, stream), AudioEntry::Ready(sockets));
-                        let candidates = Vec::new();
-                        self.note(session, stream, MediaEvent::AudioReady { rtp, rtcp, candidates });
+                        let (candidates, fingerprint) = (Vec::new(), Some(self.identity.fingerprint()));
+                        let ready = MediaEvent::AudioReady { rtp, rtcp, candidates, fingerprint };
+                        self.note(session, stream, ready);
                     }
                     Err(error) => self.failed(session, stream, "sockets for RTP", &error),
                 }
@@ -306,11 +328,23 @@ impl MediaHost {
         let (commands, received) = mpsc::unbounded_channel();
         let ends = MediaEnds { outbound, source, meters };
         let tell = self.teller(session, stream);
+        let identity = self.dtls_identity(&parameters);
         self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
         Some(Box::new(move |sockets, link| {
-            let task = AudioTask::new(sockets, link, received, ends, parameters, tell);
+            let task = AudioTask::new(sockets, link, received, ends, parameters, identity, tell);
             tokio::spawn(task.run());
         }))
+    }
+
+    /// Who we are in handshakes: known where SRTP is used at all, for a later offer may ask for one.
+    fn dtls_identity(&mut self, parameters: &AudioParameters) -> Option<dtls::Identity> {
+        if self.dtls.is_none() && parameters.srtp_policy != SrtpPolicy::Off {
+            match self.identity.for_dtls() {
+                Ok(identity) => self.dtls = Some(identity),
+                Err(error) => tracing::error!(%error, "no DTLS-SRTP"),
+            }
+        }
+        self.dtls.clone()
     }
 
     /// Looks for candidates, and keeps ICE going until the stream runs.
@@ -325,12 +359,13 @@ impl MediaHost {
         let (start, wanted) = oneshot::channel::<Start>();
         let (tell, tls) = (self.teller(session, stream), self.security.clone());
         let resolver = ServerResolver(self.resolver.clone());
+        let fingerprint = self.identity.fingerprint();
         let tracer = self.ends.tracer();
         ice.every_interface &= self.every_interface;
         tokio::spawn(async move {
             let gathering = match Gathering::start(sockets, &ice, ports, &resolver, &tls)
                 .await
-                .map(|it| it.traced(tracer))
+                .map(|it| it.traced(tracer).announcing(fingerprint))
             {
                 Ok(gathering) => gathering,
                 Err(error) => {

@@ -132,6 +132,10 @@ impl RtpSink {
     /// The next packet, in the clear: a pressed key's while there is one, else the frame.
     fn write(&mut self, now: Instant, frame: EncodedFrame<'_>) -> Option<usize> {
         let source = self.source.as_mut()?;
+        // A key that is pressed waits until it can be heard.
+        if matches!(self.route, Route::Nowhere) || (self.terms.encrypts && self.keys.is_none()) {
+            return None;
+        }
         let key = self
             .terms
             .dtmf

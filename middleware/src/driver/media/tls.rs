@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
+use rtp_srtp::dtls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -31,6 +32,12 @@ impl Identity {
             rcgen::generate_simple_self_signed(vec!["msrp.invalid".to_owned()]).map_err(io::Error::other)?;
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
         Ok(Self { certificate: made.cert.der().clone(), key: Arc::new(key) })
+    }
+
+    /// The same certificate, for handshakes on media paths.
+    pub(super) fn for_dtls(&self) -> Result<dtls::Identity, dtls::IdentityError> {
+        let key = self.key.secret_der().to_vec();
+        dtls::Identity::new(self.certificate.to_vec(), key, dtls::Timing::default())
     }
 
     /// As `a=fingerprint` has it.

@@ -474,7 +474,15 @@ impl Agent {
                     };
                     candidates.extend([host(1), host(2)]);
                 }
-                tell(stream, MediaEvent::AudioReady { rtp: at(port), rtcp: at(port + 1), candidates });
+                tell(
+                    stream,
+                    MediaEvent::AudioReady {
+                        rtp: at(port),
+                        rtcp: at(port + 1),
+                        candidates,
+                        fingerprint: None,
+                    },
+                );
             }
             MediaCommand::MoveAudio(stream, AudioPreparation { address, .. }) => {
                 let at = |port| SocketAddr::new(address, port);

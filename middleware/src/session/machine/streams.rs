@@ -13,7 +13,8 @@ use super::{
 use crate::configuration::SrtpPolicy;
 use crate::error::Error;
 use crate::negotiation::{
-    LocalAudio, LocalChat, LocalIce, LocalMedia, Negotiated, NegotiationError, RemoteSide, new_credentials,
+    LocalAudio, LocalChat, LocalDtls, LocalIce, LocalMedia, Negotiated, NegotiationError, RemoteSide,
+    new_credentials, new_tls_id,
 };
 use crate::notification::MsrpChatEvent;
 use crate::session::effect::{
@@ -155,11 +156,16 @@ impl SessionMachine {
     fn handle_audio(&mut self, context: Context<'_>, event: MediaEvent) {
         let Some(audio) = &mut self.audio else { return };
         match event {
-            MediaEvent::AudioReady { rtp, rtcp, candidates } => {
+            MediaEvent::AudioReady { rtp, rtcp, candidates, fingerprint } => {
                 let keys = match self.config.rtp.srtp_policy() {
                     SrtpPolicy::Off => Vec::new(),
-                    _ => LocalAudio::new_keys(&mut self.random),
+                    _ => LocalAudio::new_keys(&mut self.random, &self.config.rtp),
                 };
+                let dtls = fingerprint.and_then(|text| text.parse().ok()).map(|fingerprint| LocalDtls {
+                    fingerprint,
+                    tls_id: new_tls_id(&mut self.random),
+                    agreed: None,
+                });
                 let ice = audio.credentials.clone().map(|credentials| LocalIce {
                     credentials,
                     candidates,
@@ -167,7 +173,7 @@ impl SessionMachine {
                     remote: None,
                     before_restart: None,
                 });
-                audio.local = Some(LocalAudio { rtp, rtcp, keys, ice, muxed: false });
+                audio.local = Some(LocalAudio { rtp, rtcp, keys, dtls, ice, muxed: false });
                 self.go_on_if_ready(context);
             }
             MediaEvent::AudioMoved { rtp, rtcp, candidates } => {
@@ -184,6 +190,7 @@ impl SessionMachine {
                 self.timers.no_audio = None;
                 self.change_audio(|audio| audio.remote_rtp_received = Some(from));
             }
+            MediaEvent::AudioEncrypted { .. } => self.change_audio(|audio| audio.srtp_active = true),
             MediaEvent::IceState { state, selection } => self.ice_went_on(context, state, selection),
             // Who is on hold, or has put us there, need not say anything: a packet that was under way
             // when it began does not change that.
@@ -453,8 +460,15 @@ impl SessionMachine {
                 let id = audio.id;
                 let first = !std::mem::replace(&mut audio.running, true);
                 audio.has_dtmf = parameters.dtmf.is_some();
+                let mut srtp_active = true;
                 if let Some(local) = &mut audio.local {
                     local.muxed = parameters.rtcp_mux;
+                    if let Some(ours) = &mut local.dtls {
+                        if ours.agreed.as_ref() != parameters.dtls.as_deref() {
+                            srtp_active = false;
+                        }
+                        ours.agreed = parameters.dtls.as_deref().cloned();
+                    }
                     if let Some(ours) = &mut local.ice {
                         ours.remote = parameters.ice.as_ref().map(|ice| RemoteSide {
                             credentials: ice.remote.credentials.clone(),
@@ -471,7 +485,11 @@ impl SessionMachine {
                     audio.transport = negotiated.audio_transport.clone();
                     audio.sample_rate = Some(negotiated.audio_sample_rate);
                     audio.codec = Some(parameters.codec.clone());
-                    audio.srtp_active = parameters.srtp.is_some();
+                    // Keys by DTLS come later, or are there and stay.
+                    audio.srtp_active = match parameters.dtls {
+                        Some(_) => audio.srtp_active && srtp_active,
+                        None => parameters.srtp.is_some(),
+                    };
                     audio.local_rtp = local_rtp;
                     audio.remote_rtp_sdp = Some((parameters.remote_rtp.ip(), parameters.remote_rtp.port()));
                 });

@@ -215,7 +215,12 @@ impl Media {
 }
 
 fn ready(rtp: SocketAddr, candidates: Vec<ice::Candidate>) -> MediaEvent {
-    MediaEvent::AudioReady { rtp, rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1), candidates }
+    MediaEvent::AudioReady {
+        rtp,
+        rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
+        candidates,
+        fingerprint: None,
+    }
 }
 
 impl Audio {

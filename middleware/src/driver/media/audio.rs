@@ -1,5 +1,11 @@
 //! The task of an audio stream: its sockets, its RTP session and its keys. It never touches a
 //! sample, and sends what the media thread cannot send by itself: reports, and media through relays.
+//!
+//! ```text
+//!                     ┌ STUN ─▶ ICE
+//!   sockets ──▶ demux ┼ DTLS ─▶ protection: handshake ─▶ keys
+//!                     └ SRTP ─▶ protection: opened ─▶ RTP session ─▶ jitter buffer, on the media thread
+//! ```
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,26 +14,25 @@ use std::time::{Duration, Instant};
 
 use ice_stun::ice::Candidate;
 use media::PacketSource;
+use rtp_srtp::dtls::Identity;
 use rtp_srtp::dtmf::{Digit, EventReceiver};
 use rtp_srtp::rtcp::{Compound, NtpTime};
-use rtp_srtp::session::{Received, RtcpEvent, Session, SessionConfig};
-use rtp_srtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
+use rtp_srtp::session::{ExtendedReports, Playout, Received, RtcpEvent, Session, SessionConfig};
 use rtp_srtp::{RtpPacket, demux};
 use tokio::sync::mpsc;
 
 use super::gathering::IceLink;
 use super::ice::{IceInput, Taken};
-use super::meters::Meters;
+use super::meters::{AudioStatistics, Meters};
+use super::protection::{Progress, Protection};
+use super::remote::Remote;
 use super::sending::{Course, Outbound, Terms};
 use super::sockets::{AudioSockets, Destination, PACKET};
 use crate::configuration::SrtpPolicy;
 use crate::driver::clock;
 use crate::engine::Now;
-use crate::session::{AudioParameters, MediaEvent, SrtpParameters};
-
-/// For so long after the start the peer's packets may come from an address that was not
-/// signalled; then the one they came from is the only one.
-const LATCHING: Duration = Duration::from_secs(5);
+use crate::notification::ChatFailureContext;
+use crate::session::{AudioParameters, MediaEvent};
 
 /// What an audio task is told.
 #[derive(Debug)]
@@ -57,7 +62,7 @@ pub(super) struct AudioTask<F> {
     tell: F,
     parameters: Box<AudioParameters>,
     session: Session,
-    srtp: Option<Srtp>,
+    protection: Protection,
     keys_in: EventReceiver,
     remote: Remote,
     /// When the last packet came, once there was one.
@@ -76,23 +81,6 @@ async fn ice_input(link: &mut Option<IceLink>) -> IceInput {
     }
 }
 
-struct Srtp {
-    parameters: SrtpParameters,
-    /// For RTCP: RTP is encrypted on the media thread.
-    sender: SrtpSender,
-    receiver: SrtpReceiver,
-}
-
-/// Where packets go, and whose are taken.
-struct Remote {
-    signalled: SocketAddr,
-    rtcp: SocketAddr,
-    since: Instant,
-    received_from: Option<SocketAddr>,
-    /// When anything of the peer came last, RTP or RTCP.
-    alive: Option<Instant>,
-}
-
 impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
     /// A stream with its first parameters; `tell` takes what happens on it.
     pub(super) fn new(
@@ -101,18 +89,15 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         commands: mpsc::UnboundedReceiver<AudioCommand>,
         MediaEnds { outbound, source, meters }: MediaEnds,
         parameters: Box<AudioParameters>,
+        identity: Option<Identity>,
         tell: F,
     ) -> Self {
         let now = clock::now();
         let config = SessionConfig::new(parameters.send_payload_type, parameters.clock_rate, cname());
-        let session = Session::new(now.instant, ntp(now), config, clock::seed());
-        let remote = Remote {
-            signalled: parameters.remote_rtp,
-            rtcp: parameters.remote_rtcp,
-            since: now.instant,
-            received_from: None,
-            alive: None,
-        };
+        let mut session = Session::new(now.instant, ntp(now), config, clock::seed());
+        session.set_extended_reports(extended(&parameters));
+        let protection = Protection::new(&parameters, identity);
+        let remote = Remote::new(now.instant, parameters.remote_rtp, parameters.remote_rtcp);
         let mut ice = ice;
         if let Some(link) = &mut ice {
             link.apply(now.instant, &parameters);
@@ -130,7 +115,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             tell,
             parameters,
             session,
-            srtp: None,
+            protection,
             keys_in: EventReceiver::new(),
             remote,
             heard: None,
@@ -144,9 +129,14 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
     /// Runs until its commands end, and says goodbye.
     pub(super) async fn run(mut self) {
         let (mut rtp_buffer, mut rtcp_buffer) = ([0; PACKET], [0; PACKET]);
+        let early = self.ice.as_mut().map(|link| std::mem::take(&mut link.early));
+        for (from, mut datagram) in early.unwrap_or_default() {
+            self.received(clock::now().instant, from, &mut datagram);
+        }
+        self.shake_hands(clock::now().instant);
         loop {
             let due = self.session.deadline().into_iter().chain(self.silence_deadline());
-            let deadline = due.chain(self.ice_due).min();
+            let deadline = due.chain(self.ice_due).chain(self.protection.deadline()).min();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -179,9 +169,40 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         if let Ok(Some(length)) = self.session.leave(clock::now().instant, &mut buffer) {
             self.send_rtcp(&mut buffer, length);
         }
+        self.protection.close();
+        self.shake_hands(clock::now().instant);
         if let Some(link) = &mut self.ice {
             link.ice.close(&self.sockets);
         }
+    }
+
+    /// Lets handshakes begin where there is a way, send, and tell.
+    fn shake_hands(&mut self, now: Instant) {
+        for component in [1, 2] {
+            let is_there = self.ice.as_ref().is_none_or(|link| link.ice.has_way(component));
+            if is_there {
+                self.protection.open(now, component);
+            }
+        }
+        self.protection.begin_all(now);
+        for progress in self.protection.poll(now) {
+            match progress {
+                // What is not sent is sent again.
+                Progress::Transmit(component, datagram) => drop(self.send(component, &datagram)),
+                Progress::Encrypted(suite) => {
+                    // Who was announced is there: that is where it is.
+                    if let Some(from) = self.remote.shakes_from {
+                        self.remote.received_from = Some(from);
+                    }
+                    self.refresh();
+                    (self.tell)(MediaEvent::AudioEncrypted { suite: suite.name().to_owned() });
+                }
+                Progress::Failed(reason) => {
+                    (self.tell)(MediaEvent::Failed { context: ChatFailureContext::Initialize, reason });
+                }
+            }
+        }
+        self.encrypt();
     }
 
     /// A datagram of a component: what ICE leaves of it is media.
@@ -226,16 +247,14 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             self.received(now, peer, &mut packet);
         }
         self.lead();
+        self.shake_hands(now);
     }
 
     /// Tells the media thread which way media goes now.
     fn lead(&mut self) {
         let way = match &self.ice {
             Some(link) => link.ice.way(&self.sockets),
-            None => {
-                let to = self.remote.received_from.unwrap_or(self.remote.signalled);
-                Course::Socket(self.sockets.rtp.clone(), to)
-            }
+            None => Course::Socket(self.sockets.rtp.clone(), self.remote.rtp()),
         };
         self.outbound.lead(way);
         // With ICE, consent tells.
@@ -250,11 +269,11 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         }
     }
 
-    /// Takes the keys of the parameters: the media thread's are its own.
+    /// Hands the media thread its keys, where there are other ones: RTP is encrypted there.
     fn encrypt(&mut self) {
-        let (srtp, media) = self.parameters.srtp.as_ref().and_then(Srtp::new).unzip();
-        self.srtp = srtp;
-        self.outbound.encrypt(media);
+        if let Some(keys) = self.protection.take_sending() {
+            self.outbound.encrypt(keys);
+        }
     }
 
     /// What the media thread has sent goes into our reports.
@@ -280,25 +299,16 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         let component = if self.parameters.rtcp_mux { 1 } else { component };
         match (&mut self.ice, component) {
             (Some(link), component) => link.ice.send(component, packet, &self.sockets),
-            (None, 1) => {
-                let to = self.remote.received_from.unwrap_or(self.remote.signalled);
-                self.sockets.send(1, packet, to)
-            }
+            (None, 1) => self.sockets.send(1, packet, self.remote.rtp()),
             (None, component) => self.sockets.send(component, packet, self.remote.rtcp),
         }
     }
 
     fn change(&mut self, parameters: Box<AudioParameters>) {
-        // The same keys keep their rollover counters; other keys begin anew.
-        let other_keys = parameters.srtp != self.parameters.srtp;
+        self.protection.apply(&parameters);
         if parameters.remote_rtp != self.parameters.remote_rtp {
-            self.remote = Remote {
-                signalled: parameters.remote_rtp,
-                rtcp: parameters.remote_rtcp,
-                since: clock::now().instant,
-                received_from: None,
-                alive: None,
-            };
+            let now = clock::now().instant;
+            self.remote = Remote::new(now, parameters.remote_rtp, parameters.remote_rtcp);
         }
         if let Some(link) = &mut self.ice {
             link.apply(clock::now().instant, &parameters);
@@ -309,11 +319,10 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         self.remote.alive = Some(clock::now().instant);
         self.session.sender_mut().set_payload_type(parameters.send_payload_type);
         self.outbound.agree(terms(&parameters));
+        self.session.set_extended_reports(extended(&parameters));
         self.parameters = parameters;
-        if other_keys {
-            self.encrypt();
-        }
         self.lead();
+        self.shake_hands(clock::now().instant);
     }
 
     /// The network is another one.
@@ -349,11 +358,13 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         if self.ice.is_none() && !self.remote.takes(now, from) {
             return;
         }
-        if demux::classify(packet) == Some(demux::Protocol::Rtcp) {
-            self.received_rtcp(now, from, packet);
-            return;
+        match demux::classify(packet) {
+            Some(demux::Protocol::Rtp) => {}
+            Some(demux::Protocol::Rtcp) => return self.received_rtcp(now, from, packet),
+            Some(demux::Protocol::Dtls) => return self.received_dtls(now, 1, from, packet),
+            _ => return,
         }
-        let Some(length) = self.open(packet) else { return };
+        let Some(length) = self.protection.unprotect(packet) else { return };
         let Ok(packet) = RtpPacket::parse(packet.get(..length).unwrap_or_default()) else { return };
         let own = self.session.sender().ssrc();
         let sequence = match self.session.receive(now, &packet) {
@@ -384,13 +395,16 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         }
     }
 
-    /// Decrypts in place; `None` for what is not authentic, or in the clear and must not be.
-    fn open(&mut self, packet: &mut [u8]) -> Option<usize> {
-        match (&mut self.srtp, self.parameters.srtp_policy) {
-            (Some(srtp), _) => srtp.receiver.unprotect(packet).ok(),
-            (None, SrtpPolicy::Mandatory) => None,
-            (None, _) => Some(packet.len()),
+    /// A handshake's datagram.
+    fn received_dtls(&mut self, now: Instant, component: u16, from: SocketAddr, datagram: &[u8]) {
+        if self.parameters.dtls.is_none() {
+            return;
         }
+        if component == 1 {
+            self.remote.shakes_from = Some(from);
+        }
+        self.protection.take(now, component, datagram);
+        self.shake_hands(now);
     }
 
     /// After a collision another source of ours sends.
@@ -411,27 +425,32 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         self.refresh();
     }
 
-    fn received_rtcp(&mut self, now: Instant, _from: SocketAddr, packet: &mut [u8]) {
-        let length = match (&mut self.srtp, self.parameters.srtp_policy) {
-            (Some(srtp), _) => match srtp.receiver.unprotect_rtcp(packet) {
-                Ok(length) => length,
-                Err(_) => return,
-            },
-            (None, SrtpPolicy::Mandatory) => return,
-            (None, _) => packet.len(),
-        };
+    fn received_rtcp(&mut self, now: Instant, from: SocketAddr, packet: &mut [u8]) {
+        if self.ice.is_none() && !self.remote.takes_rtcp(now, from) {
+            return;
+        }
+        match demux::classify(packet) {
+            Some(demux::Protocol::Rtcp) => {}
+            Some(demux::Protocol::Dtls) => return self.received_dtls(now, 2, from, packet),
+            _ => return,
+        }
+        let Some(length) = self.protection.unprotect_rtcp(packet) else { return };
         let Ok(compound) = Compound::parse(packet.get(..length).unwrap_or_default()) else { return };
         self.remote.alive = Some(now);
         self.refresh();
         let own = self.session.sender().ssrc();
-        let meters = &self.meters;
-        self.session.receive_rtcp(now, &compound, length, |event| {
-            if let RtcpEvent::Report(report) = event {
+        let (meters, clock_rate) = (&self.meters, self.parameters.clock_rate);
+        self.session.receive_rtcp(now, &compound, length, |event| match event {
+            RtcpEvent::Report(report) => {
                 meters.set_remote_loss(report.block.fraction_lost);
+                meters.set_remote_jitter(report.block.jitter, clock_rate);
                 if let Some(round_trip) = report.round_trip {
                     meters.set_round_trip(round_trip);
                 }
             }
+            RtcpEvent::RoundTrip(round_trip) => meters.set_round_trip(round_trip),
+            RtcpEvent::VoipMetrics { metrics, .. } => meters.set_remote_mos(metrics.mos_cq),
+            _ => {}
         });
         self.renumber(own);
     }
@@ -460,64 +479,22 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             link.ice.handle_timeout(now);
             self.drive_ice(now);
         }
+        self.protection.handle_timeout(now);
+        self.shake_hands(now);
         let mut buffer = [0; PACKET];
         self.report_sent();
+        if self.session.deadline().is_some_and(|due| due <= now) {
+            self.session.set_playout(playout(&self.meters.read()));
+        }
         if let Ok(Some(length)) = self.session.poll_rtcp(now, &mut buffer) {
             self.send_rtcp(&mut buffer, length);
         }
     }
 
     fn send_rtcp(&mut self, buffer: &mut [u8; PACKET], length: usize) {
-        let length = match (&mut self.srtp, self.parameters.srtp_policy) {
-            (Some(srtp), _) => match srtp.sender.protect_rtcp(buffer, length) {
-                Ok(length) => length,
-                Err(_) => return,
-            },
-            (None, SrtpPolicy::Mandatory) => return,
-            (None, _) => length,
-        };
+        let Some(length) = self.protection.protect_rtcp(buffer, length) else { return };
         // A report that the system does not take is made up for by the next.
         self.send(2, buffer.get(..length).unwrap_or_default());
-    }
-}
-
-impl Remote {
-    /// When nothing came for so long that it may be somebody who did not ask for this: then no
-    /// audio goes there until something comes.
-    fn mute_after(&self, silence: Duration) -> Instant {
-        self.alive.unwrap_or(self.since) + silence
-    }
-
-    /// Whether packets from there are taken: from the signalled address always; from another
-    /// one only while it is being found out, or if it was found.
-    fn takes(&self, now: Instant, from: SocketAddr) -> bool {
-        match self.received_from {
-            _ if from == self.signalled => true,
-            Some(known) if known == from => true,
-            Some(known) if known == self.signalled => false,
-            _ => now.saturating_duration_since(self.since) < LATCHING,
-        }
-    }
-}
-
-impl Srtp {
-    /// The keys for what is received and for RTCP, and those for the RTP that is sent.
-    fn new(parameters: &SrtpParameters) -> Option<(Self, SrtpSender)> {
-        let suite = Suite::ALL.into_iter().find(|suite| suite.name() == parameters.suite)?;
-        let sending = MasterKey::new(suite, &parameters.local_key).ok()?;
-        let receiving = MasterKey::new(suite, &parameters.remote_key).ok()?;
-        let srtp = Self {
-            parameters: parameters.clone(),
-            sender: SrtpSender::new(&sending),
-            receiver: SrtpReceiver::new(&receiving),
-        };
-        Some((srtp, SrtpSender::new(&sending)))
-    }
-}
-
-impl std::fmt::Debug for Srtp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Srtp").field("parameters", &self.parameters).finish_non_exhaustive()
     }
 }
 
@@ -525,7 +502,32 @@ fn terms(parameters: &AudioParameters) -> Terms {
     Terms {
         sends: parameters.sends,
         dtmf: parameters.dtmf.map(|(payload_type, _)| payload_type),
-        encrypts: parameters.srtp_policy == SrtpPolicy::Mandatory,
+        encrypts: parameters.srtp_policy == SrtpPolicy::Mandatory
+            || parameters.srtp.is_some()
+            || parameters.dtls.is_some(),
+    }
+}
+
+/// What the peer asked for in `a=rtcp-xr`.
+fn extended(parameters: &AudioParameters) -> ExtendedReports {
+    let packet = Duration::from_millis(parameters.ptime.into());
+    ExtendedReports {
+        voip_metrics: parameters.voip_metrics.then_some(packet),
+        round_trip: parameters.voip_metrics,
+    }
+}
+
+/// How the stream is played, as measured here, for the peer.
+fn playout(statistics: &AudioStatistics) -> Playout {
+    let tenths = (statistics.mos * 10.0).round().clamp(10.0, 50.0) as u8;
+    // The R factor that belongs to the score is near enough a straight line between 1.0 and 4.4 (ITU-T G.107).
+    let r_factor = ((statistics.mos - 1.0) / 3.41 * 93.0).round().clamp(0.0, 100.0) as u8;
+    let buffered = Duration::from_secs_f64(statistics.delay_ms.max(0.0) / 1_000.0);
+    Playout {
+        discarded: statistics.late,
+        delay: buffered + Duration::from_millis(20),
+        jitter_buffer: [buffered, buffered, Duration::from_millis(500)],
+        score: Some((r_factor, tenths, tenths)),
     }
 }
 
@@ -539,38 +541,4 @@ fn cname() -> String {
 fn ntp(now: Now) -> NtpTime {
     let since = now.wall.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
     NtpTime::from_unix(since)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(text: &str) -> SocketAddr {
-        text.parse().expect("an address")
-    }
-
-    #[test]
-    fn who_never_says_anything_is_not_talked_to_for_long() {
-        let (now, silence) = (clock::now().instant, Duration::from_secs(30));
-        let signalled = address("192.0.2.1:4000");
-        let mut remote = Remote { signalled, rtcp: signalled, since: now, received_from: None, alive: None };
-        assert_eq!(remote.mute_after(silence), now + silence);
-        remote.alive = Some(now + 2 * silence);
-        assert_eq!(remote.mute_after(silence), now + 3 * silence, "it said something");
-    }
-
-    #[test]
-    fn another_address_is_taken_at_the_start_only() {
-        let now = clock::now().instant;
-        let (signalled, real, attacker) =
-            (address("192.0.2.1:4000"), address("198.51.100.7:9"), address("203.0.113.1:1"));
-        let mut remote = Remote { signalled, rtcp: signalled, since: now, received_from: None, alive: None };
-        assert!(remote.takes(now, real), "it may be behind a NAT");
-        remote.received_from = Some(real);
-        let later = now + LATCHING;
-        assert!(remote.takes(later, real) && remote.takes(later, signalled));
-        assert!(!remote.takes(later, attacker));
-        remote.received_from = Some(signalled);
-        assert!(!remote.takes(now, attacker), "the signalled address is preferred even at the start");
-    }
 }
