@@ -3,10 +3,12 @@
 //! network namespaces where NATs are needed.
 
 mod baresip;
+mod browser;
 #[path = "../support/dns.rs"]
 mod dns;
 mod kamailio;
 mod laboratory;
+mod linphone;
 mod nat;
 mod presence;
 mod process;
@@ -19,11 +21,13 @@ mod sessions;
 mod sipp;
 mod sound;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baresip::{Baresip, Encryption};
+use browser::{Browser, Plan};
 use process::free_port;
-use program::{Listen, call};
+use program::{Events, Listen, call};
 use sound::{Sound, resemblance};
 
 /// How alike what was recorded and what was played have to be, once aligned.
@@ -88,6 +92,12 @@ fn call_to_baresip_opus() {
 #[ignore = "needs baresip: ./dev interop"]
 fn call_to_baresip_with_srtp() {
     call_to_baresip("PCMU/8000/1", "pcmu", Encryption::Mandatory);
+}
+
+#[test]
+#[ignore = "needs baresip: ./dev interop"]
+fn call_to_baresip_g722_with_srtp() {
+    call_to_baresip("G722/16000/1", "g722", Encryption::Mandatory);
 }
 
 #[test]
@@ -166,13 +176,177 @@ fn called_by_baresip(encryption: Encryption) {
         "SCSessionDidStart",
         "SCSessionDidEnd",
     ]);
-    let recorded = std::fs::read_dir(&recordings).expect("the folder of recordings");
-    let wav = recorded
-        .map(|entry| entry.expect("an entry").path())
-        .find(|path| path.extension().is_some_and(|e| e == "wav"));
-    check(&theirs, &Sound::read(&wav.expect("a recording")), "what we recorded of baresip");
+    check(&theirs, &Sound::read(&only_wav(&recordings)), "what we recorded of baresip");
     check(&ours, &baresip.heard(), "what baresip heard of us");
     assert_eq!(log.contains("SRTP is Enabled"), encryption == Encryption::Mandatory, "{log}");
+}
+
+#[test]
+#[ignore = "needs linphonec: ./dev interop"]
+fn call_to_linphone_opus_with_srtp() {
+    call_to_linphone("opus", true);
+}
+
+#[test]
+#[ignore = "needs linphonec: ./dev interop"]
+fn call_to_linphone_g722() {
+    call_to_linphone("g722", false);
+}
+
+#[test]
+#[ignore = "needs linphonec: ./dev interop"]
+fn call_to_linphone_pcmu_with_srtp() {
+    call_to_linphone("pcmu", true);
+}
+
+fn call_to_linphone(codec: &str, encrypted: bool) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ours, theirs) = (Sound::quiet(11), Sound::loud(12));
+    let (playing, recording) = (folder.path().join("ours.wav"), folder.path().join("recording.wav"));
+    ours.write(&playing);
+    let Some(linphone) = linphone::Linphone::new(folder.path(), encrypted, &theirs) else { return };
+    let running = linphone.answer();
+    let events = call(
+        &linphone.uri(),
+        &[
+            "--codecs",
+            codec,
+            "--srtp",
+            if encrypted { "mandatory" } else { "off" },
+            "--play",
+            &playing.to_string_lossy(),
+            "--record",
+            &recording.to_string_lossy(),
+            "--seconds",
+            "6",
+        ],
+    );
+    events.expect_in_order(&[
+        "SCSessionWillStart",
+        "SCSessionDidStart",
+        "SCSessionWillEnd",
+        "SCSessionDidEnd",
+    ]);
+    running.stop(Duration::from_secs(8));
+    check(&theirs, &Sound::read(&recording), "what we recorded of linphone");
+    check(&ours, &linphone.heard(), "what linphone heard of us");
+}
+
+/// A page in a browser calls over a WebSocket: ICE, DTLS-SRTP, Opus, keys, hold, and sound both ways.
+#[test]
+#[ignore = "needs chromium and npm: ./dev interop"]
+fn a_browser_calls_listen() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ours, theirs) = (Sound::quiet(7), Sound::loud(8));
+    let (playing, recordings) = (folder.path().join("ours.wav"), folder.path().join("recordings"));
+    ours.write(&playing);
+    std::fs::create_dir(&recordings).expect("a new folder");
+    let listen = Listen::start(&[
+        "--transport",
+        "udp",
+        "--transport",
+        "ws",
+        "--codecs",
+        "opus",
+        "--srtp",
+        "mandatory",
+        "--ice",
+        "--play",
+        &playing.to_string_lossy(),
+        "--loop",
+        "--record",
+        &recordings.to_string_lossy(),
+    ]);
+    let plan = Plan {
+        server: format!("ws://127.0.0.1:{}", listen.port()),
+        uri: "sip:browser@browser.invalid",
+        password: None,
+        target: Some(format!("sip:listen@127.0.0.1:{}", listen.port())),
+        hangs_up: true,
+    };
+    let Some(mut browser) = Browser::start(folder.path(), &plan, &theirs) else { return };
+    browser.finish();
+    assert!(listen.wait_for_ends(1), "the call ended");
+    let events = listen.stop();
+    events.expect_in_order(&[
+        "SCSessionNewIncoming",
+        "SCSessionWillStart",
+        "SCSessionDidStart",
+        "SCSessionGotHoldRequest",
+        "SCSessionGotUnholdRequest",
+        "SCSessionDidEnd",
+    ]);
+    judge_browser(&browser, &events, &recordings, &ours, &theirs);
+}
+
+/// The page registers with a proxy over a WebSocket, and is called.
+#[test]
+#[ignore = "needs chromium, npm and kamailio: ./dev interop"]
+fn a_browser_is_called() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ours, theirs) = (Sound::quiet(9), Sound::loud(10));
+    let (playing, recordings) = (folder.path().join("ours.wav"), folder.path().join("recordings"));
+    ours.write(&playing);
+    std::fs::create_dir(&recordings).expect("a new folder");
+    let port = free_port();
+    let Some(mut proxy) = browser::proxy(folder.path(), port) else { return };
+    let plan = Plan {
+        server: format!("ws://127.0.0.1:{port}"),
+        uri: "sip:browser@test.local",
+        password: Some("unused"),
+        target: None,
+        hangs_up: false,
+    };
+    let Some(mut browser) = Browser::start(folder.path(), &plan, &theirs) else { return };
+    browser.wait_until_ready();
+    let events = call(
+        "sip:browser@test.local",
+        &[
+            "--proxy",
+            &format!("sip:127.0.0.1:{port}"),
+            "--codecs",
+            "opus",
+            "--srtp",
+            "mandatory",
+            "--keying",
+            "dtls",
+            "--ice",
+            "--play",
+            &playing.to_string_lossy(),
+            "--loop",
+            "--record",
+            &recordings.join("recording.wav").to_string_lossy(),
+            "--seconds",
+            "15",
+        ],
+    );
+    browser.finish();
+    proxy.terminate(Duration::from_secs(10));
+    events.expect_in_order(&[
+        "SCSessionWillStart",
+        "SCSessionDidStart",
+        "SCSessionGotHoldRequest",
+        "SCSessionGotUnholdRequest",
+        "SCSessionWillEnd",
+        "SCSessionDidEnd",
+    ]);
+    judge_browser(&browser, &events, &recordings, &ours, &theirs);
+}
+
+fn judge_browser(browser: &Browser, events: &Events, recordings: &Path, ours: &Sound, theirs: &Sound) {
+    let digits: Vec<_> = events.named("SCSessionGotDTMF").map(|event| event.data["digit"].clone()).collect();
+    assert_eq!(digits, ["5", "7", "#"], "each key once");
+    let facts = browser.told("facts");
+    println!("what the browser says: {facts:?}");
+    assert_eq!((&facts[0]["codec"], &facts[0]["dtls"]), (&"audio/opus".into(), &"connected".into()));
+    check(theirs, &Sound::read(&only_wav(recordings)), "what we recorded of the browser");
+    check(ours, &browser.heard(), "what the browser heard of us");
+}
+
+fn only_wav(folder: &Path) -> PathBuf {
+    let recorded = std::fs::read_dir(folder).expect("the folder of recordings");
+    let mut files = recorded.map(|entry| entry.expect("an entry").path());
+    files.find(|path| path.extension().is_some_and(|e| e == "wav")).expect("a recording")
 }
 
 fn check(played: &Sound, heard: &Sound, what: &str) {

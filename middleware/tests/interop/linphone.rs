@@ -1,0 +1,64 @@
+//! Debian's linphonec: answers by itself, plays a file into the call and records what it hears.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{Running, free_port, wait_until_bound};
+use crate::sound::Sound;
+
+/// A configured linphonec.
+pub(crate) struct Linphone {
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Linphone {
+    /// Writes a configuration into a new folder within `folder`; it will play `playing`. `None`, and loudly so, if
+    /// this system has none.
+    pub(crate) fn new(folder: &Path, encrypted: bool, playing: &Sound) -> Option<Self> {
+        if Command::new("linphonec").arg("-v").output().is_err() {
+            eprintln!("LEFT OUT: there is no linphonec (Debian: linphone-cli)");
+            return None;
+        }
+        let (folder, port) = (folder.join("linphone"), free_port());
+        for place in ["home/.local/share/linphone", "home/.config/linphone"] {
+            std::fs::create_dir_all(folder.join(place)).expect("new folders");
+        }
+        playing.write(&folder.join("playing.wav"));
+        let encryption = if encrypted { "srtp" } else { "none" };
+        let config = format!(
+            "[sip]\nsip_port={port}\nsip_tcp_port=0\nsip_tls_port=0\nregister_only_when_network_is_up=0\n\
+             auto_net_state_mon=0\nbind_address=127.0.0.1\nguess_hostname=0\ncontact=sip:linphone@127.0.0.1\n\
+             ipv6_migration_done=1\nmedia_encryption={encryption}\nmedia_encryption_mandatory={}\n\
+             [rtp]\naudio_rtp_port={}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n[net]\ndownload_bw=0\nupload_bw=0\n",
+            u8::from(encrypted),
+            20_000 + port % 10_000 * 2,
+        );
+        std::fs::write(folder.join("rc"), config).expect("a new file");
+        let commands = format!(
+            "soundcard use files\nplay {0}/playing.wav\nrecord {0}/heard.wav\ncodec enable 6\n",
+            folder.display()
+        );
+        std::fs::write(folder.join("commands"), commands).expect("a new file");
+        Some(Self { folder, port })
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("sip:linphone@127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it; it answers calls by itself, and ends after a minute.
+    pub(crate) fn answer(&self) -> Running {
+        let script = "exec linphonec -a -c rc < <(cat commands; sleep 60; echo quit)";
+        let mut command = Command::new("bash");
+        command.args(["-c", script]).current_dir(&self.folder).env("HOME", self.folder.join("home"));
+        let running = Running::start(&mut command, &self.folder, "linphonec");
+        wait_until_bound(self.port);
+        running
+    }
+
+    /// What it heard in its one call.
+    pub(crate) fn heard(&self) -> Sound {
+        Sound::read(&self.folder.join("heard.wav"))
+    }
+}
