@@ -250,11 +250,9 @@ impl Association {
                         (State::Keyed | State::Over, _) => {}
                     }
                 }
-                dimpl::Output::CloseNotify => {
-                    if self.state != State::Over {
-                        self.outputs.push_back(Output::Event(Event::Closed));
-                        self.over();
-                    }
+                dimpl::Output::CloseNotify if self.state != State::Over => {
+                    self.outputs.push_back(Output::Event(Event::Closed));
+                    self.over();
                 }
                 // Data has no business here.
                 _ => {}
