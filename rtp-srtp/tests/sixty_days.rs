@@ -10,7 +10,7 @@ use rtp_srtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// So far apart are packets: a long silence between each two, so that the days go by quickly.
-const STEP: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_secs(30);
 const DELAY: Duration = Duration::from_millis(40);
 const RATE: u64 = 48_000;
 
@@ -35,7 +35,7 @@ fn everything_wraps_and_nothing_drifts() {
     let key = MasterKey::new(Suite::AesCm128HmacSha1_80, &[9; 30]).expect("30 bytes");
     let (mut sealing, mut opening) = (SrtpSender::new(&key), SrtpReceiver::new(&key));
 
-    let steps = u32::try_from((60 * DAY).as_secs() / STEP.as_secs()).expect("half a million");
+    let steps = u32::try_from((60 * DAY).as_secs() / STEP.as_secs()).expect("a hundred thousand and more");
     let mut first_sequence = None;
     let (mut trips, mut wrapped_clock, mut last_ntp) = (0, false, 0);
     let mut origin = None;
@@ -88,7 +88,7 @@ fn everything_wraps_and_nothing_drifts() {
     let source = listener.receiver().source(speaker.sender().ssrc()).expect("it was heard");
     assert_eq!((source.lost(), source.jitter()), (0, 0));
     assert_eq!(speaker.sender().packet_count(), steps);
-    assert!(opening.rollover_counter(source.ssrc()).is_some_and(|counter| counter >= 7));
+    assert!(opening.rollover_counter(source.ssrc()).is_some_and(|counter| counter >= 2));
     assert_eq!(opening.rollover_counter(source.ssrc()), sealing.rollover_counter(source.ssrc()));
 }
 
