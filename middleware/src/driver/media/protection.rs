@@ -244,11 +244,6 @@ impl Protection {
         }
     }
 
-    /// Whether packets may leave: there are keys, or none are needed.
-    pub(super) fn is_open(&self) -> bool {
-        self.lanes[0].keys.is_some() || !self.is_closed()
-    }
-
     /// Whether nothing may pass without keys.
     fn is_closed(&self) -> bool {
         self.policy == SrtpPolicy::Mandatory || self.dtls.is_some() || self.sdes.is_some()
