@@ -337,7 +337,8 @@ impl StreamPort {
         true
     }
 
-    /// Nothing has come for long: noise, if the peer has described it or the codec knows how.
+    /// Nothing has come for long: noise, if the peer has described it or the codec knows how; else what
+    /// is left of the last sound, until the buffer has filled again.
     fn pause(&mut self) -> bool {
         let format = &mut self.format;
         let (units, clock) = (u64::from(self.jitter.frame()), u64::from(format.clock_rate.max(1)));
@@ -346,7 +347,7 @@ impl StreamPort {
             return true;
         }
         let Some(one) = decoder_for(&mut format.incoming, self.last_payload_type) else { return false };
-        if self.jitter.stats().played == 0 || !one.decoder.knows_pauses() || !format.pauses.codec_goes_on() {
+        if self.jitter.stats().played == 0 || !format.pauses.goes_on(one.decoder.knows_pauses()) {
             return false;
         }
         let Some(pcm) = format.decoded.get_mut(..samples(one.decoder.sample_rate())) else { return false };

@@ -12,6 +12,8 @@ const SHARE: f32 = 0.975;
 const FORGET: f32 = 0.993;
 /// How long the fastest packet counts.
 const WINDOW: Duration = Duration::from_secs(4);
+/// How long the latest packet counts, once or twice: nothing later is waited for.
+const RECENT: Duration = Duration::from_millis(1_500);
 
 /// Estimates the spread of network delay, in RTP clock units.
 #[derive(Debug)]
@@ -21,6 +23,9 @@ pub struct DelayEstimator {
     /// Lowest transit time in this window and the one before; their minimum is the base.
     fastest: [Option<i64>; 2],
     window_end: Duration,
+    /// The latest bucket of this short window and the one before.
+    latest: [usize; 2],
+    recent_end: Duration,
     packets: u32,
 }
 
@@ -32,6 +37,8 @@ impl DelayEstimator {
             shares: [0.0; BUCKETS],
             fastest: [None; 2],
             window_end: Duration::ZERO,
+            latest: [0; 2],
+            recent_end: Duration::ZERO,
             packets: 0,
         }
     }
@@ -39,7 +46,7 @@ impl DelayEstimator {
     /// Timestamps start anew: transit times cannot be compared with those before.
     pub fn rebase(&mut self) {
         self.fastest = [None; 2];
-        self.window_end = Duration::ZERO;
+        (self.window_end, self.recent_end) = (Duration::ZERO, Duration::ZERO);
     }
 
     /// Takes one packet's timestamp and arrival.
@@ -59,6 +66,13 @@ impl DelayEstimator {
         let base = previous.map_or(lowest, |previous| previous.min(lowest));
         let late_ms = (transit - base).max(0) * 1000 / self.clock;
         let bucket = usize::try_from(late_ms / BUCKET_MS).unwrap_or(BUCKETS).min(BUCKETS - 1);
+        if arrival >= self.recent_end {
+            let [current, _] = self.latest;
+            self.latest = [0, current];
+            self.recent_end = arrival + RECENT;
+        }
+        let [current, _] = &mut self.latest;
+        *current = bucket.max(*current);
         self.packets = self.packets.saturating_add(1);
         // The first packets weigh as in a plain average, so that the start is quick.
         let weight = (1.0 / self.packets as f32).max(1.0 - FORGET);
@@ -72,14 +86,18 @@ impl DelayEstimator {
 
     /// The delay that would have caught nearly all packets, in clock units.
     pub fn quantile(&self) -> i64 {
-        let mut sum = 0.0;
-        for (bucket, share) in (0i64..).zip(&self.shares) {
-            sum += share;
-            if sum >= SHARE {
-                return (bucket + 1) * BUCKET_MS * self.clock / 1000;
-            }
+        if self.packets == 0 {
+            return 0;
         }
-        if self.packets == 0 { 0 } else { BUCKETS as i64 * BUCKET_MS * self.clock / 1000 }
+        let mut sum = 0.0;
+        let caught = self.shares.iter().position(|share| {
+            sum += share;
+            sum >= SHARE
+        });
+        let [current, before] = self.latest;
+        // A storm that is over is forgotten at once, not by and by.
+        let bucket = caught.unwrap_or(BUCKETS - 1).min(current.max(before));
+        (bucket as i64 + 1) * BUCKET_MS * self.clock / 1000
     }
 }
 
@@ -103,6 +121,21 @@ mod tests {
             packet(&mut estimator, 0);
         }
         assert_eq!(estimator.quantile(), 5 * 8);
+    }
+
+    #[test]
+    fn a_storm_that_is_over_is_forgotten_in_three_seconds() {
+        let mut estimator = DelayEstimator::new(8_000);
+        for n in 0..1_000u64 {
+            let late = if n < 500 { n * 37 % 100 } else { 0 };
+            estimator.observe(n as i64 * 160, Duration::from_millis(n * 20 + late));
+            if n == 499 {
+                assert!(estimator.quantile() >= 95 * 8);
+            }
+            if n == 500 + 155 {
+                assert_eq!(estimator.quantile(), 5 * 8);
+            }
+        }
     }
 
     #[test]

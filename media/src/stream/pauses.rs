@@ -3,8 +3,10 @@
 use crate::comfort::{ComfortEncoder, ComfortNoise, MAX_COMFORT};
 use crate::frame::Fifo;
 
-/// Frames of a pause that a codec with a noise of its own makes without hearing anything.
+/// Frames of a pause that a codec with a noise of its own makes without hearing anything, and those
+/// that another one goes on concealing.
 const CODEC_PAUSE: u32 = 60;
+const CONCEALED: u32 = 12;
 
 /// What becomes of a frame that is to be sent.
 pub(super) enum Spoken {
@@ -70,9 +72,9 @@ impl Pauses {
         self.described
     }
 
-    /// Whether a codec with a noise of its own is asked for another frame of a pause.
-    pub(super) fn codec_goes_on(&mut self) -> bool {
+    /// Whether a codec, one with a noise of its own or not, is asked for another frame of a pause.
+    pub(super) fn goes_on(&mut self, knows_pauses: bool) -> bool {
         self.made += 1;
-        self.made <= CODEC_PAUSE
+        self.made <= if knows_pauses { CODEC_PAUSE } else { CONCEALED }
     }
 }
