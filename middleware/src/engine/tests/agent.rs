@@ -569,6 +569,11 @@ impl Agent {
             MediaCommand::PauseRecording(_, paused) => {
                 self.log(format!("* records {}", if paused { "nothing" } else { "again" }));
             }
+            MediaCommand::AttachPcm(_, number) => self.log(format!("* speaks and hears as {number}")),
+            MediaCommand::SetMuted(_, muted) => {
+                self.log(format!("* is {}", if muted { "muted" } else { "heard" }))
+            }
+            MediaCommand::ActInChat(_, action) => self.log(format!("* chats: {action:?}")),
             MediaCommand::PlayRingtone(path) => self.log(format!("* plays {}", path.display())),
             MediaCommand::StopRingtone => self.log("* is still".to_owned()),
         }

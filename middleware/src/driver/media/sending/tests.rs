@@ -23,6 +23,8 @@ fn parameters() -> AudioParameters {
         sends: true,
         receives: true,
         srtp: None::<SrtpParameters>,
+        dtls: None,
+        voip_metrics: false,
         srtp_policy: crate::configuration::SrtpPolicy::Off,
         silence: Duration::from_secs(30),
     }
