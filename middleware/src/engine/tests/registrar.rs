@@ -135,7 +135,7 @@ fn registered_refreshed_and_removed() {
     scene.register("hunter2", 600);
     let contact = "sip:alice@192.0.2.1:5060";
     let succeeded = format!("DidSucceed 200 OK {contact} {contact} 600 sip:192.0.2.2:5060");
-    assert_eq!(scene.told(), [succeeded.clone()]);
+    assert_eq!(scene.told(), std::slice::from_ref(&succeeded));
     assert!(scene.alice.engine.is_registered(REGISTRATION) && scene.contacts() == 1);
     scene.pass(600);
     assert_eq!(scene.told(), [succeeded], "refreshed in time, once");

@@ -152,10 +152,11 @@ impl Exchanges {
                     self.theirs.insert(seen.call_id, seen.number);
                 }
             }
-            Some(status) if status >= 200 => {
-                if self.ours.get(&seen.call_id).is_some_and(|(number, _)| *number == seen.number) {
-                    self.ours.remove(&seen.call_id);
-                }
+            Some(status)
+                if status >= 200
+                    && self.ours.get(&seen.call_id).is_some_and(|(number, _)| *number == seen.number) =>
+            {
+                self.ours.remove(&seen.call_id);
             }
             _ => {}
         }
