@@ -133,13 +133,12 @@ impl RtpSink {
     fn write(&mut self, now: Instant, frame: EncodedFrame<'_>) -> Option<usize> {
         let source = self.source.as_mut()?;
         // A key that is pressed waits until it can be heard.
-        if matches!(self.route, Route::Nowhere) || (self.terms.encrypts && self.keys.is_none()) {
-            return None;
-        }
-        let key = self
-            .terms
-            .dtmf
-            .and_then(|payload_type| self.keypad.tick(frame.timestamp).map(|event| (payload_type, event)));
+        let is_closed = self.terms.encrypts && self.keys.is_none();
+        let can_be_heard = !is_closed && !matches!(self.route, Route::Nowhere);
+        let key =
+            self.terms.dtmf.filter(|_| can_be_heard).and_then(|payload_type| {
+                self.keypad.tick(frame.timestamp).map(|event| (payload_type, event))
+            });
         let buffer = &mut self.buffer[..];
         let written = match &key {
             Some((payload_type, event)) => {

@@ -576,11 +576,6 @@ impl Agent {
             MediaCommand::ActInChat(_, action) => self.log(format!("* chats: {action:?}")),
             MediaCommand::PlayRingtone(path) => self.log(format!("* plays {}", path.display())),
             MediaCommand::StopRingtone => self.log("* is still".to_owned()),
-            MediaCommand::ActInChat(_, action) => self.log(format!("* does {action:?} in the chat")),
-            MediaCommand::AttachPcm(..) => self.log("* hears the application".to_owned()),
-            MediaCommand::SetMuted(_, muted) => {
-                self.log(format!("* is {}", if muted { "mute" } else { "heard" }));
-            }
         }
     }
 
