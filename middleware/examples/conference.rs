@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let us = Credentials::new(format!("sip:example@{}", application.addresses()[0].1).parse()?);
     let manager = application.session_manager();
     let conference = manager.new_conference();
-    let mut sessions = Vec::new();
+    let (mut sessions, mut left) = (Vec::new(), 0);
     for callee in std::env::args().skip(1) {
         let session = manager.new_session();
         session.connect(callee.parse()?, us.clone(), None, StreamSet::AUDIO).await?;
@@ -34,7 +34,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(SessionEvent::DidFail { code, reason, .. }) => println!("{who}: {code} {reason}"),
             Some(SessionEvent::DidEnd { .. }) => {
                 println!("{who} has left");
-                if manager.sessions().is_empty() {
+                left += 1;
+                if left == sessions.len() {
                     break;
                 }
             }

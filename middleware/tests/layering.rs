@@ -85,8 +85,10 @@ fn engine_knows_neither_driver_nor_runtime() {
         let text = std::fs::read_to_string(&file).expect("a source file");
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            for banned in ["crate::driver", "tokio::", "super::driver", "std::net::UdpSocket", "std::thread"]
-            {
+            // Tests may play on as many processors as there are; the engine has no thread.
+            let plays = file.strip_prefix(&source).is_ok_and(|file| file.starts_with("engine/tests"));
+            let banned = ["crate::driver", "tokio::", "super::driver", "std::net::UdpSocket", "std::thread"];
+            for banned in banned.iter().filter(|banned| !(plays && **banned == "std::thread")) {
                 assert!(!code.contains(banned), "{}:{}: {banned}", file.display(), number + 1);
             }
         }
