@@ -4,7 +4,7 @@
 //! mixes, records and delivers, and tells everything through notifications. It is the client
 //! middleware API that SIP SIMPLE drew up in 2009, in Rust.
 //!
-//! The [book](book) has a [quick start](book::quick_start), the [map from 2009](book::from_2009), and
+//! The [book] has a [quick start](book::quick_start), the [map from 2009](book::from_2009), and
 //! chapters on [NATs](book::nat), [security](book::security) and [threads](book::threads).
 
 mod account;
