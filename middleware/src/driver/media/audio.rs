@@ -104,10 +104,11 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         }
         outbound.agree(terms(&parameters));
         outbound.number(session.sender());
+        let ice = ice.filter(|_| parameters.ice.is_some());
         let mut task = Self {
             sockets,
-            ice: ice.filter(|_| parameters.ice.is_some()),
-            ice_due: Some(now.instant),
+            ice_due: ice.is_some().then_some(now.instant),
+            ice,
             commands,
             outbound,
             source,
@@ -135,8 +136,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         }
         self.shake_hands(clock::now().instant);
         loop {
-            let due = self.session.deadline().into_iter().chain(self.silence_deadline());
-            let deadline = due.chain(self.ice_due).chain(self.protection.deadline()).min();
+            let deadline = self.deadline();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -174,6 +174,12 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         if let Some(link) = &mut self.ice {
             link.ice.close(&self.sockets);
         }
+    }
+
+    /// When there is something to do even if nothing comes.
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.session.deadline().into_iter().chain(self.silence_deadline());
+        due.chain(self.ice_due).chain(self.protection.deadline()).min()
     }
 
     /// Lets handshakes begin where there is a way, send, and tell.
