@@ -9,7 +9,7 @@ use crate::codec::{Decoder, PlainDecoder};
 use crate::error::CodecError;
 
 /// How a gap fades: in a straight line to this level, and from there to nothing. These figures, and the
-/// short window of the search for the pitch, are those with the best scores of `./dev sound`.
+/// short window of the search for the pitch, had the best PESQ over the speech that ships, of those tried.
 const LEVEL: f32 = 0.3;
 const KNEE_MS: f32 = 40.0;
 /// What has no pitch is at that level earlier: a hiss that stands still sounds like a tone.
