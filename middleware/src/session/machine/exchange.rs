@@ -196,6 +196,8 @@ impl SessionMachine {
         };
         let before = self.streams();
         self.apply(context, &negotiated);
+        // What the peer refused beside is gone before anything is told.
+        self.forget(before.without(self.streams()));
         match change {
             Change::Hold(_) | Change::Refresh => {}
             Change::RestartIce => self.audio_settled(),
@@ -230,8 +232,6 @@ impl SessionMachine {
                 self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }
         }
-        let lost = before.without(self.streams());
-        self.forget(lost);
         self.next_change(context);
     }
 
