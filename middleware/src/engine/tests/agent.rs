@@ -624,6 +624,11 @@ impl Host for Agent {
                     let refused = sip::Input::ConnectFailed { flow, reason: "refused".to_owned() };
                     self.engine.handle_sip(now_at(self.start, now), refused);
                 }
+                // Nor a DNS: a name that a packet got on its way leads nowhere.
+                Output::Sip(sip::Output::Resolve { query, .. }) => {
+                    let nothing = sip::Input::Resolved { query, result: Err("no DNS".to_owned()) };
+                    self.engine.handle_sip(now_at(self.start, now), nothing);
+                }
                 Output::Sip(other) => panic!("only datagrams here: {other:?}"),
                 Output::Media { session, command } => self.perform(session, command),
                 Output::Snapshot { .. } => {}
