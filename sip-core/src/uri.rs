@@ -1,17 +1,20 @@
 //! URIs (RFC 3261 §19.1): sip and sips taken apart, others kept as text.
 
+mod escape;
+mod host;
+
+pub use escape::unescape;
+pub(crate) use escape::{escape_param_into, escaped_user};
+pub use host::Host;
+pub(crate) use host::host_port;
+
 use crate::{
     ErrorKind, ParseError, Text, UsageError,
     grammar::{self, class},
-    swar,
     text::UriText,
 };
-use std::{
-    borrow::Cow,
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    str::FromStr,
-};
+use escape::{escape_into, same_escaped};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// A URI: keeps and prints the text it was read from.
 ///
@@ -59,17 +62,6 @@ pub enum Scheme {
     Tel,
     /// Any other; [`Uri::scheme_str`] has it.
     Other,
-}
-
-/// A host name or address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Host {
-    /// A domain name.
-    Name(Text),
-    /// An IPv4 address.
-    Ipv4(Ipv4Addr),
-    /// An IPv6 address, printed in brackets.
-    Ipv6(Ipv6Addr),
 }
 
 /// The longest URI that is taken apart: offsets stay far from their limit.
@@ -396,114 +388,6 @@ fn run(bytes: &[u8], mut at: usize, class: u16) -> usize {
     }
 }
 
-/// A host and the port behind it, if there is one.
-pub(crate) type HostPort = (Host, Option<u16>);
-
-/// `host [ ":" port ]` at the start of `text`; an error is how much text was left, and what was expected.
-pub(crate) fn host_port(text: &str) -> Result<(&str, HostPort), (usize, &'static str)> {
-    let (host, rest) = if text.starts_with('[') {
-        let inner = grammar::cut(text, 1).1;
-        let Some(close) = memchr::memchr(b']', inner.as_bytes()) else {
-            return Err((inner.len(), "']' after an IPv6 address"));
-        };
-        let (address, rest) = grammar::cut(inner, close);
-        let address = address.parse().map_err(|_| (inner.len(), "an IPv6 address"))?;
-        (Host::Ipv6(address), rest.strip_prefix(']').unwrap_or(rest))
-    } else {
-        if text.as_bytes().first().is_some_and(u8::is_ascii_digit)
-            && let Some((address, len)) = ipv4(text)
-        {
-            return port(grammar::cut(text, len).1, Host::Ipv4(address));
-        }
-        // Parts with single dots between them; one may close the name.
-        let (name, rest) = grammar::take(text, class::HOST);
-        if name.is_empty() || name.starts_with('.') || has_double_dot(name.as_bytes()) {
-            return Err((text.len(), "a host"));
-        }
-        (Host::Name(name.into()), rest)
-    };
-    port(rest, host)
-}
-
-#[inline]
-fn has_double_dot(mut name: &[u8]) -> bool {
-    while let Some((_, rest)) = swar::find(name, b'.').and_then(|dot| name.split_at_checked(dot + 1)) {
-        if rest.first() == Some(&b'.') {
-            return true;
-        }
-        name = rest;
-    }
-    false
-}
-
-/// The port behind a host, if there is one.
-#[inline]
-fn port(rest: &str, host: Host) -> Result<(&str, HostPort), (usize, &'static str)> {
-    let Some(digits) = rest.strip_prefix(':') else {
-        return Ok((rest, (host, None)));
-    };
-    match grammar::number(digits, u64::from(u16::MAX), "a port") {
-        Ok((rest, port)) => Ok((rest, (host, u16::try_from(port).ok()))),
-        Err(_) => Err((digits.len(), "a port")),
-    }
-}
-
-impl Host {
-    /// The address, if it is one.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Name(_) => None,
-            Self::Ipv4(ip) => Some((*ip).into()),
-            Self::Ipv6(ip) => Some((*ip).into()),
-        }
-    }
-
-    /// Equal, names without case and without a closing dot.
-    pub fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Name(a), Self::Name(b)) => {
-                a.strip_suffix('.').unwrap_or(a).eq_ignore_ascii_case(b.strip_suffix('.').unwrap_or(b))
-            }
-            (a, b) => a == b,
-        }
-    }
-}
-
-impl From<IpAddr> for Host {
-    fn from(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(ip) => Self::Ipv4(ip),
-            IpAddr::V6(ip) => Self::Ipv6(ip),
-        }
-    }
-}
-
-impl FromStr for Host {
-    type Err = ParseError;
-
-    /// A name, an IPv4 address, or an IPv6 address with or without brackets.
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        if let Ok(ip) = text.parse::<Ipv6Addr>() {
-            return Ok(Self::Ipv6(ip));
-        }
-        match host_port(text) {
-            Ok(("", (host, None))) => Ok(host),
-            Ok(_) => Err(ParseError::new(0, ErrorKind::Syntax, "a host")),
-            Err((left, what)) => Err(ParseError::new(text.len() - left, ErrorKind::Syntax, what)),
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Ipv4(ip) => write!(f, "{ip}"),
-            Self::Ipv6(ip) => write!(f, "[{ip}]"),
-        }
-    }
-}
-
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -539,105 +423,12 @@ impl AsRef<Uri> for Uri {
     }
 }
 
-/// The IPv4 address that the host at the start of `text` spells, and its length: four numbers up to 255
-/// without leading zeros.
-#[inline]
-fn ipv4(text: &str) -> Option<(Ipv4Addr, usize)> {
-    let mut octets = [0; 4];
-    let (mut value, mut digits, mut at) = (0u16, 0, 0);
-    let mut len = 0;
-    for b in text.bytes() {
-        match b {
-            b'0'..=b'9' if digits == 0 || (value > 0 && digits < 3) => {
-                value = value * 10 + u16::from(b - b'0');
-                digits += 1;
-            }
-            b'.' if digits > 0 => {
-                *octets.get_mut(at)? = u8::try_from(value).ok()?;
-                (value, digits, at) = (0, 0, at + 1);
-            }
-            _ if grammar::is_in(b, class::HOST) => return None,
-            _ => break,
-        }
-        len += 1;
-    }
-    if digits == 0 || at != 3 {
-        return None;
-    }
-    *octets.get_mut(at)? = u8::try_from(value).ok()?;
-    Some((octets.into(), len))
-}
-
-fn is_unreserved(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
-}
-
 /// `name[=value]` pairs of a list.
 fn pairs(list: Option<&str>, sign: char) -> impl Iterator<Item = (&str, Option<&str>)> {
     list.into_iter().flat_map(move |list| list.split(sign)).map(|pair| match pair.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (pair, None),
     })
-}
-
-/// Resolves %HH, once. What does not come out as UTF-8 stays as it is.
-pub fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&b, after)) = rest.split_first() {
-        if b == b'%'
-            && let Some((pair, next)) = after.split_first_chunk::<2>()
-            && let Some(value) = std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok())
-        {
-            out.push(value);
-            rest = next;
-        } else {
-            out.push(b);
-            rest = after;
-        }
-    }
-    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
-}
-
-fn same_escaped(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b) || (a.contains('%') && unescape(a).eq_ignore_ascii_case(&unescape(b)))
-}
-
-fn escape(out: &mut String, text: &str, fit: impl Fn(u8) -> bool) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    for b in text.bytes() {
-        if fit(b) {
-            out.push(char::from(b));
-        } else {
-            out.push('%');
-            for digit in [b >> 4, b & 15] {
-                out.extend(HEX.get(usize::from(digit)));
-            }
-        }
-    }
-}
-
-/// Writes a user part, escaping what may not stand there.
-fn escape_into(out: &mut String, text: &str) {
-    escape(out, text, |b| {
-        is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
-    });
-}
-
-/// A user part that has its escapes already: what they stand for stays as it is.
-pub(crate) fn escaped_user(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    escape(&mut out, text, |b| {
-        is_unreserved(b) || matches!(b, b'%' | b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
-    });
-    out
-}
-
-pub(crate) fn escape_param_into(out: &mut String, text: &str) {
-    escape(out, text, |b| is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$'));
 }
 
 /// RFC 3261 §19.1.4: a parameter both have must be equal; user, ttl, method, maddr and transport
@@ -667,38 +458,6 @@ mod tests {
 
     fn uri(text: &str) -> Uri {
         Uri::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
-    }
-
-    #[test]
-    fn ipv4_as_the_standard_library_has_it() {
-        for text in [
-            "192.0.2.1",
-            "0.0.0.0",
-            "255.255.255.255",
-            "256.0.0.1",
-            "1.2.3",
-            "1.2.3.4.5",
-            "1.2.3.",
-            ".1.2.3",
-            "1..2.3",
-            "01.2.3.4",
-            "1.2.3.00",
-            "1.2.3.4a",
-            "1.2.3.1000",
-            "",
-            "1",
-            "999999.1.1.1",
-            "1.2.3.-4",
-            "1.2.3.4.",
-            "1.2.3.4-x",
-            "1.2.3.256",
-        ] {
-            let expected = text.parse().ok().map(|address: Ipv4Addr| (address, text.len()));
-            assert_eq!(ipv4(text), expected, "{text}");
-            let host = text.parse::<Host>().ok().and_then(|host| host.ip());
-            assert_eq!(host, text.parse::<Ipv4Addr>().ok().map(IpAddr::from), "{text}");
-        }
-        assert_eq!(ipv4("192.0.2.1:5060"), Some(([192, 0, 2, 1].into(), 9)));
     }
 
     #[test]

@@ -324,6 +324,9 @@ pub(crate) struct Listen {
     /// Ring for S seconds before answering
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub(crate) ring: f64,
+    /// Be heard while it rings (183): what `--play` plays begins at once
+    #[arg(long, requires = "ring")]
+    pub(crate) early_media: bool,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]

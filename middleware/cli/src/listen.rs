@@ -78,6 +78,12 @@ fn accept_options(options: &Listen, password: Option<&String>) -> AcceptOptions 
 fn answer(session: Session, streams: StreamSet, options: &Listen, password: Option<&String>) {
     let reject = options.reject.and_then(StatusCode::new);
     let accepting = accept_options(options, password);
+    let mut streams = streams;
+    if options.early_media && reject.is_none() && streams.audio {
+        // What is answered early is taken as it is, and files are not answered early.
+        streams.file = false;
+        drop(session.start_early_media(streams));
+    }
     let answer = move || match reject {
         Some(status) => drop(session.reject_with(status)),
         None => drop(session.accept_with(streams, accepting)),

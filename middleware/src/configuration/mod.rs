@@ -25,6 +25,9 @@ use std::time::Duration;
 pub struct SessionTimers {
     /// An INVITE or a proposal of ours without a final response. Default 90 s.
     pub no_answer: Duration,
+    /// A call that is neither accepted nor rejected here; then it is answered 480. Whoever made it may be gone, and its
+    /// CANCEL lost. Default 180 s, which is how long proxies wait (RFC 3261 §16.6, timer C).
+    pub ringing: Duration,
     /// After the start of audio, without a packet from the peer: `SCSessionGotNoAudio`. Default 5 s.
     pub no_audio: Duration,
     /// For the local media to be ready, and for a connection to come about. Default 15 s.
@@ -46,6 +49,7 @@ impl Default for SessionTimers {
     fn default() -> Self {
         Self {
             no_answer: Duration::from_secs(90),
+            ringing: Duration::from_secs(180),
             no_audio: Duration::from_secs(5),
             stream_start: Duration::from_secs(15),
             rtp_silence: Duration::from_secs(30),

@@ -29,7 +29,9 @@ impl Engine {
             SipAction::Invite { .. } => Ok(()),
             SipAction::Ack { answer } => self.endpoint.ack(at, call, answer.map(sdp_body)),
             SipAction::Cancel => self.endpoint.cancel(at, call),
-            SipAction::Provisional { status } => self.endpoint.provisional(at, call, status, None),
+            SipAction::Provisional { status, answer } => {
+                self.endpoint.provisional(at, call, status, answer.map(sdp_body))
+            }
             SipAction::Prack { id, answer } => self.endpoint.prack(at, call, id, answer.map(sdp_body)),
             SipAction::Accept { body, headers } => {
                 // What the application may not set is left out: the call is answered all the same.

@@ -44,8 +44,8 @@ pub(crate) enum SipAction {
     Prack { id: PrackId, answer: Option<Bytes> },
     /// CANCEL the INVITE.
     Cancel,
-    /// 180 and the like.
-    Provisional { status: StatusCode },
+    /// 180 and the like; with an answer, early media.
+    Provisional { status: StatusCode, answer: Option<Bytes> },
     /// 200 to the INVITE.
     Accept { body: Bytes, headers: Vec<(String, String)> },
     /// A final non-2xx to the INVITE.

@@ -135,6 +135,16 @@ impl Session {
         })
     }
 
+    /// Has the caller hear this side before the call is accepted (183 with an answer, RFC 3960): what
+    /// [`AudioConfiguration`](crate::configuration::AudioConfiguration) has it hear, and what is written into
+    /// [`Session::attach_pcm`]. An answer is final: [`Session::accept`] takes these streams then, audio among them and
+    /// no files. Legal in INCOMING, once, if the caller made an offer.
+    pub fn start_early_media(&self, streams: StreamSet) -> Reply<()> {
+        self.ask(Operation::StartEarlyMedia, move |session, context| {
+            session.start_early_media(context, streams)
+        })
+    }
+
     /// Declines with 486. Legal in INCOMING.
     pub fn reject(&self) -> Reply<()> {
         self.ask(Operation::Reject, |session, context| session.reject(context, None, Vec::new()))
@@ -206,7 +216,7 @@ impl Session {
     /// Lets the application speak and hear in the session with samples of its own, at `sample_rate`
     /// Hz: a multiple of 50 from 8000 to 48000. What it writes is mixed with what
     /// [`AudioConfiguration`](crate::configuration::AudioConfiguration) has the peer hear; both
-    /// ends end with the audio of the session. Legal in ESTABLISHED with audio.
+    /// ends end with the audio of the session. Legal in ESTABLISHED with audio, and in INCOMING with early media.
     pub fn attach_pcm(&self, sample_rate: u32) -> Reply<(PcmWriter, PcmReader)> {
         let desk = self.inner.commander.pcm().clone();
         self.ask(Operation::AttachPcm, move |session, context| {

@@ -87,6 +87,8 @@ pub enum Operation {
     Connect,
     /// `accept`
     Accept,
+    /// `start_early_media`
+    StartEarlyMedia,
     /// `reject`
     Reject,
     /// `hold`
@@ -147,9 +149,10 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Operation; 30] = [
+    pub const ALL: [Operation; 31] = [
         Operation::Connect,
         Operation::Accept,
+        Operation::StartEarlyMedia,
         Operation::Reject,
         Operation::Hold,
         Operation::RestartIce,
@@ -185,6 +188,7 @@ impl Operation {
         match self {
             Operation::Connect => "connect",
             Operation::Accept => "accept",
+            Operation::StartEarlyMedia => "start_early_media",
             Operation::Reject => "reject",
             Operation::Hold => "hold",
             Operation::RestartIce => "restart_ice",
@@ -220,12 +224,13 @@ impl Operation {
     pub fn legal_in(self) -> &'static [State] {
         match self {
             Operation::Connect => &[State::Null],
-            Operation::Accept | Operation::Reject => &[State::Incoming],
+            Operation::Accept | Operation::StartEarlyMedia | Operation::Reject => &[State::Incoming],
+            // Early media speak before the call is accepted.
+            Operation::AttachPcm => &[State::Incoming, State::Established],
             Operation::Hold
             | Operation::RestartIce
             | Operation::Unhold
             | Operation::StartRecordingAudio
-            | Operation::AttachPcm
             | Operation::SendDtmf
             | Operation::Transfer
             | Operation::AcceptTransfer
@@ -275,7 +280,8 @@ mod tests {
     fn legal(operation: Operation, state: State) -> bool {
         match operation.name() {
             "connect" => state == State::Null,
-            "accept" | "reject" => state == State::Incoming,
+            "accept" | "start_early_media" | "reject" => state == State::Incoming,
+            "attach_pcm" => matches!(state, State::Incoming | State::Established),
             "accept_proposal" | "reject_proposal" => state == State::Proposed,
             "terminate" => true,
             "stop_recording_audio" | "set_muted" | "leave_conference" => {

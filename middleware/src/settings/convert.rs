@@ -134,6 +134,7 @@ impl Settings {
         let timers = &self.timers;
         SessionTimers {
             no_answer: timers.no_answer,
+            ringing: timers.ringing,
             no_audio: timers.no_audio,
             stream_start: timers.stream_start,
             rtp_silence: timers.rtp_silence,

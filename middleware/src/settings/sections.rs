@@ -238,6 +238,8 @@ sections! {
     pub struct TimerSettings {
         /// For a final response to an INVITE or a proposal of ours.
         no_answer: Duration = Duration::from_secs(90);
+        /// For the application to accept or reject a call or a proposal of the peer's: then 480.
+        ringing: Duration = Duration::from_secs(180);
         /// For audio of the peer, before its absence is told.
         no_audio: Duration = Duration::from_secs(5);
         /// For the local media to be ready and for connections to come about.

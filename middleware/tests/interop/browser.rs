@@ -127,10 +127,11 @@ listen=tcp:127.0.0.1:{port}
 mpath=\"{MODULES}\"
 {modules}
 modparam(\"usrloc\", \"db_mode\", 0)
+modparam(\"nathelper|registrar\", \"received_avp\", \"$avp(RECEIVED)\")
 request_route {{
     if (!mf_process_maxfwd_header(\"10\")) {{ sl_send_reply(\"483\", \"Too Many Hops\"); exit; }}
     if (is_method(\"CANCEL\")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
-    if ($proto == \"ws\") {{ add_contact_alias(); }}
+    if ($proto == \"ws\" && !is_method(\"REGISTER\")) {{ add_contact_alias(); }}
     if (has_totag()) {{
         if (loose_route()) {{ handle_ruri_alias(); t_relay(); exit; }}
         if (is_method(\"ACK\") && t_check_trans()) {{ t_relay(); }}
@@ -138,7 +139,7 @@ request_route {{
     }}
     t_check_trans();
     remove_hf(\"Route\");
-    if (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}
+    if (is_method(\"REGISTER\")) {{ fix_nated_register(); save(\"location\"); exit; }}
     record_route();
     if (!lookup(\"location\")) {{ sl_send_reply(\"404\", \"Not Found\"); exit; }}
     handle_ruri_alias();

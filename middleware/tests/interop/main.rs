@@ -258,7 +258,7 @@ fn a_browser_calls_listen() {
         &recordings.to_string_lossy(),
     ]);
     let plan = Plan {
-        server: format!("ws://127.0.0.1:{}", listen.port()),
+        server: format!("ws://127.0.0.1:{}", listen.web_socket_port()),
         uri: "sip:browser@browser.invalid",
         password: None,
         target: Some(format!("sip:listen@127.0.0.1:{}", listen.port())),

@@ -107,6 +107,11 @@ impl Listen {
         self.port
     }
 
+    /// Where it takes WebSockets, with `--transport ws` among others.
+    pub(crate) fn web_socket_port(&self) -> u16 {
+        self.port + 2
+    }
+
     /// How many sessions have ended so far.
     pub(crate) fn ends(&self) -> usize {
         self.running.stdout().matches("\"SCSessionDidEnd\"").count()

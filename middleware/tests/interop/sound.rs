@@ -74,16 +74,37 @@ impl Sound {
         writer.finalize().expect("the header is written");
     }
 
+    /// Reads 16-bit PCM. Who is ended while it records leaves a header that counts too little or too much, so the
+    /// samples go to the end of the file.
     pub(crate) fn read(path: &Path) -> Self {
-        let reader = hound::WavReader::open(path);
-        let mut reader = reader.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let spec = reader.spec();
-        let mut channels = vec![Vec::new(); usize::from(spec.channels)];
-        for (at, sample) in reader.samples::<i16>().enumerate() {
-            let sample = sample.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            channels[at % usize::from(spec.channels)].push(f32::from(sample) / 32_768.0);
+        let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::parse(&bytes).unwrap_or_else(|| panic!("{}: no WAV of 16 bits", path.display()))
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WAVE")?;
+        let mut format = None;
+        loop {
+            let (name, length) = (rest.get(..4)?, rest.get(4..8)?.try_into().ok()?);
+            let length = u32::from_le_bytes(length) as usize;
+            rest = rest.get(8..)?;
+            if name == b"data" {
+                break;
+            }
+            if name == b"fmt " {
+                let word = |at: usize| Some(u16::from_le_bytes(rest.get(at..at + 2)?.try_into().ok()?));
+                let rate = u32::from(word(4)?) | u32::from(word(6)?) << 16;
+                format = Some((usize::from(word(2)?), rate)).filter(|_| word(14) == Some(16));
+            }
+            rest = rest.get(length.next_multiple_of(2)..)?;
         }
-        Self { rate: spec.sample_rate, channels }
+        let (count, rate) = format?;
+        let mut channels = vec![Vec::new(); count];
+        for (at, sample) in rest.chunks_exact(2).enumerate() {
+            let sample = i16::from_le_bytes(sample.try_into().ok()?);
+            channels.get_mut(at % count.max(1))?.push(f32::from(sample) / 32_768.0);
+        }
+        Some(Self { rate, channels })
     }
 
     /// Every channel, and their sum, at the rate of comparison.

@@ -13,12 +13,16 @@ use crate::{
     usage::{Answer, Phase, TimerRefusal},
 };
 use bytes::Bytes;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// "At every minute" (RFC 3261 §13.3.1.1).
+const PROGRESS_AGAIN: Duration = Duration::from_secs(60);
 
 impl Endpoint {
     /// Sends a provisional response to the peer's INVITE: reliably, if the peer can and it carries a
     /// description or one side requires it (RFC 3262). One that has to wait for the PRACK of the one
-    /// before is sent by itself then; if no PRACK comes, the call fails.
+    /// before is sent by itself then; if no PRACK comes, the call fails. The status is sent again each
+    /// minute, so that no proxy on the way gives the call up (RFC 3261 §13.3.1.1).
     ///
     /// # Errors
     /// If the call does not wait for an answer, or `status` is final.
@@ -33,7 +37,25 @@ impl Endpoint {
             return Err(not_now("provisional", "a status below 200"));
         }
         let id = self.ringing(call, "provisional")?;
-        self.send_provisional(now, call, id, status, &[], body)
+        self.send_provisional(now, call, id, status, &[], body)?;
+        if let Some(usage) = self.calls.get_mut(&call).filter(|_| status != StatusCode::TRYING) {
+            usage.progress = Some((now + PROGRESS_AGAIN, status));
+            self.arm_call(call);
+        }
+        Ok(())
+    }
+
+    fn progress_timeout(&mut self, now: Instant, call: Call) {
+        let due = self.calls.get(&call).and_then(|usage| usage.progress).filter(|(at, _)| *at <= now);
+        if let Some((_, status)) = due
+            && let Ok(id) = self.ringing(call, "provisional")
+        {
+            if let Some(usage) = self.calls.get_mut(&call) {
+                usage.progress = Some((now + PROGRESS_AGAIN, status));
+            }
+            // Where one waits for its PRACK, that one is being repeated.
+            let _ = self.send_provisional(now, call, id, status, &[], None);
+        }
     }
 
     /// Accepts the peer's INVITE with 200, once a reliable response with a description is
@@ -202,6 +224,7 @@ impl Endpoint {
     pub(crate) fn call_timeout(&mut self, now: Instant, call: Call) {
         let timers = self.config.timers;
         self.reliable_timeout(now, call);
+        self.progress_timeout(now, call);
         self.session_timeout(now, call);
         let Some(usage) = self.calls.get_mut(&call) else { return };
         let Some(answer) = &mut usage.answer else {

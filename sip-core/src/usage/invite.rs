@@ -2,7 +2,7 @@
 
 use super::{ReliableClient, ReliableServer, SessionTimer, SessionTimers};
 use crate::{
-    Dialog,
+    Dialog, StatusCode,
     auth::Authenticator,
     endpoint::{Call, ClientKey, FlowId, OwnContact, RequestId, ServerRequest, Transport},
 };
@@ -100,6 +100,8 @@ pub(crate) struct InviteUsage {
     pub(crate) offered: bool,
     /// Whether provisional responses to our INVITE may be reliable.
     pub(crate) takes_reliable: bool,
+    /// When our provisional response to the peer's INVITE is sent again, and which.
+    pub(crate) progress: Option<(Instant, StatusCode)>,
     /// Our reliable responses to the peer's INVITE.
     pub(crate) reliable: Option<Box<ReliableServer>>,
     /// The peer's to our re-INVITE.
@@ -192,7 +194,8 @@ impl InviteUsage {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let answer = self.answer.as_ref().map(|a| a.again.min(a.give_up));
         let reliable = self.reliable.as_ref().and_then(|r| r.deadline());
-        answer.into_iter().chain(reliable).chain(self.timer.deadline()).min()
+        let progress = self.progress.filter(|_| matches!(self.phase, Phase::Ringing)).map(|(at, _)| at);
+        answer.into_iter().chain(reliable).chain(progress).chain(self.timer.deadline()).min()
     }
 
     fn new(phase: Phase, dialog: Option<Dialog>, local_tag: u64, timers: SessionTimers) -> Self {
@@ -211,6 +214,7 @@ impl InviteUsage {
             updating: None,
             requests: Vec::new(),
             answer: None,
+            progress: None,
             hang_up: None,
             owns_call_id: false,
             offered: false,

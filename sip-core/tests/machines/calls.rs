@@ -139,6 +139,33 @@ fn an_incoming_call() {
     assert_eq!((stats.calls, stats.server_transactions), (0, 0));
 }
 
+/// RFC 3261 §13.3.1.1: so that no proxy gives the call up.
+#[test]
+fn ringing_is_told_every_minute() {
+    let mut solo = Solo::new();
+    solo.datagram(&ask("INVITE", "1", 1, "", ""));
+    let Event::Incoming { call, .. } = solo.event() else { panic!("Incoming") };
+    solo.endpoint.provisional(solo.now(), call, StatusCode::RINGING, None).expect("it rings");
+    solo.drain();
+    assert_eq!(solo.sent_summary(), ["180 INVITE"]);
+    solo.pass(seconds(59.0));
+    solo.quiet();
+    solo.pass(seconds(122.0));
+    assert_eq!(solo.sent_summary(), ["180 INVITE"; 3]);
+    let progress = Some(Body::new("application/sdp", "answer"));
+    solo.endpoint.provisional(solo.now(), call, StatusCode::SESSION_PROGRESS, progress).expect("early media");
+    solo.drain();
+    assert_eq!(solo.sent_summary(), ["183 INVITE"]);
+    solo.pass(seconds(61.0));
+    assert_eq!(solo.sent_summary(), ["183 INVITE"], "the last one, from then on");
+    solo.endpoint.reject(solo.now(), call, StatusCode::BUSY_HERE, None, Vec::new()).expect("no");
+    solo.drain();
+    assert_eq!(solo.sent_summary(), ["486 INVITE"]);
+    solo.datagram(&ask("ACK", "1", 1, "", ""));
+    solo.pass(seconds(200.0));
+    assert!(!solo.sent_summary().contains(&"183 INVITE".to_owned()), "not after the end");
+}
+
 #[test]
 fn requests_of_a_callee_follow_the_record_route() {
     let mut solo = Solo::new();

@@ -255,6 +255,7 @@ impl Agent {
         let headers = headers_of(words);
         let done = self.engine.with_session(now, id, |session, context| match verb {
             "accept" => session.accept(context, streams(argument), Some("files".into()), headers),
+            "early-media" => session.start_early_media(context, streams(argument)),
             "reject" => session.reject(context, argument.parse().ok().and_then(StatusCode::new), headers),
             "hold" => session.hold(context, true),
             "restart-ice" => session.restart_ice(context),
@@ -666,6 +667,7 @@ fn operation_of(verb: &str, argument: &str) -> Operation {
         ("nickname", _) => "set_nickname".to_owned(),
         ("confer", "none") => "leave_conference".to_owned(),
         ("confer", _) => "join_conference".to_owned(),
+        ("early-media", _) => "start_early_media".to_owned(),
         ("transfer-to", _) => "transfer".to_owned(),
         ("add" | "remove", kind) => format!("{verb}_{}", kind.split(',').next().unwrap_or_default()),
         _ => verb.replace('-', "_"),

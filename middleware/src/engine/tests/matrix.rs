@@ -28,6 +28,7 @@ fn command_of(operation: Operation) -> &'static str {
     match operation {
         Operation::Connect => "connect audio",
         Operation::Accept => "accept audio",
+        Operation::StartEarlyMedia => "early-media audio",
         Operation::Reject => "reject",
         Operation::Hold => "hold",
         Operation::Unhold => "unhold",
@@ -121,5 +122,5 @@ fn every_operation_in_every_state() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 8 * 30, "NULL, in which nothing but connect is legal, has no machine to ask");
+    assert_eq!(tried, 8 * 31, "NULL, in which nothing but connect is legal, has no machine to ask");
 }

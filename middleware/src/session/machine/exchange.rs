@@ -197,10 +197,14 @@ impl SessionMachine {
         let before = self.streams();
         self.apply(context, &negotiated);
         // What the peer refused beside is gone before anything is told.
-        self.forget(before.without(self.streams()));
+        let lost = before.without(self.streams());
+        self.forget(lost);
         match change {
-            Change::Hold(_) | Change::Refresh => {}
-            Change::RestartIce => self.audio_settled(),
+            Change::Hold(_) | Change::Refresh => self.tell_lost(lost),
+            Change::RestartIce => {
+                self.audio_settled();
+                self.tell_lost(lost);
+            }
             Change::Add(streams) => {
                 let added = self.streams().with_only(streams);
                 self.enter(Phase::Established);
@@ -208,6 +212,7 @@ impl SessionMachine {
                 if added.is_empty() {
                     let reason = "the peer takes none of the streams".to_owned();
                     self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+                    self.tell_lost(lost);
                 } else {
                     self.notify(SessionEvent::AcceptedStreamProposal { proposer });
                     self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
@@ -222,17 +227,31 @@ impl SessionMachine {
                 } else {
                     let reason = "the peer does not take the file".to_owned();
                     self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
+                    self.tell_lost(lost);
                 }
             }
-            Change::Remove(streams) => {
-                self.forget(streams);
-                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
-            }
+            // That a stream broke was told when it did; so was what is lost beside it.
+            Change::Remove(_) => self.tell_lost(lost),
             Change::RemoveFile(_) => {
                 self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }
         }
-        self.next_change(context);
+        self.go_on_without(context, lost);
+    }
+
+    fn tell_lost(&mut self, lost: StreamSet) {
+        if !lost.is_empty() {
+            self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+        }
+    }
+
+    /// The peer's answer took streams away: without any the session is over.
+    fn go_on_without(&mut self, context: Context<'_>, lost: StreamSet) {
+        if !lost.is_empty() && self.streams().is_empty() {
+            self.stream_lost(context, lost, "the peer takes none of the streams any more");
+        } else {
+            self.next_change(context);
+        }
     }
 
     /// Our re-INVITE failed.
@@ -293,9 +312,10 @@ impl SessionMachine {
             }
             // The stream is closed on this side whatever the peer says of it.
             Change::Remove(streams) => {
+                let removed = self.streams().with_only(streams);
                 self.close(context, streams);
                 self.forget(streams);
-                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                self.tell_lost(removed);
             }
         }
         self.next_change(context);
@@ -387,6 +407,7 @@ impl SessionMachine {
             return;
         }
         self.exchange = Exchange::Asked { accepted: StreamSet::NONE };
+        self.timers.no_answer = Some(context.now + self.config.timers.ringing);
         self.change(|snapshot| snapshot.proposed_streams = adds);
         self.sip(SipAction::ReinviteProvisional { status: StatusCode::RINGING });
         self.enter(Phase::Proposed);
@@ -401,10 +422,8 @@ impl SessionMachine {
                 self.sip(SipAction::AcceptReinvite { body: Some(body) });
                 self.apply(context, &negotiated);
                 let lost = before.without(self.streams());
-                if !lost.is_empty() {
-                    self.forget(lost);
-                    self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
-                }
+                self.forget(lost);
+                self.tell_lost(lost);
                 true
             }
             _ => {
@@ -419,12 +438,16 @@ impl SessionMachine {
     pub(super) fn reinvite_confirmed(&mut self, context: Context<'_>, body: Option<Bytes>) {
         if let Exchange::AwaitingAnswer = self.exchange {
             self.exchange = Exchange::Idle;
+            let before = self.streams();
             match self.description.answered(body.as_deref(), &self.config) {
                 Ok(negotiated) => self.apply(context, &negotiated),
                 // RFC 3264 §5: without an answer what was agreed before stays.
                 Err(_) => self.description.rollback(),
             }
-            self.next_change(context);
+            let lost = before.without(self.streams());
+            self.forget(lost);
+            self.tell_lost(lost);
+            self.go_on_without(context, lost);
         }
     }
 
@@ -444,6 +467,7 @@ impl SessionMachine {
                 return Err(Error::not_possible(Operation::AcceptProposal, "it was accepted already"));
             }
             *accepted = streams;
+            self.timers.no_answer = None;
             self.prepare_accepted(streams, &folder);
             self.prepare(context, streams);
         }
@@ -461,6 +485,12 @@ impl SessionMachine {
         Ok(())
     }
 
+    /// The application says neither yes nor no.
+    pub(super) fn proposal_unanswered(&mut self, context: Context<'_>) {
+        let status = StatusCode::TEMPORARILY_UNAVAILABLE;
+        self.refuse_proposal(context, status, "neither accepted nor rejected");
+    }
+
     fn refuse_proposal(&mut self, context: Context<'_>, status: StatusCode, reason: &str) {
         self.description.rollback();
         self.sip(SipAction::RejectReinvite { status });
@@ -472,7 +502,7 @@ impl SessionMachine {
 
     fn leave_proposed(&mut self) {
         self.exchange = Exchange::Idle;
-        self.timers.stream_start = None;
+        (self.timers.stream_start, self.timers.no_answer) = (None, None);
         self.forget_proposed_files();
         self.change(|snapshot| snapshot.proposed_streams = StreamSet::NONE);
         self.enter(Phase::Established);

@@ -11,7 +11,7 @@ use super::{
     StreamSet,
 };
 use crate::error::Error;
-use crate::negotiation::Refusal;
+use crate::negotiation::{Negotiated, Refusal};
 use crate::session::{RemoteHeaders, auto_answer_wish};
 
 /// Who calls, and with what offer.
@@ -20,6 +20,14 @@ pub(crate) struct Invite {
     pub(crate) remote: Uri,
     pub(crate) headers: RemoteHeaders,
     pub(crate) offer: Option<Bytes>,
+}
+
+/// What this side says before it accepts the call.
+#[derive(Debug)]
+pub(super) struct EarlyMedia {
+    streams: StreamSet,
+    /// What went out in the 183, and what it comes to.
+    answer: Option<(Bytes, Box<Negotiated>)>,
 }
 
 impl SessionMachine {
@@ -40,7 +48,7 @@ impl SessionMachine {
             self.got_files(offered.files);
         }
         self.change(|snapshot| (snapshot.proposed_streams, snapshot.auto_answer_asked) = (streams, asked));
-        self.sip(SipAction::Provisional { status: StatusCode::RINGING });
+        self.sip(SipAction::Provisional { status: StatusCode::RINGING, answer: None });
         self.enter(Phase::Incoming);
         self.notify(SessionEvent::NewIncoming {
             has_audio: streams.audio,
@@ -48,13 +56,17 @@ impl SessionMachine {
             has_file: streams.file,
         });
         self.ring(tone.as_deref());
+        self.timers.no_answer = Some(context.now + self.config.timers.ringing);
         self.timers.auto_answer = auto_answer.map(|after| context.now + after);
         Ok(())
     }
 
     /// The policy has it answered without the application: all but files, which need a folder.
     pub(super) fn answer_by_itself(&mut self, context: Context<'_>) {
-        let streams = StreamSet { file: false, ..self.snapshot.proposed_streams };
+        let streams = match &self.early_media {
+            Some(early) => early.streams,
+            None => StreamSet { file: false, ..self.snapshot.proposed_streams },
+        };
         if matches!(self.phase, Phase::Incoming)
             && let Err(error) = self.accept(context, streams, None, Vec::new())
         {
@@ -68,6 +80,58 @@ impl SessionMachine {
         self.relay_login = user.map(|user| (user, password));
     }
 
+    /// Answers the offer before the call is accepted: what is said here is heard there meanwhile.
+    pub(crate) fn start_early_media(
+        &mut self,
+        context: Context<'_>,
+        streams: StreamSet,
+    ) -> Result<(), Error> {
+        let operation = Operation::StartEarlyMedia;
+        self.check(operation)?;
+        self.check_subset(operation, streams)?;
+        let refused = if self.early_media.is_some() {
+            Some("it was started already")
+        } else if !streams.audio {
+            Some("it is audio that is heard early")
+        } else if streams.file {
+            Some("files are taken when the call is")
+        } else if !self.description.has_remote_offer() {
+            Some("the peer makes no offer")
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            return Err(Error::not_possible(operation, reason));
+        }
+        self.early_media = Some(EarlyMedia { streams, answer: None });
+        self.prepare(context, streams);
+        Ok(())
+    }
+
+    /// The local media of early media are ready: 183. An answer is final, so the 200 repeats it (RFC 3261 §13.2.1).
+    pub(super) fn answer_early(&mut self, context: Context<'_>) {
+        if !self.early_media.as_ref().is_some_and(|early| early.answer.is_none()) {
+            return;
+        }
+        match self.make_answer() {
+            Ok((body, negotiated)) => {
+                self.apply_audio(context, &negotiated);
+                let answer = Some(body.clone());
+                self.sip(SipAction::Provisional { status: StatusCode::SESSION_PROGRESS, answer });
+                if let Some(early) = &mut self.early_media {
+                    early.answer = Some((body, Box::new(negotiated)));
+                }
+            }
+            Err(error) => self.refuse_offer(context, error.to_string()),
+        }
+    }
+
+    fn refuse_offer(&mut self, context: Context<'_>, reason: String) {
+        let status = StatusCode::NOT_ACCEPTABLE_HERE;
+        self.sip(SipAction::Reject { status, reason: None, headers: Vec::new() });
+        self.fail(context, Originator::Local, status.code(), reason);
+    }
+
     /// Takes some of the offered streams; the 200 leaves once the media are ready.
     /// Files are kept in `folder`, else in the one of the configuration.
     pub(crate) fn accept(
@@ -79,11 +143,19 @@ impl SessionMachine {
     ) -> Result<(), Error> {
         self.check(Operation::Accept)?;
         self.check_subset(Operation::Accept, streams)?;
+        if self.early_media.as_ref().is_some_and(|early| early.streams != streams) {
+            return Err(Error::not_possible(Operation::Accept, "early media has answered for other streams"));
+        }
         let folder = self.folder_for(Operation::Accept, streams, folder)?;
-        (self.accept_headers, self.timers.auto_answer) = (headers, None);
+        self.accept_headers = headers;
+        (self.timers.auto_answer, self.timers.no_answer) = (None, None);
         self.enter(Phase::Accepting { answered: false });
-        self.prepare_accepted(streams, &folder);
-        self.prepare(context, streams);
+        if self.early_media.is_some() {
+            self.go_on_if_ready(context);
+        } else {
+            self.prepare_accepted(streams, &folder);
+            self.prepare(context, streams);
+        }
         Ok(())
     }
 
@@ -117,16 +189,17 @@ impl SessionMachine {
             return;
         }
         let headers = std::mem::take(&mut self.accept_headers);
-        if self.description.has_remote_offer() {
+        if let Some((body, negotiated)) = self.early_media.take().and_then(|early| early.answer) {
+            self.apply(context, &negotiated);
+            self.sip(SipAction::Accept { body, headers });
+        } else if self.description.has_remote_offer() {
             match self.make_answer() {
                 Ok((body, negotiated)) => {
                     self.apply(context, &negotiated);
                     self.sip(SipAction::Accept { body, headers });
                 }
                 Err(error) => {
-                    let status = StatusCode::NOT_ACCEPTABLE_HERE;
-                    self.sip(SipAction::Reject { status, reason: None, headers: Vec::new() });
-                    self.fail(context, Originator::Local, 488, error.to_string());
+                    self.refuse_offer(context, error.to_string());
                     return;
                 }
             }

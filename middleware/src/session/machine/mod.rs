@@ -98,6 +98,8 @@ pub(crate) struct SessionMachine {
     /// The peer's offer in a provisional response, and what our answer in PRACK came to.
     early_offer: Option<bytes::Bytes>,
     early_answer: Option<Box<Negotiated>>,
+    /// We are heard before we have accepted.
+    early_media: Option<incoming::EarlyMedia>,
     transfer: Transfer,
     /// Further headers of the 200 that accepts the call.
     accept_headers: Vec<(String, String)>,
@@ -167,6 +169,7 @@ impl SessionMachine {
             early: false,
             early_offer: None,
             early_answer: None,
+            early_media: None,
             transfer: Transfer::Idle,
             accept_headers: Vec::new(),
             next_stream: 1,

@@ -248,9 +248,16 @@ impl SessionMachine {
                 self.sip(SipAction::Cancel);
                 self.fail(context, Originator::Local, 408, "no answer".to_owned());
             }
+            Phase::Incoming => {
+                let status = StatusCode::TEMPORARILY_UNAVAILABLE;
+                self.sip(SipAction::Reject { status, reason: None, headers: Vec::new() });
+                let reason = "neither accepted nor rejected".to_owned();
+                self.fail(context, Originator::Local, status.code(), reason);
+            }
             Phase::Proposing => {
                 self.sip(SipAction::CancelReinvite);
             }
+            Phase::Proposed => self.proposal_unanswered(context),
             _ => {}
         }
     }

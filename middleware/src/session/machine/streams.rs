@@ -411,6 +411,7 @@ impl SessionMachine {
         self.timers.stream_start = None;
         match self.phase {
             Phase::Calling { .. } => self.invite(context),
+            Phase::Incoming => self.answer_early(context),
             Phase::Accepting { .. } => self.answer(context),
             Phase::Proposing => self.send_exchange(context),
             Phase::Proposed => self.answer_proposal(context),
