@@ -6,7 +6,8 @@ mod msrp_relay;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use msrp_relay::TestRelay;
@@ -16,6 +17,8 @@ use sipsimple::notification::{
 };
 use sipsimple::session::{AcceptOptions, MessageOptions};
 use sipsimple::{Application, Credentials, State, StreamSet, Uri};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -197,6 +200,51 @@ async fn a_websocket_is_a_way_to_the_relay() {
 }
 
 /// Deliveries at the sender, and messages at the reader, by what tells them apart.
+/// A way to the relay that ends the first connection before it grants anything.
+async fn stumbling_door(relay: u16) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    tokio::spawn(async move {
+        while let Ok((mut outside, _)) = listener.accept().await {
+            if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                let _ = outside.read_u8().await;
+                continue;
+            }
+            tokio::spawn(async move {
+                let mut inside = TcpStream::connect(("127.0.0.1", relay)).await.expect("the relay is there");
+                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+            });
+        }
+    });
+    (port, taken)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_hangs_up_is_asked_once_more() {
+    let relay = TestRelay::start().await;
+    let (port, taken) = stumbling_door(relay.port).await;
+    let msrp = MsrpConfiguration {
+        local_use_tls: false,
+        use_relay_outgoing: true,
+        relay_host: Some("127.0.0.1".to_owned()),
+        relay_port: Some(port),
+        relay_use_tls: Some(false),
+        ..MsrpConfiguration::default()
+    };
+    let mut alice = Party::start("alice", msrp).await;
+    let direct = MsrpConfiguration { local_use_tls: false, ..MsrpConfiguration::default() };
+    let mut bob = Party::start("bob", direct).await;
+    let calling = alice.application.session_manager().new_session();
+    let credentials = Credentials::new(alice.uri()).with_password("secret");
+    calling.connect(bob.uri(), credentials, None, StreamSet::CHAT).await.expect("it is legal in NULL");
+    let incoming = bob.wait_for("SCSessionNewIncoming").await;
+    assert_eq!(taken.load(Ordering::SeqCst), 2, "one in vain");
+    incoming.session().expect("it is about a session").reject().await.expect("it is legal in INCOMING");
+    alice.wait_for("SCSessionDidEnd").await;
+}
+
 fn count(event: &Event, fates: &mut BTreeMap<String, u32>, shown: &mut BTreeMap<String, u32>) {
     match event {
         Event::Session(SessionEvent::DidDeliverMessage { message_id, .. }) => {

@@ -7,6 +7,30 @@ const tell = (event, data = {}) => window.tell(JSON.stringify({ event, ...data }
 /** Everything heard, as samples of 48 kHz. */
 const heard = [];
 
+/** Runs on the thread of the sound, so that what the page does meanwhile leaves no gaps. */
+const tapping = `registerProcessor("tap", class extends AudioWorkletProcessor {
+    part = new Float32Array(4800);
+    filled = 0;
+    process([[samples]]) {
+        for (const sample of samples ?? []) {
+            this.part[this.filled++] = sample;
+            if (this.filled === this.part.length) {
+                this.port.postMessage(this.part.slice());
+                this.filled = 0;
+            }
+        }
+        return true;
+    }
+});`;
+
+async function tap(stream) {
+    const context = new AudioContext({ sampleRate: 48000 });
+    await context.audioWorklet.addModule(URL.createObjectURL(new Blob([tapping], { type: "text/javascript" })));
+    const node = new AudioWorkletNode(context, "tap");
+    node.port.onmessage = ({ data }) => heard.push(data);
+    context.createMediaStreamSource(stream).connect(node).connect(context.destination);
+}
+
 function listenTo(connection) {
     connection.addEventListener("track", ({ track, streams }) => {
         const stream = streams[0] ?? new MediaStream([track]);
@@ -15,12 +39,7 @@ function listenTo(connection) {
         player.srcObject = stream;
         player.muted = true;
         player.play();
-        const context = new AudioContext({ sampleRate: 48000 });
-        const source = context.createMediaStreamSource(stream);
-        const tap = context.createScriptProcessor(4096, 1, 1);
-        tap.onaudioprocess = ({ inputBuffer }) => heard.push(inputBuffer.getChannelData(0).slice());
-        source.connect(tap);
-        tap.connect(context.destination);
+        void tap(stream);
         tell("track", { kind: track.kind });
     });
     connection.addEventListener("connectionstatechange", () =>

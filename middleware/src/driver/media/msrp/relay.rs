@@ -20,6 +20,8 @@ use crate::trace::Tracer;
 
 /// A relay that has not granted a URI by then is none.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Before a relay that hung up is asked once more.
+const AGAIN: Duration = Duration::from_millis(250);
 /// Where WebSockets are served as a rule.
 const WEBSOCKET_PORT: u16 = 443;
 /// Relays of a domain that are tried.
@@ -63,7 +65,13 @@ impl Relayed {
     ) -> io::Result<Self> {
         let mut last = io::Error::other(format!("{} has no MSRP relay", relay.domain));
         for (host, port) in find(relay, resolver).await {
-            let asked = tokio::time::timeout(PATIENCE, ask(relay, &host, port, security, tracer)).await;
+            let ask = || tokio::time::timeout(PATIENCE, ask(relay, &host, port, security, tracer));
+            let mut asked = ask().await;
+            if matches!(&asked, Ok(Err(error)) if is_lost(error)) {
+                tracing::debug!(%host, port, "an MSRP relay hung up: it is asked once more");
+                tokio::time::sleep(AGAIN).await;
+                asked = ask().await;
+            }
             match asked.unwrap_or_else(|_| Err(io::Error::other("it does not answer"))) {
                 Ok(relayed) => return Ok(relayed),
                 Err(error) => {
@@ -74,6 +82,12 @@ impl Relayed {
         }
         Err(last)
     }
+}
+
+/// Whether the connection went without an answer: a relay that restarts, or one that stumbles over two at once.
+fn is_lost(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// RFC 4976 §5.1: the relay that was named, or those of the domain by SRV.
@@ -148,11 +162,15 @@ async fn ask(
                 use_path.push(ours);
                 return Ok(Relayed { wire, local_path: use_path, path });
             }
+            // 408: it never answered, and with a connection that stands `PATIENCE` is over before.
+            Some(Event::AuthFailed { code: 408, reason, .. }) => {
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason));
+            }
             Some(Event::AuthFailed { code, reason, .. }) => {
                 return Err(io::Error::other(format!("{code} {reason}")));
             }
             Some(_) => {}
-            None => return Err(io::Error::other(wire.failure().to_owned())),
+            None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, wire.failure().to_owned())),
         }
     }
 }
