@@ -171,3 +171,42 @@ async fn a_file_needs_no_session() {
     bob.end();
     wait_for(&mut at_bob, "MSRPFileTransferDidEnd").await;
 }
+
+/// RFC 6714: something between the two carries the connection, and has put itself into the c= and m= lines. TLS is
+/// between the ends, which know each other's certificates.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_goes_where_the_lines_lead() {
+    let (here, there) = (NotificationCenter::new(), NotificationCenter::new());
+    let (mut at_alice, mut at_bob) = (here.stream(Filter::any(), 100), there.stream(Filter::any(), 100));
+    let alice = MsrpChat::new(&here, config(), uri("alice"), uri("bob"));
+    let bob = MsrpChat::new(&there, config(), uri("bob"), uri("alice"));
+    alice.initialize(None).expect("it is new");
+    wait_for(&mut at_alice, "MSRPChatDidInitialize").await;
+    let offer = alice.local_media().expect("it is initialized");
+    assert!(offer.contains("a=msrp-cema\r\n") && offer.contains("a=setup:actpass\r\n"), "{offer}");
+    bob.initialize(Some(&offer)).expect("an offer of a chat");
+    wait_for(&mut at_bob, "MSRPChatDidInitialize").await;
+    bob.start(None).expect("it has the offer");
+    let answer = bob.local_media().expect("it is initialized");
+    assert!(answer.contains("a=msrp-cema\r\n") && answer.contains("a=setup:passive\r\n"), "{answer}");
+    let line = answer.lines().find(|line| line.starts_with("m=message ")).expect("a line for the chat");
+    let port: u16 = line.split(' ').nth(1).and_then(|port| port.parse().ok()).expect("a port");
+    let middlebox = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
+    let place = middlebox.local_addr().expect("it listens").port();
+    let carried = tokio::spawn(async move {
+        let (mut one, _) = middlebox.accept().await?;
+        let mut other = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        tokio::io::copy_bidirectional(&mut one, &mut other).await
+    });
+    let changed = answer.replace(line, &line.replace(&port.to_string(), &place.to_string()));
+    alice.start(Some(&changed)).expect("a fitting answer");
+    wait_for(&mut at_alice, "MSRPChatDidStart").await;
+    alice.send_message("through the middle", MessageOptions::default()).expect("it runs");
+    wait_for(&mut at_bob, "MSRPChatGotMessage").await;
+    wait_for(&mut at_alice, "MSRPChatDidDeliverMessage").await;
+    alice.end();
+    bob.end();
+    wait_for(&mut at_bob, "MSRPChatDidEnd").await;
+    let (there, back) = carried.await.expect("it ran").unwrap_or_default();
+    assert!(there > 500 && back > 100, "{there} bytes, and {back} back");
+}

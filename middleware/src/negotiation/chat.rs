@@ -2,11 +2,14 @@
 
 use msrp_cpim::iscomposing;
 use sdp::attribute::Setup;
-use sdp::{MediaDescription, MediaKind, Protocol};
+use sdp::{MediaDescription, MediaKind, Protocol, SessionDescription};
 
-use super::{Negotiated, NegotiationError};
+use super::{Negotiated, NegotiationError, cema};
 use crate::configuration::MsrpConfiguration;
 use crate::session::{ChatParameters, Chatroom};
+
+/// The port of a URI without one (RFC 4975 §6).
+pub(super) const DEFAULT_PORT: u16 = 2855;
 
 /// A chat stream's local side.
 #[derive(Clone, Debug)]
@@ -18,10 +21,22 @@ pub(crate) struct LocalChat {
 }
 
 impl LocalChat {
+    /// The port of the first URI, which is where it is to be reached: a relay's, or our own.
     pub(super) fn port(&self) -> u16 {
-        let uri: Option<msrp_cpim::MsrpUri> =
-            self.path.split_whitespace().next().and_then(|uri| uri.parse().ok());
-        uri.and_then(|uri| uri.port).unwrap_or(2855)
+        self.first().and_then(|uri| uri.port).unwrap_or(DEFAULT_PORT)
+    }
+
+    /// The host of the first URI.
+    pub(super) fn host(&self) -> Option<String> {
+        self.first().map(|uri| uri.host)
+    }
+
+    pub(super) fn has_relay(&self) -> bool {
+        self.path.split_whitespace().nth(1).is_some()
+    }
+
+    fn first(&self) -> Option<msrp_cpim::MsrpUri> {
+        self.path.split_whitespace().next().and_then(|uri| uri.parse().ok())
     }
 
     pub(super) fn uses_tls(&self) -> bool {
@@ -30,14 +45,21 @@ impl LocalChat {
 }
 
 /// An offer's m-line.
-pub(super) fn offer(local: &LocalChat, config: &MsrpConfiguration) -> MediaDescription {
+pub(super) fn offer(local: &LocalChat, says_cema: bool, config: &MsrpConfiguration) -> MediaDescription {
     let protocol = if local.uses_tls() { Protocol::TcpTlsMsrp } else { Protocol::TcpMsrp };
-    describe(local, protocol, Setup::ActPass, config)
+    describe(local, protocol, Setup::ActPass, says_cema, config)
 }
 
 /// Whether an offered m-line can be taken: MSRP with a path, and something both can say.
-pub(super) fn is_acceptable(offered: &MediaDescription, config: &MsrpConfiguration) -> bool {
-    !offered.is_rejected() && offered.protocol.is_msrp() && read(offered, config).is_some()
+pub(super) fn is_acceptable(
+    session: &SessionDescription,
+    offered: &MediaDescription,
+    config: &MsrpConfiguration,
+) -> bool {
+    !offered.is_rejected()
+        && offered.protocol.is_msrp()
+        && cema::is_acceptable(session, offered)
+        && read(offered, config).is_some()
 }
 
 /// Whether an offered m-line is to be answered with TLS.
@@ -47,25 +69,26 @@ pub(super) fn uses_tls(offered: &MediaDescription) -> bool {
 
 /// The answer to an offered m-line, and what it comes to. `None`: it can't be taken.
 pub(super) fn answer(
+    session: &SessionDescription,
     offered: &MediaDescription,
     local: &LocalChat,
     config: &MsrpConfiguration,
 ) -> Option<(MediaDescription, Negotiated)> {
-    if !is_acceptable(offered, config) {
+    if !is_acceptable(session, offered, config) {
         return None;
     }
     let mut parameters = read(offered, config)?;
-    // RFC 6135 §4.2.2: without a reason to connect ourselves the answerer waits; by RFC 4975
-    // §5.4 the offerer connects anyway.
-    parameters.active = offered.attributes.find::<Setup>() == Some(Setup::Passive);
+    let way = cema::answer(session, offered, local);
+    let media = describe(local, offered.protocol.clone(), way.setup(), way.said, config);
+    (parameters.active, parameters.remote_place) = (way.active, way.place);
     parameters.local_path.clone_from(&local.path);
-    let setup = if parameters.active { Setup::Active } else { Setup::Passive };
-    let media = describe(local, offered.protocol.clone(), setup, config);
     Some((media, negotiated(parameters, offered)))
 }
 
 /// What the answer to our m-line comes to. `Ok(None)`: the peer refused it.
 pub(super) fn answered(
+    offered: &MediaDescription,
+    session: &SessionDescription,
     answered: &MediaDescription,
     local: &LocalChat,
     config: &MsrpConfiguration,
@@ -76,9 +99,10 @@ pub(super) fn answered(
     let Some(mut parameters) = read(answered, config) else {
         return Err(NegotiationError::WrongAnswer("its chat has no usable path".to_owned()));
     };
-    parameters.active = answered.attributes.find::<Setup>() != Some(Setup::Active);
+    let way = cema::answered(offered, session, answered, local);
+    (parameters.active, parameters.remote_place) = (way.active, way.place);
     parameters.local_path.clone_from(&local.path);
-    Ok(Some(negotiated(parameters, answered)))
+    Ok(Some(Negotiated { without_cema: way.again, ..negotiated(parameters, answered) }))
 }
 
 fn negotiated(chat: ChatParameters, media: &MediaDescription) -> Negotiated {
@@ -152,6 +176,7 @@ fn describe(
     local: &LocalChat,
     protocol: Protocol,
     setup: Setup,
+    says_cema: bool,
     config: &MsrpConfiguration,
 ) -> MediaDescription {
     let mut media = MediaDescription::new(MediaKind::Message, local.port(), protocol);
@@ -167,6 +192,7 @@ fn describe(
         media.attributes.push_text(name, Some(&value)).expect("our own attributes fit their lines");
     }
     media.attributes.push(&setup).expect("our own attributes fit their lines");
+    cema::describe(&mut media, local, says_cema);
     media
 }
 

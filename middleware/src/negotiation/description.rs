@@ -30,6 +30,8 @@ pub(crate) struct Description {
     held_by_remote: bool,
     /// File transfers that were named in this session.
     transfers: BTreeSet<String>,
+    /// An answer showed that something on the way does not go with `a=msrp-cema`.
+    without_cema: bool,
 }
 
 /// File transfers that a session may have in its life.
@@ -56,6 +58,7 @@ impl Description {
             local_offer: None,
             held_by_remote: false,
             transfers: BTreeSet::new(),
+            without_cema: false,
         }
     }
 
@@ -70,7 +73,8 @@ impl Description {
     /// Whether a chat stream prepared now has to speak TLS: as the peer offers, else as we want.
     pub(crate) fn chat_uses_tls(&self, config: &SessionConfig) -> bool {
         let offered = self.remote_offer.as_ref().and_then(|offer| {
-            offer.media.iter().find(|media| is_chat(media) && chat::is_acceptable(media, &config.msrp))
+            let takes = |media: &&MediaDescription| chat::is_acceptable(offer, media, &config.msrp);
+            offer.media.iter().find(|media| is_chat(media) && takes(media))
         });
         offered.map_or(config.msrp.local_use_tls, chat::uses_tls)
     }
@@ -97,17 +101,17 @@ impl Description {
         let direction = Direction::new(!self.held_by_remote, !local.held);
         let mut offer = self.blank(local, config);
         let before = self.negotiator.current_local();
-        let local_files = local.files.as_slice();
+        let (local_files, says_cema) = (local.files.as_slice(), !self.without_cema);
         offer.media = self
             .lines
             .iter()
             .enumerate()
             .map(|(index, line)| match (line, &local.audio, &local.chat) {
                 (Line::Audio, Some(local), _) => audio::offer(local, direction, &config.rtp),
-                (Line::Chat, _, Some(local)) => chat::offer(local, &config.msrp),
+                (Line::Chat, _, Some(local)) => chat::offer(local, says_cema, &config.msrp),
                 (Line::File(id), _, _) if find_file(local_files, *id).is_some() => {
                     let local = find_file(local_files, *id).expect("it was found just now");
-                    file::offer(local, &config.msrp)
+                    file::offer(local, says_cema, &config.msrp)
                 }
                 _ => {
                     let old = before.and_then(|before| before.media.get(index));
@@ -116,6 +120,7 @@ impl Description {
                 }
             })
             .collect();
+        share_connection(&mut offer);
         let offer = self.negotiator.local_offer(offer).expect("an offer is made between two exchanges");
         self.local_offer = Some(offer.clone());
         self.local = local.clone();
@@ -145,7 +150,10 @@ impl Description {
                 .media
                 .iter()
                 .any(|media| is_audio(media) && audio::is_acceptable(&offer, media, &config.rtp)),
-            chat: offer.media.iter().any(|media| is_chat(media) && chat::is_acceptable(media, &config.msrp)),
+            chat: offer
+                .media
+                .iter()
+                .any(|media| is_chat(media) && chat::is_acceptable(&offer, media, &config.msrp)),
         };
         self.remote_offer = Some(offer);
         Ok(Offered { acceptable, files })
@@ -173,14 +181,14 @@ impl Description {
                 negotiated.take_audio(audio);
                 (Line::Audio, media)
             } else if let Some((media, chat)) =
-                chat.and_then(|local| chat::answer(offered, local, &config.msrp))
+                chat.and_then(|local| chat::answer(&offer, offered, local, &config.msrp))
             {
                 negotiated.take_chat(chat);
                 (Line::Chat, media)
-            } else if let Some((id, (media, file))) =
-                files.find_map(|local| Some((local.stream, file::answer(offered, local, &config.msrp)?)))
+            } else if let Some((id, (media, file))) = files
+                .find_map(|local| Some((local.stream, file::answer(&offer, offered, local, &config.msrp)?)))
             {
-                negotiated.files.extend(file.files);
+                negotiated.take_file(file);
                 (Line::File(id), media)
             } else {
                 (Line::Unused, refusing(offered))
@@ -192,6 +200,7 @@ impl Description {
             self.remote_offer = Some(offer);
             return Err(NegotiationError::NothingInCommon);
         }
+        share_connection(&mut answer);
         let answer = self
             .negotiator
             .local_answer(answer)
@@ -222,12 +231,11 @@ impl Description {
                     audio::answered(offered, &answer, media, local, self.local.held, &config.rtp)?
                         .map(|audio| negotiated.take_audio(audio))
                 }
-                (Line::Chat, _, Some(local)) => {
-                    chat::answered(media, local, &config.msrp)?.map(|chat| negotiated.take_chat(chat))
-                }
+                (Line::Chat, _, Some(local)) => chat::answered(offered, &answer, media, local, &config.msrp)?
+                    .map(|chat| negotiated.take_chat(chat)),
                 (Line::File(id), _, _) => match find_file(&self.local.files, id) {
                     Some(local) => {
-                        file::answered(media, local).map(|file| negotiated.files.extend(file.files))
+                        file::answered(offered, &answer, media, local).map(|file| negotiated.take_file(file))
                     }
                     None => None,
                 },
@@ -241,6 +249,7 @@ impl Description {
             return Err(NegotiationError::NothingInCommon);
         }
         self.held_by_remote = negotiated.held_by_remote;
+        self.without_cema |= negotiated.without_cema;
         Ok(negotiated)
     }
 
@@ -265,7 +274,7 @@ impl Description {
     fn offered_files(&self, offer: &SessionDescription, config: &SessionConfig) -> Vec<OfferedFile> {
         let mut files: Vec<OfferedFile> = Vec::new();
         for (line, media) in offer.media.iter().enumerate().filter(|(_, media)| file::is_file(media)) {
-            let Some(proposed) = file::proposed(line, media, &config.msrp) else { continue };
+            let Some(proposed) = file::proposed(line, offer, media, &config.msrp) else { continue };
             // RFC 5547 §8.1: a transfer that was named before is not another one.
             if self.transfers.contains(&proposed.transfer_id)
                 || files.iter().any(|other| other.file.transfer_id == proposed.transfer_id)
@@ -344,6 +353,12 @@ impl Negotiated {
     fn take_chat(&mut self, other: Negotiated) {
         self.chat = other.chat;
         self.chat_transport = other.chat_transport;
+        self.without_cema |= other.without_cema;
+    }
+
+    fn take_file(&mut self, other: Negotiated) {
+        self.files.extend(other.files);
+        self.without_cema |= other.without_cema;
     }
 }
 
@@ -353,6 +368,15 @@ fn is_audio(media: &MediaDescription) -> bool {
 
 fn is_chat(media: &MediaDescription) -> bool {
     media.media == MediaKind::Message && !media.attributes.contains("file-selector")
+}
+
+/// A c= line that says what the session's says need not stand with a stream.
+fn share_connection(description: &mut SessionDescription) {
+    for media in &mut description.media {
+        if media.connections.first() == description.connection.as_ref() {
+            media.connections.clear();
+        }
+    }
 }
 
 fn find_file(files: &[super::LocalFile], stream: StreamId) -> Option<&super::LocalFile> {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use msrp_cpim::file::{FileDescription, FileRange, FileSelector, FileType, safe_name};
 use sdp::attribute::{Direction, Setup};
-use sdp::{MediaDescription, MediaKind, Protocol};
+use sdp::{MediaDescription, MediaKind, Protocol, SessionDescription};
 
-use super::Negotiated;
 use super::chat::{LocalChat, media_type_matches, remote_path};
+use super::{Negotiated, cema};
 use crate::configuration::MsrpConfiguration;
 use crate::session::{FileDirection, FileInfo, FileParameters, ProposedFile, StreamId};
 
@@ -35,10 +35,11 @@ pub(super) fn is_file(media: &MediaDescription) -> bool {
 /// What the peer's offer of an m-line proposes; `None` if it can't be taken.
 pub(super) fn proposed(
     index: usize,
+    session: &SessionDescription,
     offered: &MediaDescription,
     config: &MsrpConfiguration,
 ) -> Option<ProposedFile> {
-    if offered.is_rejected() || !offered.protocol.is_msrp() {
+    if offered.is_rejected() || !offered.protocol.is_msrp() || !cema::is_acceptable(session, offered) {
         return None;
     }
     remote_path(offered)?;
@@ -71,7 +72,7 @@ pub(super) fn proposed(
 }
 
 /// An offer's m-line.
-pub(super) fn offer(local: &LocalFile, config: &MsrpConfiguration) -> MediaDescription {
+pub(super) fn offer(local: &LocalFile, says_cema: bool, config: &MsrpConfiguration) -> MediaDescription {
     let protocol = if local.end.uses_tls() { Protocol::TcpTlsMsrp } else { Protocol::TcpMsrp };
     let range = (local.offset > 0).then(|| FileRange::rest_after(local.offset));
     let described = FileDescription {
@@ -85,16 +86,17 @@ pub(super) fn offer(local: &LocalFile, config: &MsrpConfiguration) -> MediaDescr
         range,
         ..FileDescription::default()
     };
-    describe(local, protocol, Setup::ActPass, &described, config)
+    describe(local, protocol, (Setup::ActPass, says_cema), &described, config)
 }
 
 /// The answer to an offered m-line, and what it comes to. `None`: it can't be taken.
 pub(super) fn answer(
+    session: &SessionDescription,
     offered: &MediaDescription,
     local: &LocalFile,
     config: &MsrpConfiguration,
 ) -> Option<(MediaDescription, Negotiated)> {
-    if offered.is_rejected() {
+    if offered.is_rejected() || !cema::is_acceptable(session, offered) {
         return None;
     }
     let mut parameters = read(offered, local)?;
@@ -103,8 +105,9 @@ pub(super) fn answer(
     if description.transfer_id.as_ref().is_some_and(|id| id.as_str() != local.transfer_id) {
         return None;
     }
-    parameters.active = offered.attributes.find::<Setup>() == Some(Setup::Passive);
-    let setup = if parameters.active { Setup::Active } else { Setup::Passive };
+    let way = cema::answer(session, offered, &local.end);
+    let said = (way.setup(), way.said);
+    (parameters.active, parameters.remote_place) = (way.active, way.place);
     let mut selector = description.selector;
     if local.direction == FileDirection::Outgoing {
         // RFC 5547 §8.3.2: the sender tells the hash, and what the request left open.
@@ -120,13 +123,18 @@ pub(super) fn answer(
         range: description.range,
         ..FileDescription::default()
     };
-    let media = describe(local, offered.protocol.clone(), setup, &described, config);
+    let media = describe(local, offered.protocol.clone(), said, &described, config);
     Some((media, negotiated(local.stream, parameters)))
 }
 
 /// What the answer to our m-line comes to. `None`: the peer refused it, or wants another part of the
 /// file, which would make another file of it (RFC 5547 §8.3.1).
-pub(super) fn answered(answered: &MediaDescription, local: &LocalFile) -> Option<Negotiated> {
+pub(super) fn answered(
+    offered: &MediaDescription,
+    session: &SessionDescription,
+    answered: &MediaDescription,
+    local: &LocalFile,
+) -> Option<Negotiated> {
     if answered.is_rejected() {
         return None;
     }
@@ -135,8 +143,9 @@ pub(super) fn answered(answered: &MediaDescription, local: &LocalFile) -> Option
     if local.offset != range.map_or(local.offset, |range| range.offset()) {
         return None;
     }
-    parameters.active = answered.attributes.find::<Setup>() != Some(Setup::Active);
-    Some(negotiated(local.stream, parameters))
+    let way = cema::answered(offered, session, answered, &local.end);
+    (parameters.active, parameters.remote_place) = (way.active, way.place);
+    Some(Negotiated { without_cema: way.again, ..negotiated(local.stream, parameters) })
 }
 
 fn negotiated(stream: StreamId, parameters: FileParameters) -> Negotiated {
@@ -156,6 +165,7 @@ fn read(media: &MediaDescription, local: &LocalFile) -> Option<FileParameters> {
         remote_path: path.to_owned(),
         remote_fingerprint: media.attributes.value("fingerprint").map(str::to_owned),
         active: false,
+        remote_place: None,
         cpim: local.direction == FileDirection::Outgoing && !takes(kind) && takes("message/cpim"),
         local_uri: String::new(),
         remote_uri: String::new(),
@@ -194,7 +204,7 @@ pub(crate) fn selector(info: &FileInfo) -> FileSelector {
 fn describe(
     local: &LocalFile,
     protocol: Protocol,
-    setup: Setup,
+    (setup, says_cema): (Setup, bool),
     described: &FileDescription,
     config: &MsrpConfiguration,
 ) -> MediaDescription {
@@ -215,5 +225,6 @@ fn describe(
     }
     media.attributes.push(&Direction::new(!receives, receives)).expect("our own attributes fit their lines");
     media.attributes.push(&setup).expect("our own attributes fit their lines");
+    cema::describe(&mut media, &local.end, says_cema);
     media
 }

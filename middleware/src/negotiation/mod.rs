@@ -4,6 +4,7 @@
 //! m-line of each kind. What crosses to other crates is text and plain values.
 
 mod audio;
+mod cema;
 mod chat;
 mod crypto;
 mod description;
@@ -64,6 +65,8 @@ pub(crate) struct Negotiated {
     pub(crate) files: Vec<(StreamId, FileParameters)>,
     /// The peer does not want to hear us.
     pub(crate) held_by_remote: bool,
+    /// RFC 6714 §4.2: MSRP streams run by the next offer of ours, which will not have `a=msrp-cema`.
+    pub(crate) without_cema: bool,
 }
 
 impl Negotiated {

@@ -525,6 +525,15 @@ pub struct Chatroom {
     pub private_messages: bool,
 }
 
+/// Where an MSRP connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsrpPlace {
+    /// A name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
 /// Everything about a negotiated chat stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatParameters {
@@ -536,6 +545,8 @@ pub struct ChatParameters {
     pub remote_fingerprint: Option<String>,
     /// Whether we connect (else we wait for the connection).
     pub active: bool,
+    /// Where to, if not to the first URI of the path (RFC 6714).
+    pub remote_place: Option<MsrpPlace>,
     /// Whether messages are wrapped in CPIM, because the peer takes it.
     pub cpim: bool,
     /// Our identity, for CPIM.
@@ -607,6 +618,8 @@ pub struct FileParameters {
     pub remote_fingerprint: Option<String>,
     /// Whether we connect (else we wait for the connection).
     pub active: bool,
+    /// Where to, if not to the first URI of the path (RFC 6714).
+    pub remote_place: Option<MsrpPlace>,
     /// Whether the file has to be wrapped in CPIM for the peer.
     pub cpim: bool,
     /// Our identity, for CPIM.

@@ -16,7 +16,8 @@ pub use conference::{Conference, ConferenceId};
 pub use effect::{
     AudioParameters, AudioPreparation, ChatAction, ChatMessage, ChatParameters, ChatPreparation, Chatroom,
     DtlsParameters, FileParameters, FilePreparation, FileSource, IceParameters, IcePreparation, IceSelection,
-    IceState, MediaCommand, MediaEvent, ReceivedMessage, RelayPreparation, SrtpKey, SrtpParameters, StreamId,
+    IceState, MediaCommand, MediaEvent, MsrpPlace, ReceivedMessage, RelayPreparation, SrtpKey,
+    SrtpParameters, StreamId,
 };
 pub(crate) use effect::{Effect, SipAction};
 pub use file::{FileDirection, FileInfo, FileSnapshot, FileToSend, ProposedFile};

@@ -26,8 +26,8 @@ use crate::notification::{ChatFailureContext, Event, Value};
 use crate::session::machine::SessionConfig;
 use crate::session::{
     AudioPreparation, AutoAnswer, ChatAction, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend,
-    IceSelection, IceState, Invitation, MediaCommand, MediaEvent, Operation, ReceivedMessage, SessionId,
-    State, StreamId, StreamSet, TransferOptions, auto_answer_headers,
+    IceSelection, IceState, Invitation, MediaCommand, MediaEvent, MsrpPlace, Operation, ReceivedMessage,
+    SessionId, State, StreamId, StreamSet, TransferOptions, auto_answer_headers,
 };
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
@@ -533,7 +533,12 @@ impl Agent {
                 self.chat_stream = Some((stream, 0));
                 tell(stream, MediaEvent::ChatReady { path, fingerprint: None });
             }
-            MediaCommand::RunChat(stream, _) => tell(stream, MediaEvent::ChatStarted),
+            MediaCommand::RunChat(stream, parameters) => {
+                tell(stream, MediaEvent::ChatStarted);
+                if let Some(MsrpPlace { host, port }) = parameters.remote_place {
+                    self.log(format!("* connects to {host}:{port}"));
+                }
+            }
             MediaCommand::SendMessage(stream, message) => {
                 let reason = "OK".to_owned();
                 tell(stream, MediaEvent::ChatDelivered { message_id: message.message_id, code: 200, reason });

@@ -152,7 +152,14 @@ impl Puppet {
             }
         }
         if kind.contains("chat") {
-            sdp.push_str("m=message 2855 TCP/MSRP *\r\na=accept-types:text/plain\r\n");
+            // Something on the way has another port.
+            let port = if kind.contains("elsewhere") { 9_000 } else { 2_855 };
+            sdp.push_str(&format!("m=message {port} TCP/MSRP *\r\na=accept-types:text/plain\r\n"));
+            for attribute in ["setup:active", "setup:passive", "msrp-cema"] {
+                if kind.contains(attribute) {
+                    sdp.push_str(&format!("a={attribute}\r\n"));
+                }
+            }
             sdp.push_str(&format!("a=path:msrp://{ip}:2855/puppet;tcp\r\n"));
         }
         if kind.contains("file") {

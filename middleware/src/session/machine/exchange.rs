@@ -303,7 +303,7 @@ impl SessionMachine {
             Change::RemoveFile(_) => {
                 self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
             }
-            Change::Refresh => {}
+            Change::Refresh => self.run_held_back(),
             Change::RestartIce => {
                 self.audio_settled();
                 if let Some(ice) = self.ice_mut() {

@@ -17,7 +17,7 @@ use crate::negotiation::{LocalChat, LocalFile, Negotiated, OfferedFile};
 use crate::notification::{
     ChatFailureContext, MsrpFileTransferEvent, MsrpFileTransferEventKind as Is, SessionEvent,
 };
-use crate::session::effect::{FilePreparation, FileSource, MediaEvent};
+use crate::session::effect::{FileParameters, FilePreparation, FileSource, MediaEvent};
 use crate::session::{FileDirection, FileInfo, FileSnapshot, FileToSend};
 
 /// Files of a session at a time.
@@ -36,6 +36,8 @@ pub(super) struct FileStream {
     line: Option<usize>,
     stage: Stage,
     end: Option<LocalChat>,
+    /// What it comes to if the peer does not answer another offer (RFC 6714 §4.2).
+    held_back: Option<Box<FileParameters>>,
     /// How it came out was told.
     settled: bool,
 }
@@ -215,6 +217,7 @@ impl SessionMachine {
             stage: Stage::Preparing { needed: false },
             end: None,
             settled: false,
+            held_back: None,
         });
         let listener = self.msrp_end(tls);
         self.media(MediaCommand::PrepareFile(id, Box::new(FilePreparation { listener, source })));
@@ -363,15 +366,20 @@ impl SessionMachine {
             let Some(file) = self.files.iter_mut().find(|file| file.id == id) else { continue };
             match agreed(id) {
                 Some((_, parameters)) => {
-                    if std::mem::replace(&mut file.stage, Stage::Running) == Stage::Running {
+                    let waited = file.held_back.take().is_some();
+                    if std::mem::replace(&mut file.stage, Stage::Running) == Stage::Running && !waited {
                         continue;
                     }
-                    let mut parameters = parameters.clone();
+                    let mut parameters = Box::new(parameters.clone());
                     parameters.start_timeout = self.config.timers.stream_start;
                     let uri = |uri: &Option<sip_core::Uri>| uri.as_ref().map(ToString::to_string);
                     parameters.local_uri = uri(&self.snapshot.local_uri).unwrap_or_default();
                     parameters.remote_uri = uri(&self.snapshot.remote_uri).unwrap_or_default();
-                    self.media(MediaCommand::RunFile(id, Box::new(parameters)));
+                    if negotiated.without_cema {
+                        file.held_back = Some(parameters);
+                    } else {
+                        self.media(MediaCommand::RunFile(id, parameters));
+                    }
                 }
                 None => {
                     let stage = std::mem::replace(&mut file.stage, Stage::Over);
@@ -381,6 +389,15 @@ impl SessionMachine {
             }
         }
         self.show_files();
+    }
+
+    /// As [`Self::run_held_back`] has it.
+    pub(super) fn run_held_back_files(&mut self) {
+        let waiting = |file: &mut FileStream| Some((file.id, file.held_back.take()?));
+        let waiting: Vec<_> = self.files.iter_mut().filter_map(waiting).collect();
+        for (id, parameters) in waiting {
+            self.media(MediaCommand::RunFile(id, parameters));
+        }
     }
 
     /// Tells how a file came out, if that was not told.

@@ -18,7 +18,8 @@ use crate::negotiation::{
 };
 use crate::notification::MsrpChatEvent;
 use crate::session::effect::{
-    AudioPreparation, ChatPreparation, IcePreparation, IceSelection, IceState, MediaEvent, RelayPreparation,
+    AudioPreparation, ChatParameters, ChatPreparation, IcePreparation, IceSelection, IceState, MediaEvent,
+    RelayPreparation,
 };
 use crate::session::snapshot::{AudioSnapshot, ChatSnapshot};
 
@@ -55,6 +56,8 @@ pub(super) struct ChatStream {
     pub(super) lost: bool,
     /// Where the peer is.
     remote_path: String,
+    /// What it comes to if the peer does not answer another offer (RFC 6714 §4.2).
+    pub(super) held_back: Option<Box<ChatParameters>>,
     /// Messages whose fate is not known yet.
     pub(super) outstanding: BTreeSet<String>,
 }
@@ -100,6 +103,7 @@ impl SessionMachine {
                 running: false,
                 lost: false,
                 remote_path: String::new(),
+                held_back: None,
                 outstanding: BTreeSet::new(),
             });
             self.media(MediaCommand::PrepareChat(id, preparation));
@@ -452,6 +456,19 @@ impl SessionMachine {
         self.apply_chat(context, negotiated);
         self.apply_files(negotiated);
         self.set_remote_hold(negotiated.held_by_remote);
+        if negotiated.without_cema {
+            self.refresh_due(context);
+        }
+    }
+
+    /// The other offer came to nothing: MSRP streams that waited for it run as the last answer has it.
+    pub(super) fn run_held_back(&mut self) {
+        if let Some(chat) = &mut self.chat
+            && let (id, Some(parameters)) = (chat.id, chat.held_back.take())
+        {
+            self.media(MediaCommand::RunChat(id, parameters));
+        }
+        self.run_held_back_files();
     }
 
     pub(super) fn apply_audio(&mut self, context: Context<'_>, negotiated: &Negotiated) {
@@ -513,7 +530,8 @@ impl SessionMachine {
                 let id = chat.id;
                 let mut parameters = parameters.clone();
                 let moved = chat.lost || chat.remote_path != parameters.remote_path;
-                let runs = std::mem::replace(&mut chat.running, true) && !moved;
+                let waited = chat.held_back.take().is_some();
+                let runs = std::mem::replace(&mut chat.running, true) && !moved && !waited;
                 chat.lost = false;
                 chat.remote_path.clone_from(&parameters.remote_path);
                 self.timers.reconnect = None;
@@ -531,8 +549,11 @@ impl SessionMachine {
                     chat.transport = negotiated.chat_transport.clone();
                     chat.cpim_enabled = parameters.cpim;
                 });
-                if !runs {
-                    self.media(MediaCommand::RunChat(id, Box::new(parameters)));
+                let parameters = Box::new(parameters);
+                match &mut self.chat {
+                    Some(chat) if !runs && negotiated.without_cema => chat.held_back = Some(parameters),
+                    _ if !runs => self.media(MediaCommand::RunChat(id, parameters)),
+                    _ => {}
                 }
             }
             (None, Some(_)) => self.close(context, StreamSet::CHAT),

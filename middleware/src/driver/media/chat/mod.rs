@@ -161,6 +161,7 @@ impl<F: Fn(MediaEvent) + Send> Play<'_, F> {
     ) -> std::io::Result<Standing> {
         let peer = Peer {
             path: MsrpUri::parse_path(&parameters.remote_path).unwrap_or_default(),
+            place: parameters.remote_place.clone(),
             fingerprint: parameters.remote_fingerprint.clone(),
             active: parameters.active,
             patience: parameters.start_timeout,

@@ -149,6 +149,7 @@ async fn connect(
 ) -> io::Result<Standing> {
     let peer = Peer {
         path: MsrpUri::parse_path(&parameters.remote_path).map_err(io::Error::other)?,
+        place: parameters.remote_place.clone(),
         fingerprint: parameters.remote_fingerprint.clone(),
         active: parameters.active,
         patience: parameters.start_timeout,

@@ -28,7 +28,7 @@ use super::tls::Identity;
 use crate::driver::clock;
 use crate::driver::resolve::Resolver;
 use crate::driver::transport::Security;
-use crate::session::ChatPreparation;
+use crate::session::{ChatPreparation, MsrpPlace};
 use crate::trace::Tracer;
 
 /// The port of an MSRP URI without one (RFC 4975 §6).
@@ -50,6 +50,8 @@ pub(super) struct Connected {
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) path: Vec<MsrpUri>,
+    /// Where it is to be connected to, if not at the first URI of its path (RFC 6714).
+    pub(super) place: Option<MsrpPlace>,
     /// Its certificate must have this fingerprint, where it gave one.
     pub(super) fingerprint: Option<String>,
     /// Whether we connect (else we wait for the connection).
@@ -176,11 +178,20 @@ impl Ends {
         }
     }
 
-    /// Connects to the first hop of the peer's path.
+    /// Connects to the first hop of the peer's path, or to where its c= and m= lines lead.
     async fn call(&self, identity: &Identity, peer: &Peer) -> io::Result<Connected> {
         let hop = peer.path.first().ok_or_else(|| io::Error::other("the peer's path is empty"))?;
-        let port = hop.port.unwrap_or(DEFAULT_PORT);
-        let stream = TcpStream::connect((hop.host.as_str(), port)).await?;
+        let stream = match &peer.place {
+            None => dial(hop).await?,
+            Some(MsrpPlace { host, port }) => {
+                let there = TcpStream::connect((host.as_str(), *port));
+                // Lines that were never meant to be connected to lead nowhere.
+                match tokio::time::timeout(peer.patience / 2, there).await {
+                    Ok(Ok(stream)) => stream,
+                    _ => dial(hop).await?,
+                }
+            }
+        };
         stream.set_nodelay(true)?;
         let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
         let stream: Box<dyn Duplex> = match (hop.secure, &peer.fingerprint) {
@@ -191,11 +202,16 @@ impl Ends {
                     rustls_pki_types::ServerName::try_from(hop.host.clone()).map_err(io::Error::other)?;
                 Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
             }
-            // RFC 4975 §14.4: without a fingerprint the certificate has to be good for the name.
+            // RFC 4975 §14.4: without a fingerprint the certificate has to be good for the name in the URI, whatever
+            // carries the bytes there.
             (true, None) => Box::new(self.security.connect(stream, &hop.host).await?),
         };
         Ok(Connected { stream, local, remote, early: Bytes::new() })
     }
+}
+
+async fn dial(hop: &MsrpUri) -> io::Result<TcpStream> {
+    TcpStream::connect((hop.host.as_str(), hop.port.unwrap_or(DEFAULT_PORT))).await
 }
 
 impl End {
