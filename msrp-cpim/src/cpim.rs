@@ -9,10 +9,11 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use crate::error::{ParseError, ParseErrorKind, UsageError};
-use crate::scan::{Class, Lines, blanks};
+use crate::scan::{Class, Lines, blanks, find_colon, is_blank, plain_line};
 
 /// Bytes of message and MIME header fields that are read.
 pub const MAX_HEAD: usize = 64 * 1024;
@@ -25,11 +26,11 @@ pub const MAX_HEADERS: usize = 128;
 #[derive(Debug, Clone)]
 pub struct Message {
     /// Message header fields, an empty line, MIME header fields, an empty line.
-    text: String,
+    text: ByteString,
     /// Where the MIME header fields begin.
     mime_at: usize,
-    headers: SmallVec<[Field; 8]>,
-    mime: SmallVec<[Field; 4]>,
+    headers: SmallVec<[Field; 6]>,
+    mime: SmallVec<[Field; 2]>,
     body: Bytes,
 }
 
@@ -44,8 +45,10 @@ impl Eq for Message {}
 
 #[derive(Debug, Clone)]
 struct Field {
+    /// Where the name begins, and its colon is.
     name: Range<u32>,
-    parameters: Range<u32>,
+    /// Where the parameters end, which begin behind the colon.
+    parameters: u32,
     value: Range<u32>,
 }
 
@@ -76,7 +79,7 @@ impl Message {
     /// If the media type holds a control character.
     pub fn new(content_type: &str, body: impl Into<Bytes>) -> Result<Self, UsageError> {
         let mut message = Self {
-            text: "\r\n\r\n".into(),
+            text: ByteString::from_static("\r\n\r\n"),
             mime_at: 2,
             headers: SmallVec::new(),
             mime: SmallVec::new(),
@@ -91,7 +94,7 @@ impl Message {
     /// # Errors
     /// If the name is no header name.
     pub fn push(&mut self, name: &str, value: &str) -> Result<(), UsageError> {
-        if !is_header_name(name) {
+        if !is_header_name(name.as_bytes()) {
             return Err(UsageError::InvalidHeader);
         }
         let mut line = String::with_capacity(name.len() + value.len() + 4);
@@ -106,7 +109,8 @@ impl Message {
     /// # Errors
     /// If the name is no header name, or the URI holds what cannot stand in one.
     pub fn push_address(&mut self, name: &str, address: &Address) -> Result<(), UsageError> {
-        if !is_header_name(name) || address.uri.is_empty() || !address.uri.bytes().all(is_uri_byte) {
+        if !is_header_name(name.as_bytes()) || address.uri.is_empty() || !address.uri.bytes().all(is_uri_byte)
+        {
             return Err(UsageError::InvalidHeader);
         }
         self.insert_line(&format!("{name}: {address}"), self.mime_at.saturating_sub(2))
@@ -167,6 +171,12 @@ impl Message {
     /// If the header fields are malformed, or an empty line is missing.
     pub fn parse(data: &Bytes) -> Result<Self, ParseError> {
         let head = data.get(..data.len().min(MAX_HEAD)).unwrap_or_default();
+        Self::parse_plain(head, data).map_or_else(|| Self::parse_with_care(data), Ok)
+    }
+
+    /// Reads a message of any kind, and says what is wrong with it.
+    pub(crate) fn parse_with_care(data: &Bytes) -> Result<Self, ParseError> {
+        let head = data.get(..data.len().min(MAX_HEAD)).unwrap_or_default();
         let missing = |at: usize| {
             if data.len() > MAX_HEAD {
                 ParseError::new(MAX_HEAD, ParseErrorKind::TooLong, "shorter header fields")
@@ -177,24 +187,45 @@ impl Message {
         let sections = Sections::find(head).ok_or_else(|| missing(data.len()))?;
         let text = std::str::from_utf8(head.get(..sections.body_at).unwrap_or_default())
             .map_err(|e| ParseError::new(e.valid_up_to(), ParseErrorKind::Utf8, "UTF-8 in a header"))?;
-        Self::parse_sections(text.to_owned(), &sections, data.slice(sections.body_at..))
+        Self::parse_sections(text.into(), &sections, data.slice(sections.body_at..))
+    }
+
+    /// Reads header fields of printable ASCII, as nearly all are, in one pass; `None` says nothing against a message.
+    fn parse_plain(head: &[u8], data: &Bytes) -> Option<Self> {
+        let (mut headers, mut mime) = (SmallVec::new(), SmallVec::new());
+        let (mut at, mut mime_at) = (0, None);
+        loop {
+            let end = plain_line(head, at)?;
+            let line = head.get(at..end)?;
+            match (mime_at, line.is_empty()) {
+                (None, true) => mime_at = Some(end + 2),
+                (Some(mime_at), true) => {
+                    let text = ByteString::try_from(data.slice(..end + 2)).ok()?;
+                    return Some(Self { text, mime_at, headers, mime, body: data.slice(end + 2..) });
+                }
+                _ if headers.len() + mime.len() >= MAX_HEADERS => return None,
+                (None, false) => headers.push(parse_header(line, at).ok()?),
+                (Some(_), false) => mime.push(parse_mime(line, at).ok()?),
+            }
+            at = end + 2;
+        }
     }
 
     fn parse_text(text: String, body: Bytes) -> Result<Self, ParseError> {
         let sections = Sections::find(text.as_bytes())
             .filter(|sections| sections.body_at == text.len())
             .ok_or(ParseError::new(text.len(), ParseErrorKind::Truncated, "an empty line"))?;
-        Self::parse_sections(text, &sections, body)
+        Self::parse_sections(text.into(), &sections, body)
     }
 
-    fn parse_sections(text: String, sections: &Sections, body: Bytes) -> Result<Self, ParseError> {
+    fn parse_sections(text: ByteString, sections: &Sections, body: Bytes) -> Result<Self, ParseError> {
         sections.lines.check(text.as_bytes())?;
         let (mut headers, mut mime) = (SmallVec::new(), SmallVec::new());
         for (start, end) in sections.lines.ranges().filter(|(start, end)| start < end) {
             if headers.len() + mime.len() >= MAX_HEADERS {
                 return Err(ParseError::new(start, ParseErrorKind::TooLong, "fewer header fields"));
             }
-            let line = text.get(start..end).unwrap_or_default();
+            let line = text.as_bytes().get(start..end).unwrap_or_default();
             if start < sections.mime_at {
                 headers.push(parse_header(line, start)?);
             } else {
@@ -223,7 +254,7 @@ impl Message {
     pub fn headers(&self) -> impl Iterator<Item = Header<'_>> {
         self.headers.iter().map(|f| Header {
             name: self.slice(&f.name),
-            parameters: self.slice(&f.parameters),
+            parameters: self.slice(&(f.name.end.saturating_add(1)..f.parameters)),
             raw: self.slice(&f.value),
         })
     }
@@ -378,19 +409,18 @@ impl Sections {
     }
 }
 
-/// `Header-name ":" *( ";" Parameter ) SP Header-value`.
-fn parse_header(line: &str, at: usize) -> Result<Field, ParseError> {
+/// `Header-name ":" *( ";" Parameter ) SP Header-value`, which begins at `at`.
+fn parse_header(line: &[u8], at: usize) -> Result<Field, ParseError> {
     let error = |offset, what| Err(ParseError::new(at + offset, ParseErrorKind::Syntax, what));
-    let Some(colon) = line.bytes().position(|b| b == b':') else { return error(0, "a header field") };
+    let Some(colon) = find_colon(line) else { return error(0, "a header field") };
     if !is_header_name(line.get(..colon).unwrap_or_default()) {
         return error(0, "the name of a header field");
     }
     let mut position = colon + 1;
     let mut quoted = false;
-    let bytes = line.as_bytes();
-    if bytes.get(position) == Some(&b';') {
+    if line.get(position) == Some(&b';') {
         loop {
-            match bytes.get(position) {
+            match line.get(position) {
                 None if quoted => return error(position, "the end of a quoted string"),
                 None => break,
                 Some(b' ') if !quoted => break,
@@ -402,49 +432,48 @@ fn parse_header(line: &str, at: usize) -> Result<Field, ParseError> {
         }
     }
     let position = position.min(line.len());
-    let rest = line.get(position..).unwrap_or_default();
-    if !rest.is_empty() && !rest.starts_with(' ') {
-        return error(position, "a space");
-    }
-    let value = position + usize::from(!rest.is_empty());
+    let value = match line.get(position) {
+        None => position,
+        Some(b' ') => position + 1,
+        Some(_) => return error(position, "a space"),
+    };
     Ok(Field {
         name: range(at, at + colon),
-        parameters: range(at + colon + 1, at + position),
+        parameters: narrow(at + position),
         value: range(at + value, at + line.len()),
     })
 }
 
-/// A MIME header field, or the continuation of one.
-fn parse_mime(line: &str, at: usize) -> Result<Field, ParseError> {
-    if line.starts_with([' ', '\t']) {
-        return Ok(Field {
-            name: range(at, at),
-            parameters: range(at, at),
-            value: range(at, at + line.len()),
-        });
+/// A MIME header field, or the continuation of one, which begins at `at`.
+fn parse_mime(line: &[u8], at: usize) -> Result<Field, ParseError> {
+    if line.first().is_some_and(|b| is_blank(*b)) {
+        return Ok(Field { name: range(at, at), parameters: 0, value: range(at, at + line.len()) });
     }
-    let colon = line
-        .bytes()
-        .position(|b| b == b':')
-        .filter(|colon| *colon > 0 && line.bytes().take(*colon).all(|b| b.is_ascii_graphic()))
+    let colon = find_colon(line)
+        .filter(|colon| *colon > 0 && line.iter().take(*colon).all(u8::is_ascii_graphic))
         .ok_or(ParseError::new(at, ParseErrorKind::Syntax, "a MIME header field"))?;
-    let (before, after) = blanks(line.as_bytes().get(colon + 1..).unwrap_or_default());
+    let (before, after) = blanks(line.get(colon + 1..).unwrap_or_default());
     let value = range(at + colon + 1 + before, at + line.len() - after);
-    Ok(Field { name: range(at, at + colon), parameters: range(at, at), value })
+    Ok(Field { name: range(at, at + colon), parameters: 0, value })
 }
 
 /// Offsets fit: header fields have at most [`MAX_HEAD`] bytes, and ours are written by a caller.
 fn range(start: usize, end: usize) -> Range<u32> {
-    u32::try_from(start).unwrap_or(u32::MAX)..u32::try_from(end).unwrap_or(u32::MAX)
+    narrow(start)..narrow(end)
 }
 
-fn is_header_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    let dots = bytes.iter().filter(|b| **b == b'.').count();
-    let ends = [bytes.first(), bytes.last()];
-    dots <= 1
-        && ends.iter().all(|end| end.is_some_and(|b| *b != b'.'))
-        && bytes.iter().all(|b| *b == b'.' || is_name_byte(*b))
+fn narrow(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// `[ Name-prefix "." ] Name` of RFC 3862 §3.6.
+fn is_header_name(name: &[u8]) -> bool {
+    let rest = name.iter().position(|b| !is_name_byte(*b));
+    match rest.map(|dot| name.split_at(dot)) {
+        None => !name.is_empty(),
+        Some((prefix, [b'.', name @ ..])) => !prefix.is_empty() && !name.is_empty() && NAME.has_all(name),
+        Some(_) => false,
+    }
 }
 
 /// `Name` of RFC 3862 §3.6.

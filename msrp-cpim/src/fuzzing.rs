@@ -13,7 +13,7 @@ use crate::imdn::Imdn;
 use crate::iscomposing::IsComposing;
 use crate::relay::{Relay, RelayConfig, RelayInput, RelayOutput};
 use crate::uri::MsrpUri;
-use crate::wire::{Decoder, DecoderLimits, Message, Piece};
+use crate::wire::{Decoder, DecoderLimits, Frames, Head, Message, Piece};
 
 /// A target: panics if what it says does not hold.
 pub type Target = fn(&[u8]);
@@ -36,15 +36,46 @@ pub fn message(data: &[u8]) {
     let Ok(message) = Message::parse(&Bytes::copy_from_slice(data)) else { return };
     let printed = message.to_bytes();
     assert_eq!(Message::parse(&printed).expect("what was printed parses"), message);
+    // However a head is read, it says the same.
+    let head = Head::parse(message.head.as_str().as_bytes()).expect("what was read parses");
+    assert_eq!(says(&head), says(&message.head));
     let _ =
         (message.head.to_path(), message.head.from_path(), message.head.byte_range(), message.head.status());
 }
 
-/// A stream gives the same whole, byte by byte, and in pieces.
+/// A stream gives the same whole, byte by byte, and in pieces; so do its frames, each of which is one message.
 pub fn stream(data: &[u8]) {
     let whole = decode(data, data.len().max(1));
     assert_eq!(whole, decode(data, 1));
     assert_eq!(whole, decode(data, 7));
+    let frames = cut(data, data.len().max(1));
+    assert_eq!(frames, cut(data, 1));
+    assert_eq!(frames, cut(data, 7));
+    for frame in frames {
+        Message::parse(&frame).expect("a frame is a message");
+    }
+}
+
+/// The frames of a stream, as RFC 7977 has each in a message.
+fn cut(data: &[u8], step: usize) -> Vec<Bytes> {
+    let mut frames = Frames::new(DecoderLimits::default(), 1 << 20);
+    let mut seen = Vec::new();
+    for chunk in data.chunks(step) {
+        frames.push(chunk);
+        loop {
+            match frames.next() {
+                Ok(Some(frame)) => seen.push(frame),
+                Ok(None) => break,
+                Err(_) => return seen,
+            }
+        }
+    }
+    seen
+}
+
+/// Everything that a head says.
+fn says(head: &Head) -> String {
+    format!("{} {:?} {:?}", head.transaction_id(), head.start(), head.headers().collect::<Vec<_>>())
 }
 
 /// URIs round-trip, and are equal to themselves.
@@ -59,7 +90,16 @@ pub fn uri(data: &[u8]) {
 /// What parses prints the same bytes.
 pub fn cpim(data: &[u8]) {
     let data = Bytes::copy_from_slice(data);
-    let Ok(message) = cpim::Message::parse(&data) else { return };
+    let parsed = cpim::Message::parse(&data);
+    // However it is read, it says the same.
+    let says = |message: &cpim::Message| {
+        let (headers, mime): (Vec<_>, Vec<_>) =
+            (message.headers().collect(), message.mime_headers().collect());
+        format!("{headers:?} {mime:?} {:?}", message.body())
+    };
+    let with_care = cpim::Message::parse_with_care(&data);
+    assert_eq!(parsed.as_ref().map(says), with_care.as_ref().map(says));
+    let Ok(message) = parsed else { return };
     assert_eq!(message.to_bytes(), data);
     let _ = (message.from(), message.to().count(), message.subject(None), message.namespaces().count());
 }
@@ -192,7 +232,7 @@ pub fn decode(data: &[u8], step: usize) -> Vec<String> {
         loop {
             match decoder.next(&mut input) {
                 Ok(None) => break,
-                Ok(Some(Piece::Head(head))) => seen.push(head.as_str().to_owned()),
+                Ok(Some(Piece::Head(head))) => seen.push(says(&head)),
                 Ok(Some(Piece::Body(slice))) => body.extend_from_slice(slice),
                 Ok(Some(Piece::End(flag))) => seen.push(format!("{:?} {flag:?}", std::mem::take(&mut body))),
                 // Where a stream is given up may depend on how much of a bad line has arrived.

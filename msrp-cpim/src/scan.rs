@@ -78,6 +78,48 @@ impl Lines {
     }
 }
 
+/// Where the line that begins at `at` ends, before its CRLF, if it is printable ASCII as nearly all are. `None` says
+/// nothing against it: it may not be whole, or hold a tab or other languages.
+pub(crate) fn plain_line(data: &[u8], at: usize) -> Option<usize> {
+    let (words, rest) = data.get(at..)?.as_chunks::<8>();
+    let mut end = at;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let odd = (word | word.wrapping_add(ONES) | word.wrapping_sub(ONES * 0x20)) & (ONES << 7);
+        if odd != 0 {
+            // The lowest is right: carries and borrows go up.
+            end += first_byte(odd);
+            return (data.get(end..end + 2)? == b"\r\n").then_some(end);
+        }
+        end += 8;
+    }
+    end += rest.iter().position(|b| !(0x20..0x7F).contains(b))?;
+    (data.get(end..end + 2)? == b"\r\n").then_some(end)
+}
+
+/// Where the first colon of a line is, counted from its beginning.
+pub(crate) fn find_colon(line: &[u8]) -> Option<usize> {
+    // Names are short.
+    if let Some((first, _)) = line.split_first_chunk::<16>() {
+        let (first, second) = first.split_at(8);
+        for (at, word) in [(0, first), (8, second)] {
+            let other = u64::from_le_bytes(word.try_into().ok()?) ^ (ONES * 0x3A);
+            let zero = other.wrapping_sub(ONES) & !other & (ONES << 7);
+            if zero != 0 {
+                return Some(at + first_byte(zero));
+            }
+        }
+    }
+    line.iter().position(|b| *b == b':')
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+
+/// Which byte has the lowest bit.
+fn first_byte(bits: u64) -> usize {
+    usize::try_from(bits.trailing_zeros() / 8).unwrap_or(0)
+}
+
 /// How many control characters but tabs there are; without a branch per byte, many at a time.
 fn controls(text: &[u8]) -> usize {
     text.chunks(128)
@@ -95,9 +137,10 @@ pub(crate) fn is_blank(byte: u8) -> bool {
 /// How many spaces and tabs are at either end; all of them count as before.
 pub(crate) fn blanks(bytes: &[u8]) -> (usize, usize) {
     // As everybody writes it.
-    if let [b' ', first, .., last] = bytes
-        && !is_blank(*first)
-        && !is_blank(*last)
+    if let [b' ', rest @ ..] = bytes
+        && let (Some(first), Some(last)) = (rest.first(), rest.last())
+        && *first > b' '
+        && *last > b' '
     {
         return (1, 0);
     }
@@ -162,6 +205,32 @@ mod tests {
             assert_eq!(error.at, at, "{text:?}");
         }
         assert_eq!(Lines::of(b"a\r\nb").unwrap_err().kind, ParseErrorKind::Truncated);
+    }
+
+    #[test]
+    fn plain_lines_are_those_that_need_no_care() {
+        for length in 0..40 {
+            let line = format!("x{}\r\nrest of it", "a ~".repeat(length).get(..length).unwrap());
+            assert_eq!(plain_line(line.as_bytes(), 1), Some(length + 1), "{length}");
+            assert_eq!(plain_line(&line.as_bytes()[..length + 2], 0), None, "{length}");
+            for odd in ["\t", "\n", "\r", "\0", "\u{7f}", "\u{e9}", "\u{ff}"] {
+                for at in 0..length {
+                    let mut line = line.clone();
+                    line.insert_str(at, odd);
+                    assert_eq!(plain_line(line.as_bytes(), 0), None, "{line:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn colons_are_found_anywhere() {
+        for length in 0..40 {
+            let line =
+                format!("{}:b:{}", ";9;".repeat(length).get(..length).unwrap(), "c".repeat(length % 9));
+            assert_eq!(find_colon(line.as_bytes()), Some(length));
+            assert_eq!(find_colon(line.replace(':', ";").as_bytes()), None);
+        }
     }
 
     #[test]

@@ -10,9 +10,10 @@
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use memchr::memmem::Finder;
 
-use super::head::{Head, id_bytes};
+use super::head::{Fields, Head, Plain, id_bytes};
 use super::message::Flag;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::scan::Lines;
@@ -77,7 +78,7 @@ enum Step {
     NeedMore,
     Head(Box<Head>),
     Emitted,
-    Direct { body: usize, consume: usize },
+    Direct { skip: usize, body: usize, consume: usize },
     End(Flag),
 }
 
@@ -106,6 +107,11 @@ impl Decoder {
     /// If the framing is lost: there is no way to go on, every later call gives the same error.
     pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Piece<'s>>, ParseError> {
         loop {
+            if self.state == State::Head
+                && let Some(head) = self.plain_head(input)
+            {
+                return Ok(Some(Piece::Head(head)));
+            }
             let step = match self.step(input) {
                 Ok(step) => step,
                 Err(error) => {
@@ -119,8 +125,8 @@ impl Decoder {
                 Step::Head(head) => return Ok(Some(Piece::Head(*head))),
                 Step::End(flag) => return Ok(Some(Piece::End(flag))),
                 Step::Emitted => return Ok(Some(Piece::Body(&self.emitted))),
-                Step::Direct { body, consume } => {
-                    let slice = input.get(..body).unwrap_or_default();
+                Step::Direct { skip, body, consume } => {
+                    let slice = input.get(skip..body).unwrap_or_default();
                     self.consume(input, consume);
                     if !slice.is_empty() {
                         return Ok(Some(Piece::Body(slice)));
@@ -212,15 +218,47 @@ impl Decoder {
         Ok(Step::Head(Box::new(head)))
     }
 
+    /// Reads a head as nearly all are, if it has arrived whole; `None` says nothing against it.
+    fn plain_head(&mut self, input: &mut &[u8]) -> Option<Head> {
+        if !self.head.is_empty() || input.is_empty() {
+            return None;
+        }
+        let data = input.get(..input.len().min(self.limits.max_head))?;
+        let mut fields = Fields::new();
+        let plain = Plain::read(data, self.limits.max_headers, &mut fields)?;
+        let head = Head::of_plain(Bytes::copy_from_slice(data.get(..plain.text)?), &plain, fields).ok()?;
+        self.had_body = plain.ended.is_none();
+        match plain.ended {
+            Some(flag) => {
+                self.state = State::Ended(flag);
+                self.consume(input, plain.after);
+            }
+            None => {
+                self.id.clear();
+                self.id.extend_from_slice(plain.id(data));
+                self.state = State::Body;
+                // The empty line stays: its CRLF may be the one before the end-line.
+                self.borrowed = plain.after - plain.text;
+                self.consume(input, plain.text);
+            }
+        }
+        Some(head)
+    }
+
     fn step_body(&mut self, input: &[u8]) -> Step {
-        match find_end(input, 0, &self.id) {
+        let found = find_end(input, 0, &self.id);
+        let (Found::End { at: body, .. } | Found::Held(body)) = found;
+        let skip = self.borrowed.min(body);
+        self.borrowed -= skip;
+        match found {
             Found::End { at, len, flag } => {
                 self.state = State::Ended(flag);
-                Step::Direct { body: at, consume: at + len }
+                self.borrowed = 0;
+                Step::Direct { skip, body, consume: at + len }
             }
             Found::Held(at) => {
                 self.held.extend_from_slice(input.get(at..).unwrap_or_default());
-                Step::Direct { body: at, consume: input.len() }
+                Step::Direct { skip, body, consume: input.len() }
             }
         }
     }

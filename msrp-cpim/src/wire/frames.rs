@@ -1,6 +1,6 @@
 //! Whole requests and responses out of a stream, for transports that carry one in each of their messages.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::decoder::{Decoder, DecoderLimits, Piece};
 use crate::error::{ParseError, ParseErrorKind};
@@ -45,8 +45,12 @@ impl Frames {
                 None => return Ok(None),
                 Some(false) => {}
                 Some(true) => {
-                    let frame = self.buffer.split_to(self.seen).freeze();
+                    let mut frame = self.buffer.split_to(self.seen).freeze();
                     self.seen = 0;
+                    // Empty lines between frames keep a stream alive; they are part of none.
+                    while frame.starts_with(b"\r\n") {
+                        frame.advance(2);
+                    }
                     return Ok(Some(frame));
                 }
             }
@@ -78,6 +82,14 @@ mod tests {
             assert_eq!(found.len(), 3, "{step}");
             assert_eq!(found.concat(), STREAM, "{step}");
         }
+    }
+
+    #[test]
+    fn empty_lines_between_frames_are_part_of_none() {
+        let mut frames = Frames::new(DecoderLimits::default(), 200);
+        frames.push(b"\r\n\r\nMSRP abce 200 OK\r\n-------abce$\r\n\r\n");
+        assert_eq!(frames.next().unwrap().unwrap(), "MSRP abce 200 OK\r\n-------abce$\r\n");
+        assert_eq!(frames.next().unwrap(), None);
     }
 
     #[test]

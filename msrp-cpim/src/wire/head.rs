@@ -2,12 +2,16 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+use bytestring::ByteString;
 use smallvec::SmallVec;
 
-use super::header::{ByteRange, FailureReport, HeaderName, Status, three_digits};
+use super::decoder::end_line;
+use super::header::{ByteRange, FailureReport, HeaderName, Status, code_of};
+use super::message::Flag;
 use crate::error::{ParseError, ParseErrorKind, UsageError};
-use crate::ident::{is_ident, is_ident_byte};
-use crate::scan::{Lines, blanks};
+use crate::ident::{is_ident, is_ident_byte, is_ident_bytes};
+use crate::scan::{Lines, blanks, find_colon, plain_line};
 use crate::uri::{MsrpUri, is_token};
 
 /// The start line and header fields, kept as the text that was read; values are slices of it and are
@@ -15,16 +19,25 @@ use crate::uri::{MsrpUri, is_token};
 #[derive(Debug, Clone)]
 pub struct Head {
     /// All lines, each with its CRLF.
-    text: String,
+    text: Text,
     id: Range<u32>,
     start: StartLine,
-    fields: SmallVec<[Field; 10]>,
+    fields: Fields,
 }
+
+/// Of one's own, or part of a larger buffer.
+#[derive(Debug, Clone)]
+enum Text {
+    Owned(String),
+    Shared(ByteString),
+}
+
+pub(super) type Fields = SmallVec<[Field; 8]>;
 
 /// Two heads are equal if they print alike.
 impl PartialEq for Head {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.as_str() == other.as_str()
     }
 }
 
@@ -37,7 +50,7 @@ enum StartLine {
 }
 
 #[derive(Debug, Clone)]
-struct Field {
+pub(super) struct Field {
     name: HeaderName,
     label: Range<u32>,
     value: Range<u32>,
@@ -68,12 +81,12 @@ pub enum Method {
 }
 
 impl Method {
-    fn lookup(name: &str) -> Self {
+    fn lookup(name: &[u8]) -> Self {
         match name {
-            "SEND" => Self::Send,
-            "REPORT" => Self::Report,
-            "AUTH" => Self::Auth,
-            "NICKNAME" => Self::Nickname,
+            b"SEND" => Self::Send,
+            b"REPORT" => Self::Report,
+            b"AUTH" => Self::Auth,
+            b"NICKNAME" => Self::Nickname,
             _ => Self::Other,
         }
     }
@@ -106,7 +119,12 @@ impl Head {
         text.push(' ');
         let name = append(&mut text, method.as_str());
         text.push_str("\r\n");
-        Ok(Self { text, id, start: StartLine::Request(method, name), fields: SmallVec::new() })
+        Ok(Self {
+            text: Text::Owned(text),
+            id,
+            start: StartLine::Request(method, name),
+            fields: Fields::new(),
+        })
     }
 
     /// A response without header fields.
@@ -132,7 +150,8 @@ impl Head {
             append(&mut text, comment)
         };
         text.push_str("\r\n");
-        Ok(Self { text, id, start: StartLine::Response(code, comment), fields: SmallVec::new() })
+        let start = StartLine::Response(code, comment);
+        Ok(Self { text: Text::Owned(text), id, start, fields: Fields::new() })
     }
 
     /// Appends a header field that the crate knows.
@@ -155,10 +174,15 @@ impl Head {
         if !is_token(label) || label.contains(':') || !is_text(value) {
             return Err(UsageError::InvalidHeader);
         }
-        let label = append(&mut self.text, label);
-        self.text.push_str(": ");
-        let value = append(&mut self.text, value);
-        self.text.push_str("\r\n");
+        let mut text = match std::mem::replace(&mut self.text, Text::Owned(String::new())) {
+            Text::Owned(text) => text,
+            Text::Shared(text) => text.to_string(),
+        };
+        let label = append(&mut text, label);
+        text.push_str(": ");
+        let value = append(&mut text, value);
+        text.push_str("\r\n");
+        self.text = Text::Owned(text);
         self.fields.push(Field { name, label, value });
         Ok(())
     }
@@ -193,15 +217,22 @@ impl Head {
         let mut ranges = lines.ranges();
         let (first, end) =
             ranges.next().ok_or(ParseError::new(0, ParseErrorKind::Truncated, "a start line"))?;
-        let (id, start) = parse_start(&text, first..end)?;
-        let mut fields: SmallVec<[Field; 10]> = SmallVec::new();
+        let (id, start) = parse_start(text.as_bytes().get(first..end).unwrap_or_default(), first)?;
+        let mut fields = Fields::new();
         for (start, end) in ranges {
             if fields.len() >= max_headers {
                 return Err(ParseError::new(start, ParseErrorKind::TooLong, "fewer header fields"));
             }
-            fields.push(parse_field(&text, start, end)?);
+            fields.push(parse_field(text.as_bytes().get(start..end).unwrap_or_default(), start)?);
         }
-        Ok(Self { text, id, start, fields })
+        Ok(Self { text: Text::Owned(text), id, start, fields })
+    }
+
+    /// A head that was found in one pass, with its text.
+    pub(super) fn of_plain(text: Bytes, plain: &Plain, fields: Fields) -> Result<Self, ParseError> {
+        let text = ByteString::try_from(text)
+            .map_err(|_| ParseError::new(0, ParseErrorKind::Utf8, "UTF-8 in a header"))?;
+        Ok(Self { text: Text::Shared(text), id: plain.id.clone(), start: plain.start.clone(), fields })
     }
 
     /// The transaction identifier.
@@ -318,11 +349,59 @@ impl Head {
     /// The text as it goes over the wire, up to where the empty line or the end-line follows.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        match &self.text {
+            Text::Owned(text) => text,
+            Text::Shared(text) => text,
+        }
     }
 
     fn slice(&self, range: &Range<u32>) -> &str {
-        self.text.get(widen(range)).unwrap_or_default()
+        self.as_str().get(widen(range)).unwrap_or_default()
+    }
+}
+
+/// A head as nearly all are written: printable ASCII in lines that are not folded.
+pub(super) struct Plain {
+    id: Range<u32>,
+    start: StartLine,
+    /// The length of the head.
+    pub(super) text: usize,
+    /// Where what is behind the empty line or the end-line begins.
+    pub(super) after: usize,
+    /// The flag of the end-line; none: an empty line and a body.
+    pub(super) ended: Option<Flag>,
+}
+
+impl Plain {
+    /// Reads the head that `data` begins with in one pass. `None` says nothing against it: it may not be whole, or written
+    /// otherwise.
+    pub(super) fn read(data: &[u8], max_headers: usize, fields: &mut Fields) -> Option<Self> {
+        let mut at = plain_line(data, 0)?;
+        let (id, start) = parse_start(data.get(..at)?, 0).ok()?;
+        let id_bytes = data.get(widen(&id))?;
+        loop {
+            at += 2;
+            let end = plain_line(data, at)?;
+            let line = data.get(at..end)?;
+            let ended = match line.first() {
+                None => Some(None),
+                Some(b' ') => return None,
+                Some(b'-') => end_line(data.get(at..end + 2)?, id_bytes).map(Some),
+                Some(_) => None,
+            };
+            if let Some(ended) = ended {
+                return Some(Self { id, start, text: at, after: end + 2, ended });
+            }
+            if fields.len() >= max_headers {
+                return None;
+            }
+            fields.push(field(line, at)?);
+            at = end;
+        }
+    }
+
+    pub(super) fn id<'d>(&self, data: &'d [u8]) -> &'d [u8] {
+        data.get(widen(&self.id)).unwrap_or_default()
     }
 }
 
@@ -333,6 +412,7 @@ fn append(text: &mut String, part: &str) -> Range<u32> {
 }
 
 /// Offsets fit: the parser refuses heads of 4 GiB and builders do not reach them.
+#[inline]
 fn narrow(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
@@ -341,50 +421,52 @@ fn widen(range: &Range<u32>) -> Range<usize> {
     usize::try_from(range.start).unwrap_or(usize::MAX)..usize::try_from(range.end).unwrap_or(usize::MAX)
 }
 
-fn parse_start(text: &str, line: Range<usize>) -> Result<(Range<u32>, StartLine), ParseError> {
-    let syntax = |at, what| ParseError::new(at, ParseErrorKind::Syntax, what);
-    let content = text.get(line.clone()).unwrap_or_default();
-    let Some(rest) = content.strip_prefix("MSRP ") else {
-        return Err(syntax(line.start, "MSRP and a space"));
+/// Reads a start line, which begins at `at`.
+fn parse_start(line: &[u8], at: usize) -> Result<(Range<u32>, StartLine), ParseError> {
+    let syntax = |offset, what| ParseError::new(at + offset, ParseErrorKind::Syntax, what);
+    let Some(rest) = line.strip_prefix(b"MSRP ") else {
+        return Err(syntax(0, "MSRP and a space"));
     };
-    let id_at = line.start + 5;
-    let Some((id, what)) = rest.split_once(' ') else {
-        return Err(syntax(id_at, "a transaction identifier and a space"));
+    let Some(id_length) = rest.iter().position(|b| *b == b' ') else {
+        return Err(syntax(5, "a transaction identifier and a space"));
     };
-    if !is_ident(id) {
-        return Err(syntax(id_at, "a transaction identifier of 4 to 32 characters"));
+    if !is_ident_bytes(rest.get(..id_length).unwrap_or_default()) {
+        return Err(syntax(5, "a transaction identifier of 4 to 32 characters"));
     }
-    let what_at = id_at + id.len() + 1;
-    let id = narrow(id_at)..narrow(id_at + id.len());
-    if !what.is_empty() && what.bytes().all(|b| b.is_ascii_uppercase()) {
-        let name = narrow(what_at)..narrow(line.end);
-        return Ok((id, StartLine::Request(Method::lookup(what), name)));
+    let what_at = 5 + id_length + 1;
+    let what = line.get(what_at..).unwrap_or_default();
+    let range = |from: usize, to: usize| narrow(at + from)..narrow(at + to);
+    let id = range(5, 5 + id_length);
+    if !what.is_empty() && what.iter().all(u8::is_ascii_uppercase) {
+        return Ok((id, StartLine::Request(Method::lookup(what), range(what_at, line.len()))));
     }
-    let (code, comment_at) = match what.split_once(' ') {
-        Some((code, _)) => (code, what_at + code.len() + 1),
-        None => (what, line.end),
+    let (code, comment_at) = match what.iter().position(|b| *b == b' ') {
+        Some(length) => (what.get(..length).unwrap_or_default(), what_at + length + 1),
+        None => (what, line.len()),
     };
-    let code = three_digits(code).ok_or_else(|| syntax(what_at, "a method or a status code"))?;
-    Ok((id, StartLine::Response(code, narrow(comment_at)..narrow(line.end))))
+    let code = code_of(code).ok_or_else(|| syntax(what_at, "a method or a status code"))?;
+    Ok((id, StartLine::Response(code, range(comment_at, line.len()))))
 }
 
-fn parse_field(text: &str, start: usize, end: usize) -> Result<Field, ParseError> {
-    let line = text.as_bytes().get(start..end).unwrap_or_default();
-    let colon = line
-        .iter()
-        .position(|b| *b == b':')
-        .ok_or_else(|| ParseError::new(start, ParseErrorKind::Syntax, "a header field"))?;
-    let label = line.get(..colon).unwrap_or_default();
+/// Reads a header field, which begins at `at`.
+fn parse_field(line: &[u8], at: usize) -> Result<Field, ParseError> {
+    let what = if find_colon(line).is_none() { "a header field" } else { "the name of a header field" };
+    field(line, at).ok_or(ParseError::new(at, ParseErrorKind::Syntax, what))
+}
+
+fn field(line: &[u8], at: usize) -> Option<Field> {
+    let colon = find_colon(line)?;
+    let (label, value) = line.split_at_checked(colon)?;
     let name = HeaderName::lookup(label);
     if name == HeaderName::Other && (label.is_empty() || !label.iter().all(u8::is_ascii_graphic)) {
-        return Err(ParseError::new(start, ParseErrorKind::Syntax, "the name of a header field"));
+        return None;
     }
-    let value = start + colon + 1;
-    let (before, after) = blanks(line.get(colon + 1..).unwrap_or_default());
-    Ok(Field {
+    let (before, after) = blanks(value.get(1..)?);
+    let end = at + line.len();
+    Some(Field {
         name,
-        label: narrow(start)..narrow(start + colon),
-        value: narrow(value + before)..narrow(end - after),
+        label: narrow(at)..narrow(at + colon),
+        value: narrow(at + colon + 1 + before)..narrow(end - after),
     })
 }
 

@@ -200,8 +200,8 @@ impl FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut parts = text.splitn(3, ' ');
-        let namespace = parts.next().and_then(three_digits);
-        let code = parts.next().and_then(three_digits);
+        let namespace = parts.next().map(str::as_bytes).and_then(code_of);
+        let code = parts.next().map(str::as_bytes).and_then(code_of);
         match (namespace, code) {
             (Some(namespace), Some(code)) => {
                 Ok(Self { namespace, code, comment: parts.next().map(str::to_owned) })
@@ -221,8 +221,11 @@ impl fmt::Display for Status {
     }
 }
 
-pub(crate) fn three_digits(text: &str) -> Option<u16> {
-    if text.len() == 3 { number(text).and_then(|n| u16::try_from(n).ok()) } else { None }
+/// Three digits.
+pub(crate) fn code_of(text: &[u8]) -> Option<u16> {
+    let [a, b, c] = text else { return None };
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+    Some(digit(a)? * 100 + digit(b)? * 10 + digit(c)?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::decoder::{DecoderLimits, Found, end_line, find_end};
-use super::head::{Head, id_bytes};
+use super::head::{Fields, Head, Plain, id_bytes};
 use crate::error::{ParseError, ParseErrorKind};
 use crate::scan::Lines;
 
@@ -68,11 +68,17 @@ impl Message {
     /// # Errors
     /// If it is malformed or incomplete.
     pub fn parse_first(data: &Bytes) -> Result<(Self, usize), ParseError> {
-        let truncated = || ParseError::new(data.len(), ParseErrorKind::Truncated, "an end-line");
-        let limits = DecoderLimits::default();
-        let id = id_bytes(data.get(..data.len().min(limits.max_head)).unwrap_or_default())
-            .ok_or_else(|| ParseError::new(0, ParseErrorKind::Syntax, "MSRP and a transaction identifier"))?;
+        let (limits, mut fields) = (DecoderLimits::default(), Fields::new());
         let head_data = data.get(..data.len().min(limits.max_head)).unwrap_or_default();
+        if let Some(plain) = Plain::read(head_data, limits.max_headers, &mut fields)
+            && let Some((body, flag, len)) = body_of(data, &plain)
+        {
+            let head = Head::of_plain(data.slice(..plain.text), &plain, fields)?;
+            return Ok((Self { head, body, flag }, len));
+        }
+        let truncated = || ParseError::new(data.len(), ParseErrorKind::Truncated, "an end-line");
+        let id = id_bytes(head_data)
+            .ok_or_else(|| ParseError::new(0, ParseErrorKind::Syntax, "MSRP and a transaction identifier"))?;
         let mut lines = Lines::default();
         let mut at = 0;
         for newline in memchr::memchr_iter(b'\n', head_data) {
@@ -119,6 +125,20 @@ impl Message {
         let mut out = BytesMut::new();
         self.write_to(&mut out);
         out.freeze()
+    }
+}
+
+/// Body, flag and whole length behind a head; `None` if the end-line is missing.
+fn body_of(data: &Bytes, plain: &Plain) -> Option<(Option<Bytes>, Flag, usize)> {
+    if let Some(flag) = plain.ended {
+        return Some((None, flag, plain.after));
+    }
+    // The empty line's CRLF may be the one before the end-line: an empty body, written shortly.
+    match find_end(data, plain.text, plain.id(data)) {
+        Found::End { at, len, flag } => {
+            Some((Some(data.slice(plain.after..at.max(plain.after))), flag, at + len))
+        }
+        Found::Held(_) => None,
     }
 }
 
