@@ -212,3 +212,36 @@ async fn forced_encryption_refuses_who_has_none() {
     assert_eq!(tokio::time::timeout(PATIENCE, waiting).await.expect("a refusal"), 488);
     assert!(bob.application.session_manager().sessions().is_empty(), "nobody hears of it there");
 }
+
+/// Who calls hears who is called before the call is accepted (RFC 3960), and goes on hearing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn early_media_are_heard() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let wav = folder.path().join("a.wav");
+    std::fs::write(&wav, media::assets::BOB).expect("the disk has room");
+    let rtp = RtpConfiguration { codecs: vec!["PCMU".to_owned()], ..RtpConfiguration::default() };
+    let mut alice = Party::start("alice", &wav, rtp.clone(), false).await;
+    let mut bob = Party::start("bob", &wav, rtp, false).await;
+    let calling = alice.application.session_manager().new_session();
+    let asked = calling.connect(bob.uri(), Credentials::new(alice.uri()), None, StreamSet::AUDIO).await;
+    asked.expect("it is legal in NULL");
+    let called = bob.wait_for_name("SCSessionNewIncoming").await;
+    assert!(called.attach_pcm(8_000).await.is_err(), "there is no audio yet");
+    called.start_early_media(StreamSet::AUDIO).await.expect("the INVITE has an offer");
+    let heard = |session: &Session| session.snapshot().audio.as_ref().and_then(|it| it.remote_rtp_received);
+    let both = async {
+        while heard(&calling).is_none() || heard(&called).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, both).await.expect("both hear each other");
+    assert_eq!((calling.state(), called.state()), (State::Calling, State::Incoming));
+    let (writer, reader) = called.attach_pcm(8_000).await.expect("its own samples can speak early too");
+    drop((writer, reader));
+    called.accept(StreamSet::AUDIO).await.expect("it is legal in INCOMING");
+    alice.wait_for_name("SCSessionDidStart").await;
+    bob.wait_for_name("SCSessionDidStart").await;
+    calling.terminate().await.expect("it is legal everywhere");
+    alice.wait_for_name("SCSessionDidEnd").await;
+    bob.wait_for_name("SCSessionDidEnd").await;
+}

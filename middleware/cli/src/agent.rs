@@ -51,6 +51,7 @@ impl Agent {
         let mut builder = builder
             .accepts(accepts)
             .accept_messages(true)
+            .transfers(media.transfers || settings.agent.transfers)
             .session_refresh(session_refresh(media))
             .rtp_config(rtp_config(media, known)?)
             .msrp_config(msrp_config(media, settings.msrp_config())?)
@@ -323,6 +324,7 @@ pub(crate) fn attend(
                 later(seconds, move || drop(session.terminate()));
             }
         }
+        SessionEvent::TransferNewIncoming { .. } if media.transfers => drop(session.accept_transfer(None)),
         SessionEvent::GotMessage { content, content_type, .. } if media.echo => {
             let options =
                 MessageOptions { content_type: Some(content_type.clone()), ..MessageOptions::default() };

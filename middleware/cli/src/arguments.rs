@@ -193,6 +193,9 @@ pub(crate) struct Media {
     /// TLS for chat
     #[arg(long, value_enum, default_value_t = YesNo::Yes)]
     pub(crate) msrp_tls: YesNo,
+    /// Call whom the peer asks us to call instead (REFER)
+    #[arg(long)]
+    pub(crate) transfers: bool,
     /// Keep sessions alive, and end those that the peer does not (RFC 4028)
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Timers::Optional)]
     pub(crate) session_timers: Timers,
@@ -275,6 +278,15 @@ pub(crate) struct Call {
     /// Put the peer on hold S seconds after the start, and take it off 2 seconds later
     #[arg(long, value_name = "S")]
     pub(crate) hold_after: Option<f64>,
+    /// Ask the peer to call URI instead of us, S seconds (`--transfer-after`) after the start
+    #[arg(long, value_name = "URI")]
+    pub(crate) transfer: Option<String>,
+    /// When `--transfer` asks
+    #[arg(long, value_name = "S", default_value_t = 0.0, requires = "transfer")]
+    pub(crate) transfer_after: f64,
+    /// Ask the peer to answer by itself (RFC 5373)
+    #[arg(long)]
+    pub(crate) auto_answer: bool,
     /// Add chat S seconds after the start; what `--chat` says is sent then
     #[arg(long, value_name = "S")]
     pub(crate) add_chat_after: Option<f64>,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sipsimple::notification::{
     Event, MsrpFileTransferEvent, MsrpFileTransferEventKind, Originator, SessionEvent,
 };
-use sipsimple::session::FileToSend;
-use sipsimple::{Session, StreamSet};
+use sipsimple::session::{ConnectOptions, FileToSend};
+use sipsimple::{Session, StreamSet, Uri};
 
 use crate::Failure;
 use crate::agent::{Agent, Place, attend, later, say};
@@ -43,9 +43,12 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> R
             return registered.unwrap_or(Ok(()));
         }
     }
-    let session = agent.application.session_manager().new_session();
+    let manager = agent.application.session_manager();
+    let session = manager.new_session();
     let files = options.send_file.iter().map(FileToSend::new).collect();
-    session.connect_with_files(callee, credentials, route, streams, files).await?;
+    let transfer = options.transfer.as_deref().map(|uri| address("--transfer", uri)).transpose()?;
+    let more = ConnectOptions { files, ask_auto_answer: options.auto_answer, ..ConnectOptions::default() };
+    session.connect_with(callee, credentials, route, streams, more).await?;
 
     let live = Live::start(agent.application.session_manager(), output, leave, Quit::HangsUp);
 
@@ -65,7 +68,12 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> R
             SessionEvent::DidFail { code, reason, .. } => {
                 failure = Some(if *code == 0 { reason.clone() } else { format!("{code} {reason}") });
             }
-            SessionEvent::DidEnd { .. } => break,
+            SessionEvent::TransferDidFail { code, reason } => {
+                failure = Some(format!("it was not transferred: {code} {reason}"));
+                drop(session.terminate());
+            }
+            // A transfer that we carry out is another session.
+            SessionEvent::DidEnd { .. } if manager.sessions().is_empty() => break,
             // The chat of `--add-chat-after` is there.
             SessionEvent::AcceptedStreamProposal { proposer: Originator::Local }
                 if options.add_chat_after.is_some() =>
@@ -75,7 +83,7 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> R
             event => {
                 attend(&session, event, &options.media, recording(&options));
                 if *event == SessionEvent::DidStart {
-                    script(&session, &options);
+                    script(&session, &options, transfer.as_ref());
                 }
             }
         }
@@ -100,7 +108,7 @@ fn not_delivered(event: &Event) -> Option<String> {
 }
 
 /// What the options say is to happen in the course of the call.
-fn script(session: &Session, options: &Call) {
+fn script(session: &Session, options: &Call, transfer: Option<&Uri>) {
     if let Some(digits) = &options.dtmf {
         for digit in digits.chars().filter(|digit| !digit.is_whitespace()) {
             drop(session.send_dtmf(digit));
@@ -110,6 +118,10 @@ fn script(session: &Session, options: &Call) {
         let (holding, unholding) = (session.clone(), session.clone());
         later(after, move || drop(holding.hold()));
         later(after + 2.0, move || drop(unholding.unhold()));
+    }
+    if let Some(target) = transfer.cloned() {
+        let session = session.clone();
+        later(options.transfer_after, move || drop(session.transfer(target)));
     }
     if let Some(after) = options.add_chat_after {
         let session = session.clone();

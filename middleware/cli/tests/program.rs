@@ -168,6 +168,41 @@ fn chat_can_be_added_in_the_course_of_a_call() {
 }
 
 #[test]
+fn a_call_is_handed_over() {
+    let mut carol = Listener::start(&[]);
+    let mut bob = Listener::start(&["--transfers"]);
+    let mut calling = call(&bob.uri(), &["--transfer", &carol.uri(), "--transfer-after", "0.3"]);
+    let asked = bob.running.wait_for("SCSessionTransferNewIncoming");
+    assert_eq!(asked["data"]["destination"], carol.uri());
+    carol.running.wait_for("SCSessionDidStart");
+    calling.wait_for("SCSessionTransferDidEnd");
+    assert_eq!(calling.finish(Duration::from_secs(10)).0, Some(0));
+}
+
+#[test]
+fn who_transfers_nothing_says_so() {
+    let mut bob = Listener::start(&[]);
+    let calling = call(&bob.uri(), &["--transfer", "sip:carol@127.0.0.1:9"]);
+    assert_eq!(calling.finish(Duration::from_secs(10)).0, Some(1));
+    bob.running.wait_for("SCSessionDidEnd");
+}
+
+#[test]
+fn early_media_go_out_while_it_rings() {
+    let listener = Listener::start(&["--ring", "0.5", "--early-media"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("sip.txt");
+    let calling = call(&listener.uri(), &["--seconds", "0.3", "--trace", &trace.to_string_lossy()]);
+    assert_eq!(calling.finish(Duration::from_secs(10)).0, Some(0));
+    let trace = std::fs::read_to_string(trace).expect("the trace is there");
+    let (progress, answer) = (trace.find("SIP/2.0 183"), trace.find("SIP/2.0 200 OK\r\n"));
+    let progress = progress.unwrap_or_else(|| panic!("no 183 in {trace}"));
+    assert!(answer.is_some(), "{trace}");
+    let (_, description) = trace.split_at(progress);
+    assert!(description.find("m=audio").is_some_and(|at| at < 1_500), "with an answer: {trace}");
+}
+
+#[test]
 fn the_doctor_tells_of_each_check_what_to_do() {
     let registrar = Registrar::start();
     let proxy = registrar.uri();

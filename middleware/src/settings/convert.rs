@@ -5,10 +5,10 @@ use crate::configuration::{
     AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RingtoneConfiguration, RtpConfiguration,
     SessionTimers, TlsConfiguration,
 };
-use crate::session::StreamSet;
+use crate::session::{AutoAnswer, StreamSet};
 
 use super::sections::Settings;
-use super::value::Stream;
+use super::value::{AnswerPolicy, Stream};
 
 #[allow(clippy::needless_update, reason = "what a configuration has beyond its settings stays as it is")]
 impl Settings {
@@ -20,6 +20,8 @@ impl Settings {
             .user_agent(&self.agent.user_agent)
             .accepts(self.accepts())
             .accept_messages(self.agent.accept_messages)
+            .transfers(self.agent.transfers)
+            .auto_answer(self.auto_answer())
             .port(self.sip.port)
             .transports(&self.sip.transports)
             .tls_config(self.tls_config())
@@ -42,6 +44,18 @@ impl Settings {
     pub fn accepts(&self) -> StreamSet {
         let has = |stream| self.agent.accept.contains(&stream);
         StreamSet { audio: has(Stream::Audio), chat: has(Stream::Chat), ..StreamSet::NONE }
+    }
+
+    /// Which calls are answered by themselves.
+    #[must_use]
+    pub fn auto_answer(&self) -> AutoAnswer {
+        let agent = &self.agent;
+        match agent.auto_answer {
+            AnswerPolicy::Never => AutoAnswer::Never,
+            AnswerPolicy::Callers => AutoAnswer::AskedBy(agent.auto_answer_callers.clone()),
+            AnswerPolicy::Anyone => AutoAnswer::AskedByAnyone,
+            AnswerPolicy::All => AutoAnswer::All(agent.auto_answer_after),
+        }
     }
 
     /// What sessions copy for audio.
@@ -166,7 +180,25 @@ mod tests {
             (ours.accepts, ours.max_sessions, ours.accept_messages),
             (plain.accepts, plain.max_sessions, plain.accept_messages)
         );
+        assert_eq!((ours.transfers, &ours.auto_answer), (plain.transfers, &plain.auto_answer));
         // The one that is not: a program has a sound card, a library need not.
         assert_eq!(settings.audio_config().output, AudioOutput::Device(None));
+    }
+
+    #[test]
+    fn calls_are_answered_by_themselves_as_the_policy_says() {
+        let mut settings = Settings::default();
+        let caller: sip_core::Uri = "sip:door@example.com".parse().expect("a URI");
+        settings.agent.auto_answer_callers = vec![caller.clone()];
+        settings.agent.auto_answer_after = std::time::Duration::from_secs(2);
+        for (policy, expected) in [
+            (AnswerPolicy::Never, AutoAnswer::Never),
+            (AnswerPolicy::Callers, AutoAnswer::AskedBy(vec![caller])),
+            (AnswerPolicy::Anyone, AutoAnswer::AskedByAnyone),
+            (AnswerPolicy::All, AutoAnswer::All(std::time::Duration::from_secs(2))),
+        ] {
+            settings.agent.auto_answer = policy;
+            assert_eq!(settings.builder().auto_answer, expected);
+        }
     }
 }

@@ -37,4 +37,4 @@ pub use sections::{
     SipSettings, TimerSettings, TlsSettings, TraceSettings,
 };
 pub use store::{SettingEntry, SettingsManager};
-pub use value::{HostPort, Secret, Stream};
+pub use value::{AnswerPolicy, HostPort, Secret, Stream};

@@ -12,7 +12,7 @@ use toml_edit::{Item, Value};
 
 use crate::configuration::SrtpKeying;
 
-use super::value::{HostPort, Secret, Setting, Stream};
+use super::value::{AnswerPolicy, HostPort, Secret, Setting, Stream};
 
 /// A key of a section.
 #[derive(Debug)]
@@ -121,6 +121,15 @@ sections! {
         accept: Vec<Stream> = vec![Stream::Audio, Stream::Chat];
         /// Whether messages outside of sessions are taken.
         accept_messages: bool = false;
+        /// Whether peers may ask in a session that we call somebody else; the application decides on each.
+        transfers: bool = false;
+        /// Whose calls are answered by themselves, so that whoever calls can listen in: `never`, `callers` (of those in
+        /// `auto_answer_callers` the calls that ask for it), `anyone` (all calls that ask for it) or `all`.
+        auto_answer: AnswerPolicy = AnswerPolicy::Never;
+        /// The callers that `callers` means. That a From header names one proves nothing by itself.
+        auto_answer_callers: Vec<Uri> = Vec::new();
+        /// How many seconds `all` lets it ring before.
+        auto_answer_after: Duration = Duration::ZERO;
         /// Sessions at once; more are answered 486. Without it there is no limit.
         max_sessions: Option<u32> = None;
     }

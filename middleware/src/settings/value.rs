@@ -216,6 +216,9 @@ texts! {
             _ => None,
         },
         |value| if *value == Stream::Audio { "audio" } else { "chat" };
+    AnswerPolicy, "never, callers, anyone or all", "\"callers\"",
+        |text| ANSWER_POLICIES.iter().find(|(name, _)| *name == text).map(|(_, policy)| *policy),
+        |value| ANSWER_POLICIES.iter().find(|(_, policy)| policy == value).map_or("never", |(name, _)| name);
     SrtpKeying, "sdes, dtls or both", "\"dtls\"",
         |text| [SrtpKeying::Sdes, SrtpKeying::Dtls, SrtpKeying::Both].into_iter().find(|one| one.name() == text),
         |value| value.name();
@@ -228,6 +231,26 @@ const TRANSPORTS: [(&str, Transport); 5] = [
     ("ws", Transport::Ws),
     ("wss", Transport::Wss),
 ];
+
+const ANSWER_POLICIES: [(&str, AnswerPolicy); 4] = [
+    ("never", AnswerPolicy::Never),
+    ("callers", AnswerPolicy::Callers),
+    ("anyone", AnswerPolicy::Anyone),
+    ("all", AnswerPolicy::All),
+];
+
+/// Which calls are answered without the application; see [`AutoAnswer`](crate::session::AutoAnswer).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum AnswerPolicy {
+    /// None.
+    Never,
+    /// Those that ask for it, of callers that are named.
+    Callers,
+    /// Those that ask for it.
+    Anyone,
+    /// All, after some time.
+    All,
+}
 
 /// A kind of stream.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -304,7 +327,8 @@ macro_rules! lists {
 lists!(
     String = "a list of texts",
     Transport = "a list of udp, tcp, tls, ws and wss",
-    Stream = "a list of audio and chat"
+    Stream = "a list of audio and chat",
+    Uri = "a list of SIP URIs"
 );
 
 /// In text: `sip:alice@example.com=alice.wav,…`.
@@ -361,6 +385,7 @@ mod tests {
         survives::<Vec<String>>("opus,PCMU");
         survives::<BTreeMap<String, PathBuf>>("sip:a@b=a.wav,sip:c@d=c.wav");
         survives::<SrtpKeying>("both");
+        survives::<AnswerPolicy>("callers");
         survives::<Secret>("hidden");
     }
 

@@ -110,7 +110,7 @@ impl SessionMachine {
 
     /// The local media of early media are ready: 183. An answer is final, so the 200 repeats it (RFC 3261 §13.2.1).
     pub(super) fn answer_early(&mut self, context: Context<'_>) {
-        if !self.early_media.as_ref().is_some_and(|early| early.answer.is_none()) {
+        if self.early_media.as_ref().is_none_or(|early| early.answer.is_some()) {
             return;
         }
         match self.make_answer() {
