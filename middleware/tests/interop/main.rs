@@ -6,6 +6,7 @@ mod baresip;
 mod browser;
 #[path = "../support/dns.rs"]
 mod dns;
+mod fleet;
 mod kamailio;
 mod laboratory;
 mod linphone;

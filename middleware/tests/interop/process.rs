@@ -71,6 +71,12 @@ impl Running {
         self.wait(patience)
     }
 
+    /// Ends it at once, so that it can tell nobody.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is gone");
+    }
+
     /// Asks it to end and gives all that it printed.
     pub(crate) fn stop(mut self, patience: Duration) -> String {
         self.terminate(patience);
@@ -87,6 +93,11 @@ impl Drop for Running {
             eprintln!("---- {} printed\n{}\n{}", self.name, tail(&self.stdout()), tail(&self.stderr()));
         }
     }
+}
+
+/// Lets real time pass.
+pub(crate) fn pass(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Tries `done` until it holds; whether it did in time.

@@ -112,6 +112,16 @@ impl Listen {
         self.port + 2
     }
 
+    /// How many sessions have come in so far.
+    pub(crate) fn begins(&self) -> usize {
+        self.running.stdout().matches("\"SCSessionNewIncoming\"").count()
+    }
+
+    /// Ends it at once, with all its calls.
+    pub(crate) fn kill(self) {
+        self.running.kill();
+    }
+
     /// How many sessions have ended so far.
     pub(crate) fn ends(&self) -> usize {
         self.running.stdout().matches("\"SCSessionDidEnd\"").count()

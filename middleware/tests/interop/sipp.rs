@@ -21,6 +21,30 @@ pub(crate) fn uac(port: u16, count: u32, rate: u32) {
     assert!(status.success(), "sipp's uac ended with {status}, so some call failed");
 }
 
+/// Calls through proxies; how many calls failed.
+pub(crate) fn calls_through_a_proxy(port: u16, count: u32, rate: u32) -> u32 {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scenario = folder.path().join("scenario.xml");
+    std::fs::write(&scenario, include_str!("through-proxy.xml")).expect("the disk has room");
+    let mut command = sipp(folder.path());
+    command.arg("-sf").arg(scenario);
+    command.args(["-timeout", "90s", "-trace_stat", "-stf", "stat.csv", "-fd", "1"]);
+    command.args(["-m", &count.to_string(), "-r", &rate.to_string(), &format!("127.0.0.1:{port}")]);
+    let mut running = Running::start(&mut command, folder.path(), "sipp-uac");
+    running.wait(Duration::from_secs(120));
+    let stat = std::fs::read_to_string(folder.path().join("stat.csv")).expect("its statistics");
+    let mut lines = stat.lines().filter(|line| !line.is_empty());
+    let names = lines.next().expect("a head").split(';');
+    let last = lines.last().expect("a line").split(';');
+    let value = |name: &str| {
+        let mut pairs = names.clone().zip(last.clone());
+        let found = pairs.find(|(known, _)| *known == name).and_then(|(_, value)| value.parse::<u32>().ok());
+        found.unwrap_or_else(|| panic!("no {name} in {stat}"))
+    };
+    assert_eq!(value("TotalCallCreated"), count, "all calls were made");
+    value("FailedCall(C)")
+}
+
 /// Answers calls at `port` until `count` are through.
 pub(crate) fn uas(port: u16, count: u32) -> (Running, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
