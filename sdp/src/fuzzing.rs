@@ -2,16 +2,38 @@
 
 use crate::attribute::*;
 use crate::{
-    Attribute, Attributes, Direction, MediaDescription, NegotiationState, Negotiator, SessionDescription,
-    Text, negotiate_codecs,
+    Attribute, Attributes, Direction, Fragment, Limits, MediaDescription, NegotiationState, Negotiator,
+    SessionDescription, Text, negotiate_codecs,
 };
 
 /// A target: any bytes.
 pub type Target = fn(&[u8]);
 
 /// Name and body of each target.
-pub const TARGETS: &[(&str, Target)] =
-    &[("sdp_description", description), ("sdp_attributes", attributes), ("sdp_negotiation", negotiation)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("sdp_description", description),
+    ("sdp_attributes", attributes),
+    ("sdp_negotiation", negotiation),
+    ("sdp_fragment", fragment),
+];
+
+/// Fragments print so that they read the same, within their limits.
+pub fn fragment(data: &[u8]) {
+    let Ok(read) = Fragment::parse(data) else { return };
+    let limits = Limits::default();
+    assert!(read.media.len() <= limits.media, "m-lines have a limit");
+    let attributes: usize = read.media.iter().map(|media| media.attributes.len()).sum();
+    assert!(attributes + read.attributes.len() <= limits.attributes, "attributes have a limit");
+    for media in &read.media {
+        let mid = media.attributes.value("mid");
+        assert!(mid.is_none_or(|mid| read.media(mid).is_some()), "what is there is found");
+    }
+    let again = Fragment::parse(&read.to_string());
+    assert!(
+        again.as_ref() == Ok(&read) || again.is_err_and(|error| error.kind == crate::ErrorKind::Limit),
+        "what was printed reads the same: {read:?}"
+    );
+}
 
 /// What parses prints as it came; what is changed prints so that it parses to the same.
 pub fn description(data: &[u8]) {

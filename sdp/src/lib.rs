@@ -18,6 +18,7 @@ mod bundle;
 mod codec;
 mod description;
 mod error;
+mod fragment;
 #[doc(hidden)]
 pub mod fuzzing;
 mod matching;
@@ -34,6 +35,7 @@ pub use attributes::{AttributeRef, Attributes};
 pub use codec::Codec;
 pub use description::{Bandwidth, Key, MediaDescription, SessionDescription, Timing};
 pub use error::{ErrorKind, ParseError, PeerError, UsageError};
+pub use fragment::Fragment;
 pub use matching::{CodecMatch, codecs_match, negotiate_codecs};
 pub use media_line::{Formats, MediaKind, Protocol};
 pub use negotiator::{NegotiationState, Negotiator, effective_direction};

@@ -11,6 +11,7 @@ use crate::address::{AddrType, Address, Connection, NetType, Origin, SessionId};
 use crate::attributes::Attributes;
 use crate::description::{Bandwidth, Head, Key, MediaDescription, Raw, SessionDescription, Timing};
 use crate::error::{ErrorKind, ParseError};
+use crate::fragment::Fragment;
 use crate::media_line::{Formats, MediaKind, Protocol};
 use crate::number;
 use crate::text::{Text, Token, is_word};
@@ -60,21 +61,20 @@ impl SessionDescription {
     /// stream whose m= line is malformed has the port 0. Refused are a text without a v= line, NUL, CR within a
     /// line, and what breaks a limit.
     pub fn parse_with<T: AsRef<[u8]> + ?Sized>(input: &T, limits: &Limits) -> Result<Self, ParseError> {
-        let input = input.as_ref();
-        if input.len() > limits.bytes.min(u32::MAX as usize) {
-            return Err(ParseError::new(limits.bytes, ErrorKind::Limit, "a shorter description"));
-        }
-        let (source, encoding) = match std::str::from_utf8(input) {
-            Ok(text) => (Arc::<str>::from(text), None),
-            Err(error) => (Arc::from(String::from_utf8_lossy(input)), Some(error.valid_up_to())),
-        };
-        let mut parser = Parser::new(source, limits);
-        if let Some(at) = encoding {
-            // RFC 8866 §5: UTF-8; other sets come with a=charset and stay unread.
-            parser.fault(at, ErrorKind::Encoding, "UTF-8");
-        }
-        parser.run()
+        Parser::read(input.as_ref(), limits)?.run()
     }
+}
+
+/// Reads the lines of a fragment: no v= line has to be there.
+pub(crate) fn fragment(input: &[u8], limits: &Limits) -> Result<Fragment, ParseError> {
+    let session = Parser::read(input, limits)?.run_lines()?.session;
+    let media = session.media.into_iter().map(|media| MediaDescription {
+        port_count: media.port_count,
+        formats: media.formats,
+        attributes: media.attributes,
+        ..MediaDescription::new(media.media, media.port, media.protocol)
+    });
+    Ok(Fragment { attributes: session.attributes, media: media.collect() })
 }
 
 struct Parser<'l> {
@@ -135,7 +135,23 @@ impl<'l> Parser<'l> {
         }
     }
 
-    fn run(mut self) -> Result<SessionDescription, ParseError> {
+    fn read(input: &[u8], limits: &'l Limits) -> Result<Self, ParseError> {
+        if input.len() > limits.bytes.min(u32::MAX as usize) {
+            return Err(ParseError::new(limits.bytes, ErrorKind::Limit, "a shorter description"));
+        }
+        let (source, encoding) = match std::str::from_utf8(input) {
+            Ok(text) => (Arc::<str>::from(text), None),
+            Err(error) => (Arc::from(String::from_utf8_lossy(input)), Some(error.valid_up_to())),
+        };
+        let mut parser = Parser::new(source, limits);
+        if let Some(at) = encoding {
+            // RFC 8866 §5: UTF-8; other sets come with a=charset and stay unread.
+            parser.fault(at, ErrorKind::Encoding, "UTF-8");
+        }
+        Ok(parser)
+    }
+
+    fn run_lines(mut self) -> Result<Self, ParseError> {
         let source = Arc::clone(&self.source);
         let bytes = source.as_bytes();
         let mut start = 0;
@@ -165,19 +181,24 @@ impl<'l> Parser<'l> {
             return Err(self.control());
         }
         self.close(bytes.len());
-        if !self.seen.version {
+        Ok(self)
+    }
+
+    fn run(self) -> Result<SessionDescription, ParseError> {
+        let mut parser = self.run_lines()?;
+        if !parser.seen.version {
             return Err(ParseError::new(0, ErrorKind::Missing, "a v= line"));
         }
-        if !self.seen.origin {
-            self.fault(0, ErrorKind::Missing, "an o= line");
+        if !parser.seen.origin {
+            parser.fault(0, ErrorKind::Missing, "an o= line");
         }
-        if !self.seen.name {
-            self.fault(0, ErrorKind::Missing, "an s= line");
+        if !parser.seen.name {
+            parser.fault(0, ErrorKind::Missing, "an s= line");
         }
-        if self.session.times.is_empty() {
-            self.fault(0, ErrorKind::Missing, "a t= line");
+        if parser.session.times.is_empty() {
+            parser.fault(0, ErrorKind::Missing, "a t= line");
         }
-        Ok(self.session)
+        Ok(parser.session)
     }
 
     /// Where the NUL or the CR that ends no line is.

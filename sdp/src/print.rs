@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::description::{MediaDescription, SessionDescription};
+use crate::fragment::Fragment;
 use crate::text::Text;
 
 impl fmt::Display for SessionDescription {
@@ -75,8 +76,32 @@ impl SessionDescription {
     }
 }
 
+/// A fragment, whose m-lines have attributes and nothing else.
+pub(crate) fn fragment(fragment: &Fragment, out: &mut dyn Write) -> fmt::Result {
+    let eol = "\r\n";
+    fragment.attributes.write(out, eol)?;
+    fragment.media.iter().try_for_each(|media| {
+        media.write_line(out, eol)?;
+        media.attributes.write(out, eol)
+    })
+}
+
 impl MediaDescription {
     fn write(&self, out: &mut dyn Write, eol: &str) -> fmt::Result {
+        self.write_line(out, eol)?;
+        lines(out, "i=", &self.title, eol)?;
+        for connection in &self.connections {
+            connection.write_line(out, eol)?;
+        }
+        for bandwidth in &self.bandwidth {
+            bandwidth.write_line(out, eol)?;
+        }
+        lines(out, "k=", self.key.iter().map(|key| &key.0), eol)?;
+        self.attributes.write(out, eol)?;
+        lines(out, "", &self.unknown, eol)
+    }
+
+    fn write_line(&self, out: &mut dyn Write, eol: &str) -> fmt::Result {
         out.write_str("m=")?;
         out.write_str(self.media.as_str())?;
         out.write_str(" ")?;
@@ -91,17 +116,7 @@ impl MediaDescription {
             out.write_str(" ")?;
             out.write_str(self.formats.as_str())?;
         }
-        out.write_str(eol)?;
-        lines(out, "i=", &self.title, eol)?;
-        for connection in &self.connections {
-            connection.write_line(out, eol)?;
-        }
-        for bandwidth in &self.bandwidth {
-            bandwidth.write_line(out, eol)?;
-        }
-        lines(out, "k=", self.key.iter().map(|key| &key.0), eol)?;
-        self.attributes.write(out, eol)?;
-        lines(out, "", &self.unknown, eol)
+        out.write_str(eol)
     }
 }
 

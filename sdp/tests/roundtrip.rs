@@ -1,10 +1,10 @@
 //! Properties: what is made prints and parses to the same, and nothing that is sent does harm.
 
 use proptest::prelude::*;
-use sdp::attribute::{Crypto, CryptoSuite, Label, Mid, Setup};
+use sdp::attribute::{Crypto, CryptoSuite, IceUfrag, Label, Mid, Setup};
 use sdp::{
-    Address, Bandwidth, Codec, Connection, Direction, Formats, MediaDescription, MediaKind, Origin, Protocol,
-    SessionDescription, Text, Token,
+    Address, Bandwidth, Codec, Connection, Direction, Formats, Fragment, MediaDescription, MediaKind, Origin,
+    Protocol, SessionDescription, Text, Token,
 };
 
 fn word() -> impl Strategy<Value = String> {
@@ -64,6 +64,23 @@ proptest! {
         let again = SessionDescription::parse_strict(&text).expect("we print what is right");
         prop_assert_eq!(&again, &description);
         prop_assert_eq!(again.to_text(), text);
+    }
+
+    #[test]
+    fn fragments_read_the_same(media in proptest::collection::vec(media(), 0..4), ufrag in word()) {
+        let pseudo = |media: MediaDescription| {
+            let mut bare = MediaDescription::new(media.media, media.port, media.protocol);
+            (bare.formats, bare.attributes) = (media.formats, media.attributes);
+            bare
+        };
+        let mut fragment = Fragment { media: media.into_iter().map(pseudo).collect(), ..Fragment::new() };
+        fragment.attributes.push(&IceUfrag(ufrag)).expect("a word");
+        prop_assert_eq!(Fragment::parse(&fragment.to_string()), Ok(fragment));
+    }
+
+    #[test]
+    fn fragments_of_any_text_do_no_harm(text in "(([acmx])=[ -~é]{0,20}\r?\n|a=mid:[a-c]\r\n){0,12}[ -~]{0,6}") {
+        sdp::fuzzing::fragment(text.as_bytes());
     }
 
     #[test]
