@@ -63,8 +63,9 @@ pub(crate) use envelope::Envelope;
 pub(crate) use send::OwnContact;
 
 use crate::{
-    Method,
+    Method, UsageError,
     auth::Authenticator,
+    header::RecvInfo,
     transaction::{MergeKey, ServerKey},
     usage::InviteUsage,
 };
@@ -201,6 +202,30 @@ impl Endpoint {
             next_id: 0,
             stats: Stats::default(),
         }
+    }
+
+    /// From now on an option tag stands in Supported, and an INFO package in Recv-Info (RFC 6086 §4.2.1).
+    /// What is known already changes nothing.
+    ///
+    /// # Errors
+    /// If one of them is no token.
+    pub fn announce(&mut self, tag: &str, package: &str) -> Result<(), UsageError> {
+        RecvInfo::new(tag)?;
+        RecvInfo::new(package)?;
+        for (list, name) in [(&mut self.supported, tag), (&mut self.config.info_packages, package)] {
+            if !list.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                list.push(name.to_owned());
+            }
+        }
+        self.texts = Texts::new(&self.config, &self.supported);
+        Ok(())
+    }
+
+    /// Takes back what was [announced](Endpoint::announce).
+    pub fn renounce(&mut self, tag: &str, package: &str) {
+        self.supported.retain(|known| !known.eq_ignore_ascii_case(tag));
+        self.config.info_packages.retain(|known| !known.eq_ignore_ascii_case(package));
+        self.texts = Texts::new(&self.config, &self.supported);
     }
 
     /// What the world did.

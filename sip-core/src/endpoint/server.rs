@@ -179,7 +179,9 @@ impl Endpoint {
                 builder = builder.header(Contact::from(uri));
             }
         }
-        if status.is_success() && dialog {
+        // RFC 6086 §4.2.1: who may send INFO in an early dialog is told what is taken.
+        let early = status != StatusCode::TRYING && status.code() < 200 && method == Method::Invite;
+        if (status.is_success() && dialog) || (early && !self.texts.info_packages.is_empty()) {
             builder = self.capabilities(builder);
             if matches!(method, Method::Invite | Method::Update) {
                 builder = with_text(builder, "Recv-Info", &self.texts.info_packages);

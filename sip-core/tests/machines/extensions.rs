@@ -45,6 +45,33 @@ fn info_packages() {
 }
 
 #[test]
+fn what_is_announced_later_stands_in_what_follows() {
+    let mut solo = Solo::new();
+    assert!(solo.endpoint.announce("no token", "x").is_err());
+    for _ in 0..2 {
+        solo.endpoint.announce("trickle-ice", "trickle-ice").expect("two tokens");
+    }
+    solo.endpoint.invite(solo.now(), outgoing()).expect("a call");
+    solo.drain();
+    let invite = solo.request();
+    let has = |headers: &sip_core::Headers, name: &str| {
+        headers.text(name).is_some_and(|text| text.matches("trickle-ice").count() == 1)
+    };
+    assert!(has(invite.headers(), "Supported") && has(invite.headers(), "Recv-Info"));
+    solo.datagram(&ask("INVITE", "1", 1, "", "Require: trickle-ice"));
+    let Event::Incoming { call, .. } = solo.event() else { panic!("a call that requires what we have") };
+    solo.endpoint.provisional(solo.now(), call, StatusCode::RINGING, None).expect("it rings");
+    solo.drain();
+    let ringing = solo.response();
+    assert!(has(ringing.headers(), "Supported") && has(ringing.headers(), "Recv-Info"));
+    let mut solo = Solo::new();
+    solo.endpoint.announce("trickle-ice", "trickle-ice").expect("two tokens");
+    solo.endpoint.renounce("trickle-ice", "trickle-ice");
+    solo.datagram(&ask("INVITE", "1", 1, "", "Require: trickle-ice"));
+    assert_eq!(solo.response().headers().text("Unsupported"), Some("trickle-ice"));
+}
+
+#[test]
 fn bodies_that_must_be_understood() {
     let mut solo = Solo::new();
     solo.datagram(&ask_with("INVITE", "1", 1, "", "Content-Disposition: signal", "x"));
