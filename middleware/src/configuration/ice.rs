@@ -51,6 +51,31 @@ impl fmt::Debug for TurnServer {
     }
 }
 
+/// How candidates are told that come while a call is being made (RFC 8838, in SIP by RFC 8840).
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IceTrickle {
+    /// Not at all: offers and answers wait until all candidates are there.
+    Off,
+    /// Offers to peers of whom nothing is known wait; whatever else is said to who takes candidates in
+    /// INFO does not (RFC 8840 §5.3).
+    #[default]
+    Half,
+    /// The first offer does not wait either, and requires it of the peer (RFC 8840 §5.1): for networks where
+    /// everybody can. Who cannot is called again as with `Half`.
+    Full,
+}
+
+impl IceTrickle {
+    /// `off`, `half`, `full`.
+    pub fn name(self) -> &'static str {
+        match self {
+            IceTrickle::Off => "off",
+            IceTrickle::Half => "half",
+            IceTrickle::Full => "full",
+        }
+    }
+}
+
 /// What of ICE a session uses: made of its [`RtpConfiguration`](super::RtpConfiguration).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IceConfiguration {

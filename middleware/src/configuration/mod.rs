@@ -11,7 +11,7 @@ mod rtp;
 mod tls;
 
 pub use audio::{AudioConfiguration, AudioInput, AudioOutput};
-pub use ice::{IceConfiguration, TurnServer, TurnTransport};
+pub use ice::{IceConfiguration, IceTrickle, TurnServer, TurnTransport};
 pub use msrp::MsrpConfiguration;
 pub use ringtone::RingtoneConfiguration;
 pub use rtp::{RtpConfiguration, SrtpKeying, SrtpPolicy};

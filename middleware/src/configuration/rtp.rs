@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::{IceConfiguration, TurnServer};
+use super::{IceConfiguration, IceTrickle, TurnServer};
 
 /// Configuration of audio streams, copied into each session when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct RtpConfiguration {
     pub ice_lite: bool,
     /// Candidates over TCP too (RFC 6544), for networks that let no datagrams out.
     pub ice_tcp: bool,
+    /// Whether calls wait for candidates, or candidates follow in INFO as they come.
+    pub ice_trickle: IceTrickle,
     /// Ports to take RTP sockets from, even numbers for RTP and the next for RTCP.
     /// `None`: the system chooses.
     pub port_range: Option<RangeInclusive<u16>>,
@@ -96,6 +98,11 @@ impl RtpConfiguration {
 }
 
 impl RtpConfiguration {
+    /// Whether candidates may follow in INFO.
+    pub(crate) fn trickles(&self) -> bool {
+        self.use_ice && self.ice_trickle != IceTrickle::Off
+    }
+
     /// What of ICE is used, if it is.
     pub fn ice(&self) -> Option<IceConfiguration> {
         self.use_ice.then(|| IceConfiguration {
@@ -126,6 +133,7 @@ impl Default for RtpConfiguration {
             ice_relay_only: false,
             ice_lite: false,
             ice_tcp: false,
+            ice_trickle: IceTrickle::default(),
             port_range: None,
             codecs: codecs.map(str::to_owned).to_vec(),
         }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sdp::Fragment;
 use sip_core::endpoint::{Call, Event, ServerRequest};
-use sip_core::header::{ContentType, From, RetryAfter, To, Warning};
+use sip_core::header::{ContentType, From, InfoPackage, RetryAfter, To, Warning};
 use sip_core::{Limits, Method, Multipart, Request, Response, StatusCode};
 
-use super::{Engine, Live, Now, Origin, Owner, bytes32};
+use super::{Engine, Live, Now, Origin, Owner, SDP_FRAGMENT, bytes32};
 use crate::negotiation::Refusal;
 use crate::notification::MessageEvent;
 use crate::session::machine::{Context, Invite, SessionMachine, SipEvent};
@@ -79,6 +80,7 @@ impl Engine {
                     Some(Owner::Message(id)) => {
                         self.message_answered(id, response.status(), response.reason())
                     }
+                    Some(Owner::Trickle(id)) => self.trickled(now, id, response.status().code()),
                     None => {}
                 }
             }
@@ -88,6 +90,7 @@ impl Engine {
                 Some(Owner::Message(message_id)) => {
                     self.post(Origin::Application, MessageEvent::DidFail { message_id, code: 0, reason });
                 }
+                Some(Owner::Trickle(id)) => self.trickled(now, id, 0),
                 None => {}
             },
             Event::RegisterSent { id, path, contact } => {
@@ -217,6 +220,16 @@ impl Engine {
             (Some(call), Method::Update) if !request.body().is_empty() => {
                 self.reinvite(now, call, id, request)
             }
+            (Some(call), Method::Info) if request.header::<InfoPackage>().is_some() => {
+                // The endpoint lets no other package through (RFC 6086 §4.2.2).
+                match candidates(request) {
+                    Ok(fragment) => {
+                        self.respond(now, id, StatusCode::OK);
+                        self.tell(now, call, SipEvent::Candidates { fragment });
+                    }
+                    Err(status) => self.respond(now, id, status),
+                }
+            }
             (Some(call), Method::Info) => {
                 self.respond(now, id, StatusCode::OK);
                 if let Some(digit) = pressed(request) {
@@ -232,6 +245,14 @@ impl Engine {
             }
             _ => self.respond(now, id, StatusCode::NOT_IMPLEMENTED),
         }
+    }
+
+    /// An INFO of ours has its answer.
+    fn trickled(&mut self, now: Now, id: SessionId, code: u16) {
+        if let Some(live) = self.sessions.get_mut(&id) {
+            live.trickling = None;
+        }
+        self.tell_session(now, id, SipEvent::TrickleAnswered { code });
     }
 
     pub(super) fn respond(&mut self, now: Now, id: ServerRequest, status: StatusCode) {
@@ -283,6 +304,20 @@ fn description(request: &Request) -> Result<Option<Bytes>, Refusal> {
         Some(Ok(kind)) => Err(unknown(&kind)),
         Some(Err(error)) => Err(bad(error.to_string())),
         None => Err(bad("a body without Content-Type".to_owned())),
+    }
+}
+
+/// What an INFO with candidates carries (RFC 8840 §9), or how it is refused.
+fn candidates(request: &Request) -> Result<Fragment, StatusCode> {
+    // Sixty candidates fit four times.
+    let limits = sdp::Limits { bytes: 32_768, media: 32, attributes: 256, ..sdp::Limits::default() };
+    let kind = request.headers().get::<ContentType>();
+    let (main, sub) = SDP_FRAGMENT.split_once('/').unwrap_or_default();
+    match kind {
+        Some(Ok(kind)) if kind.is(main, sub) => {
+            Fragment::parse_with(request.body(), &limits).map_err(|_| StatusCode::BAD_REQUEST)
+        }
+        _ => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::notification::Event;
 use crate::publication::PublicationId;
 use crate::registration::RegistrationId;
-use crate::session::machine::{Context, SessionConfig, SessionMachine, SipEvent};
+use crate::session::machine::{Context, SessionConfig, SessionMachine, SipEvent, TRICKLE_ICE};
 use crate::session::{
     Effect, FileToSend, Invitation, MediaCommand, MediaEvent, SessionId, SessionSnapshot, StreamId, StreamSet,
 };
@@ -73,7 +73,12 @@ enum Owner {
     Registration(RegistrationId),
     Publication(PublicationId),
     Message(String),
+    /// An INFO with candidates.
+    Trickle(SessionId),
 }
+
+/// The type of what an INFO with candidates carries (RFC 8840 §9).
+const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// What is due at some time.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +143,8 @@ struct Live {
     asked: Option<transfers::Asked>,
     /// Another call took its place (RFC 3891).
     replaced: bool,
+    /// Our INFO with candidates that is under way.
+    trickling: Option<RequestId>,
     deadline: Option<Instant>,
 }
 
@@ -152,7 +159,7 @@ impl Engine {
             }
         }
         let endpoint = Endpoint::new(sip, bytes32(&mut random));
-        Self {
+        let mut engine = Self {
             endpoint,
             config,
             ringtones: Arc::default(),
@@ -172,6 +179,16 @@ impl Engine {
             referrals: HashMap::new(),
             refused: VecDeque::new(),
             outputs: VecDeque::new(),
+        };
+        engine.announce_trickle();
+        engine
+    }
+
+    /// Where sessions take candidates in INFO, INVITEs and their answers say so (RFC 8840 §4).
+    fn announce_trickle(&mut self) {
+        match self.config.session.rtp.trickles() {
+            true => self.endpoint.announce(TRICKLE_ICE, TRICKLE_ICE).expect("a token"),
+            false => self.endpoint.renounce(TRICKLE_ICE, TRICKLE_ICE),
         }
     }
 
@@ -293,8 +310,10 @@ impl Engine {
         self.ringtones = ringtones;
     }
 
+    /// Of sessions to come.
     pub(crate) fn set_session_config(&mut self, config: SessionConfig) {
         self.config.session = config;
+        self.announce_trickle();
     }
 
     /// Whether nothing is under way any more: no session, and no BYE without its answer.
@@ -377,6 +396,9 @@ impl Engine {
             if let Some(call) = live.call {
                 self.calls.remove(&call);
             }
+            if let Some(request) = live.trickling {
+                self.requests.remove(&request);
+            }
         }
         // What one burst needed is given back.
         if self.sessions.capacity() > 64 && self.sessions.len() * 4 < self.sessions.capacity() {
@@ -455,7 +477,15 @@ impl Engine {
 
 impl Live {
     fn new(machine: SessionMachine) -> Self {
-        Self { machine, call: None, request: None, asked: None, replaced: false, deadline: None }
+        Self {
+            machine,
+            call: None,
+            request: None,
+            asked: None,
+            replaced: false,
+            trickling: None,
+            deadline: None,
+        }
     }
 
     fn is_null(&self) -> bool {

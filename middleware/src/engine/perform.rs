@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip_core::endpoint::{Body, OutgoingCall};
+use sip_core::endpoint::{Body, Call, OutgoingCall};
 use sip_core::{Method, NameAddr, StatusCode, Uri};
 
-use super::{Engine, Now};
-use crate::session::machine::SipEvent;
+use super::{Engine, Now, Owner, SDP_FRAGMENT};
+use crate::session::machine::{SipEvent, TRICKLE_ICE};
 use crate::session::{Invitation, SessionId, SipAction};
 
 /// When a re-INVITE that cannot leave yet is tried again.
@@ -56,6 +56,10 @@ impl Engine {
                 let body = Body::new("application/dtmf-relay", content);
                 self.endpoint.request_in_dialog(at, call, Method::Info, Vec::new(), Some(body)).map(drop)
             }
+            SipAction::Trickle { fragment } => {
+                self.trickle(now, id, call, fragment);
+                return;
+            }
             SipAction::Refer { refer } => {
                 self.refer(now, id, call, *refer);
                 return;
@@ -87,6 +91,25 @@ impl Engine {
             let (code, reason) = (491, error.to_string());
             let event = SipEvent::ReinviteFailed { code, reason, retry_after: Some(AGAIN) };
             self.refused.push_back((id, event));
+        }
+    }
+
+    /// RFC 8840 §10: the package, and what it carries.
+    fn trickle(&mut self, now: Now, id: SessionId, call: Call, fragment: String) {
+        let headers = [("Info-Package", TRICKLE_ICE), ("Content-Disposition", "Info-Package")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let body = Some(Body::new(SDP_FRAGMENT, fragment));
+        match self.endpoint.request_in_dialog(now.instant, call, Method::Info, headers, body) {
+            Ok(request) => {
+                self.requests.insert(request, Owner::Trickle(id));
+                if let Some(live) = self.sessions.get_mut(&id) {
+                    live.trickling = Some(request);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(session = %id, %error, "candidates cannot be told");
+                self.refused.push_back((id, SipEvent::TrickleAnswered { code: 0 }));
+            }
         }
     }
 

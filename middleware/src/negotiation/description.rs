@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use sdp::attribute::{Direction, IceLite};
+use sdp::attribute::{Direction, IceLite, Mid};
 use sdp::{
     Address, Connection, Formats, MediaDescription, MediaKind, Negotiator, Origin, Protocol,
     SessionDescription,
@@ -84,11 +84,44 @@ impl Description {
         let Some(offer) = &self.remote_offer else { return false };
         let said = offer.media.iter().filter(|media| is_audio(media)).find_map(|media| {
             match ice::read(offer, media) {
-                RemoteIce::Some(said) => Some(said.0.credentials),
+                RemoteIce::Some(said) => Some(said.parameters.credentials),
                 _ => None,
             }
         });
         said.is_some_and(|said| said != *remote)
+    }
+
+    /// Whether the peer's offer says that candidates follow, or may.
+    pub(crate) fn offer_trickles(&self) -> bool {
+        let Some(offer) = &self.remote_offer else { return false };
+        let mut audio = offer.media.iter().filter(|media| is_audio(media));
+        audio.any(|media| {
+            let said = ice::read(offer, media);
+            let trickles = matches!(said, RemoteIce::Some(said) if said.parameters.options.trickle);
+            trickles && media.attributes.contains("mid")
+        })
+    }
+
+    /// What the m-line of audio is called (RFC 5888), agreed or in the offer that is out.
+    pub(crate) fn audio_mid(&self) -> Option<&str> {
+        let index = self.lines.iter().position(|line| *line == Line::Audio)?;
+        let known = self.negotiator.current_local().into_iter().chain(&self.local_offer);
+        known.filter_map(|known| known.media.get(index)?.attributes.value("mid")).next()
+    }
+
+    /// Gives each m-line the name that it has, or one (RFC 8840 §4.1.1).
+    fn name_lines(&self, media: &mut [MediaDescription]) {
+        let known = [self.negotiator.current_local(), self.negotiator.current_remote()];
+        for index in 0..media.len() {
+            let before = known.iter().flatten().find_map(|it| it.media.get(index)?.attributes.value("mid"));
+            let mut name = before.map_or_else(|| index.to_string(), str::to_owned);
+            while before.is_none() && media.iter().any(|it| it.attributes.value("mid") == Some(&name)) {
+                name.push('x');
+            }
+            if let Some(media) = media.get_mut(index).filter(|it| !it.attributes.contains("mid")) {
+                audio::push(media, &Mid(name));
+            }
+        }
     }
 
     /// Makes an offer of what there is.
@@ -121,6 +154,9 @@ impl Description {
             })
             .collect();
         share_connection(&mut offer);
+        if trickles(local) {
+            self.name_lines(&mut offer.media);
+        }
         let offer = self.negotiator.local_offer(offer).expect("an offer is made between two exchanges");
         self.local_offer = Some(offer.clone());
         self.local = local.clone();
@@ -193,6 +229,12 @@ impl Description {
             } else {
                 (Line::Unused, refusing(offered))
             };
+            let mut media = media;
+            if let Some(mid) = offered.attributes.find::<Mid>().filter(|_| trickles(local))
+                && !media.attributes.contains("mid")
+            {
+                audio::push(&mut media, &mid);
+            }
             self.lines.push(line);
             answer.media.push(media);
         }
@@ -364,6 +406,11 @@ impl Negotiated {
 
 fn is_audio(media: &MediaDescription) -> bool {
     media.media == MediaKind::Audio
+}
+
+/// Whether candidates may follow, so that m-lines need names.
+fn trickles(local: &LocalMedia) -> bool {
+    local.audio.as_ref().and_then(|audio| audio.ice.as_ref()).is_some_and(|ice| ice.trickle.is_some())
 }
 
 fn is_chat(media: &MediaDescription) -> bool {

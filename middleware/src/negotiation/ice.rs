@@ -1,24 +1,27 @@
 //! ICE in SDP (RFC 8839): what stands in an audio m-line, and what the peer's says.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ice_stun::ice::{Candidate, CandidateKind, Credentials, IceOptions, RemoteParameters};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
-use sdp::attribute::{self, IceLite, IceMismatch, IcePwd, IceUfrag, RemoteCandidates, Rtcp};
+use sdp::attribute::{self, EndOfCandidates, IceLite, IceMismatch, IcePwd, IceUfrag, RemoteCandidates, Rtcp};
 use sdp::{Address, Connection, MediaDescription, SessionDescription};
 
 use super::audio::push;
+use super::trickle::Trickle;
 use crate::session::{IceParameters, IceSelection};
 
 /// Candidates of a peer that are taken; more than that is an attack.
-const MAX_CANDIDATES: usize = 60;
+pub(super) const MAX_CANDIDATES: usize = 60;
 
 /// Our side of ICE for an audio stream.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalIce {
     pub(crate) credentials: Credentials,
     pub(crate) candidates: Vec<Candidate>,
+    /// Whether candidates may follow in INFO, and which have.
+    pub(crate) trickle: Option<Trickle>,
     /// The pair that is in use, once there is one.
     pub(crate) selected: Option<IceSelection>,
     /// The peer's, once they are known: others restart ICE.
@@ -33,6 +36,10 @@ pub(crate) struct RemoteSide {
     pub(crate) credentials: Credentials,
     /// Whether it follows RFC 8445, and needs no offer that tells the pair in use.
     pub(crate) ice2: bool,
+    /// Whether it takes candidates in INFO.
+    pub(crate) trickles: bool,
+    /// Its candidates.
+    pub(crate) candidates: Vec<Candidate>,
     /// Where media goes by default.
     pub(crate) rtp: SocketAddr,
 }
@@ -96,7 +103,8 @@ impl LocalIce {
     pub(super) fn write(&self, media: &mut MediaDescription, muxed: bool) {
         push(media, &IceUfrag(self.credentials.ufrag().to_owned()));
         push(media, &IcePwd(self.credentials.password().to_owned()));
-        push(media, &attribute::IceOptions("ice2".to_owned()));
+        let options = if self.trickle.is_some() { "ice2 trickle" } else { "ice2" };
+        push(media, &attribute::IceOptions(options.to_owned()));
         let (rtp, rtcp) = match &self.selected {
             Some(selection) => {
                 self.write_selected(media, selection);
@@ -111,7 +119,15 @@ impl LocalIce {
                 (at(1), at(2).filter(|_| !muxed))
             }
         };
-        let Some(rtp) = rtp else { return };
+        if self.trickle.as_ref().is_some_and(|trickle| trickle.complete) {
+            push(media, &EndOfCandidates);
+        }
+        let Some(rtp) = rtp else {
+            if self.trickle.is_some() {
+                nowhere(media);
+            }
+            return;
+        };
         media.port = rtp.port();
         media.connections = vec![Connection::from(Address::from(rtp.ip()))];
         media.attributes.remove::<Rtcp>();
@@ -140,6 +156,13 @@ impl LocalIce {
     }
 }
 
+/// RFC 8840 §4.1.1: where media goes is not known yet.
+fn nowhere(media: &mut MediaDescription) {
+    media.port = 9;
+    media.connections = vec![Connection::from(Address::from(IpAddr::from([0; 4])))];
+    media.attributes.remove::<Rtcp>();
+}
+
 fn is_udp(candidate: &Candidate) -> bool {
     !candidate.transport().is_tcp()
 }
@@ -152,14 +175,22 @@ pub(super) enum RemoteIce {
     /// (RFC 8839 §4.2.5). Without ICE, then.
     Mismatch,
     /// This.
-    Some(Box<(RemoteParameters, Vec<Candidate>)>),
+    Some(Box<Remote>),
+}
+
+/// What the peer's m-line tells.
+pub(super) struct Remote {
+    pub(super) parameters: RemoteParameters,
+    pub(super) candidates: Vec<Candidate>,
+    /// No others will follow.
+    pub(super) complete: bool,
 }
 
 impl RemoteIce {
     /// Whether the peer has candidates for RTP, and none for RTCP.
     pub(super) fn has_one_component(&self) -> bool {
         match self {
-            RemoteIce::Some(said) => one_component(&said.1),
+            RemoteIce::Some(said) => said.complete && one_component(&said.candidates),
             _ => false,
         }
     }
@@ -219,12 +250,16 @@ pub(super) fn read(session: &SessionDescription, media: &MediaDescription) -> Re
         }
         _ => candidates,
     };
-    RemoteIce::Some(Box::new((remote, candidates)))
+    let ended = |attributes: &sdp::Attributes| attributes.contains("end-of-candidates");
+    // Without a name for the m-line nothing can follow (RFC 8840 §4.4).
+    let follows = remote.options.trickle && media.attributes.value("mid").is_some();
+    let complete = !follows || ended(&media.attributes) || ended(&session.attributes);
+    RemoteIce::Some(Box::new(Remote { parameters: remote, candidates, complete }))
 }
 
 /// What ICE comes to with that peer; `None`: media goes where the m-lines say.
 pub(super) fn agree(local: Option<&LocalIce>, remote: RemoteIce) -> Option<Box<IceParameters>> {
     let (Some(local), RemoteIce::Some(said)) = (local, remote) else { return None };
-    let (remote, candidates) = *said;
-    Some(Box::new(IceParameters { local: local.credentials.clone(), remote, candidates }))
+    let Remote { parameters: remote, candidates, complete } = *said;
+    Some(Box::new(IceParameters { local: local.credentials.clone(), remote, candidates, complete }))
 }

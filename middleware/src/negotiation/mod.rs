@@ -13,6 +13,7 @@ mod file;
 mod ice;
 #[cfg(test)]
 mod tests;
+mod trickle;
 
 pub(crate) use audio::LocalAudio;
 pub(crate) use chat::LocalChat;
@@ -20,6 +21,7 @@ pub(crate) use description::Description;
 pub(crate) use dtls::{LocalDtls, new_tls_id};
 pub(crate) use file::{LocalFile, selector as file_selector};
 pub(crate) use ice::{LocalIce, RemoteSide, new_credentials, one_component};
+pub(crate) use trickle::{Trickle, Trickled};
 
 use sip_core::StatusCode;
 

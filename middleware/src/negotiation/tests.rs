@@ -174,6 +174,7 @@ fn with_ice(seed: u8) -> LocalMedia {
         audio.ice = Some(LocalIce {
             credentials: super::new_credentials(&mut ChaCha20Rng::from_seed([seed; 32])),
             candidates: vec![host(1, audio.rtp), host(2, audio.rtcp)],
+            trickle: None,
             selected: None,
             remote: None,
             before_restart: None,
@@ -240,6 +241,7 @@ fn who_changes_addresses_without_knowing_ice_turns_it_off() {
         audio.ice = Some(LocalIce {
             credentials: super::new_credentials(&mut ChaCha20Rng::from_seed([2; 32])),
             candidates: vec![Candidate::host(1, Transport::Udp, audio.rtp, 1)],
+            trickle: None,
             selected: None,
             remote: None,
             before_restart: None,

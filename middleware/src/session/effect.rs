@@ -62,6 +62,8 @@ pub(crate) enum SipAction {
     RejectReinvite { status: StatusCode },
     /// INFO with a key press.
     Info { digit: char },
+    /// INFO with candidates (RFC 8840).
+    Trickle { fragment: String },
     /// REFER.
     Refer { refer: Box<OutgoingRefer> },
     /// Tells the peer that its REFER comes to nothing.
@@ -81,6 +83,8 @@ pub enum MediaCommand {
     MoveAudio(StreamId, AudioPreparation),
     /// Run it with these parameters, or change them while it runs.
     RunAudio(StreamId, Box<AudioParameters>),
+    /// The peer has these candidates too, or with `true` no more than these; of the generation that runs.
+    AddCandidates(StreamId, Vec<Candidate>, bool),
     /// Close it. Answered by [`MediaEvent::Stopped`] after a recording, if any, was closed.
     StopAudio(StreamId),
     /// Send a key press by RFC 4733.
@@ -133,8 +137,17 @@ pub enum MediaEvent {
         rtcp: SocketAddr,
         /// What ICE found, where it is used.
         candidates: Vec<Candidate>,
+        /// Whether these are all; [`MediaEvent::IceCandidates`] tells the others.
+        complete: bool,
         /// The fingerprint of our certificate, as `a=fingerprint` has it, for DTLS-SRTP.
         fingerprint: Option<String>,
+    },
+    /// ICE found more.
+    IceCandidates {
+        /// All that there are, in the order in which they were found.
+        candidates: Vec<Candidate>,
+        /// Whether these are all.
+        complete: bool,
     },
     /// ICE is further, or back.
     IceState {
@@ -307,6 +320,8 @@ pub struct IcePreparation {
     pub credentials: ice::Credentials,
     /// Whether we make the offer, and so nominate.
     pub controlling: bool,
+    /// Whether the stream is ready before all candidates are there.
+    pub trickle: bool,
     /// What may be used, and which servers.
     pub configuration: IceConfiguration,
 }
@@ -320,6 +335,8 @@ pub struct IceParameters {
     pub remote: ice::RemoteParameters,
     /// The peer's candidates.
     pub candidates: Vec<Candidate>,
+    /// Whether these are all.
+    pub complete: bool,
 }
 
 /// A pair of candidates in use.

@@ -74,6 +74,7 @@ impl Settings {
             ice_relay_only: rtp.ice_relay_only,
             ice_lite: rtp.ice_lite,
             ice_tcp: rtp.ice_tcp,
+            ice_trickle: rtp.ice_trickle,
             port_range: rtp.port_range.clone(),
             codecs: rtp.codecs.clone(),
             ..RtpConfiguration::default()

@@ -10,7 +10,7 @@ use sip_core::Uri;
 use sip_core::endpoint::Transport;
 use toml_edit::{Item, Value};
 
-use crate::configuration::SrtpKeying;
+use crate::configuration::{IceTrickle, SrtpKeying};
 
 use super::value::{AnswerPolicy, HostPort, Secret, Setting, Stream};
 
@@ -197,6 +197,9 @@ sections! {
         ice_lite: bool = false;
         /// Whether candidates over TCP are used too, for networks that let no datagrams out.
         ice_tcp: bool = false;
+        /// Whether calls wait until all candidates are there (off), unless the peer is known to take
+        /// them in INFO as they come (half), or never, so that the peer has to take them so (full).
+        ice_trickle: IceTrickle = IceTrickle::Half;
         /// The ports to take; without it the system chooses.
         port_range: Option<RangeInclusive<u16>> = None;
         /// Codecs by their SDP names, the preferred first.

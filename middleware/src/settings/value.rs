@@ -12,7 +12,7 @@ use sip_core::endpoint::Transport;
 use toml_edit::{Array, InlineTable, Item, Value};
 use zeroize::Zeroizing;
 
-use crate::configuration::SrtpKeying;
+use crate::configuration::{IceTrickle, SrtpKeying};
 
 /// A type of settings.
 pub(crate) trait Setting: Sized {
@@ -222,6 +222,9 @@ texts! {
     SrtpKeying, "sdes, dtls or both", "\"dtls\"",
         |text| [SrtpKeying::Sdes, SrtpKeying::Dtls, SrtpKeying::Both].into_iter().find(|one| one.name() == text),
         |value| value.name();
+    IceTrickle, "off, half or full", "\"full\"",
+        |text| [IceTrickle::Off, IceTrickle::Half, IceTrickle::Full].into_iter().find(|one| one.name() == text),
+        |value| value.name();
 }
 
 const TRANSPORTS: [(&str, Transport); 5] = [
@@ -386,6 +389,7 @@ mod tests {
         survives::<BTreeMap<String, PathBuf>>("sip:a@b=a.wav,sip:c@d=c.wav");
         survives::<SrtpKeying>("both");
         survives::<AnswerPolicy>("callers");
+        survives::<IceTrickle>("full");
         survives::<Secret>("hidden");
     }
 

@@ -39,6 +39,7 @@ use crate::session::{AudioParameters, MediaEvent};
 pub(super) enum AudioCommand {
     Run(Box<AudioParameters>),
     Move(Destination),
+    AddCandidates(Vec<Candidate>, bool),
     Dtmf(char),
 }
 
@@ -142,6 +143,9 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
                 command = self.commands.recv() => match command {
                     Some(AudioCommand::Run(parameters)) => self.change(parameters),
                     Some(AudioCommand::Move(to)) => self.follow(clock::now().instant, &to),
+                    Some(AudioCommand::AddCandidates(candidates, complete)) => {
+                        self.add_candidates(clock::now().instant, candidates, complete);
+                    }
                     Some(AudioCommand::Dtmf(digit)) => self.press(digit),
                     None => break,
                 },
@@ -329,6 +333,14 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         self.parameters = parameters;
         self.lead();
         self.shake_hands(clock::now().instant);
+    }
+
+    /// The peer has more candidates, or no others.
+    fn add_candidates(&mut self, now: Instant, candidates: Vec<Candidate>, complete: bool) {
+        if let Some(link) = &mut self.ice {
+            link.ice.add_remote(now, candidates, complete);
+            self.drive_ice(now);
+        }
     }
 
     /// The network is another one.

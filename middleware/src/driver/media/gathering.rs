@@ -78,6 +78,8 @@ pub(super) struct Gathering {
     sockets: AudioSockets,
     link: IceLink,
     fingerprint: Option<String>,
+    /// The stream is ready as soon as there is a look at its sockets.
+    trickle: bool,
 }
 
 impl Gathering {
@@ -104,7 +106,7 @@ impl Gathering {
         let servers = resolver.resolve(&preparation.configuration).await;
         let ice = Ice::start(preparation, servers, &sockets.all()?, sender, tls.clone());
         let link = IceLink { ice, inputs, moving: false, early: Vec::new() };
-        Ok(Self { sockets, link, fingerprint: None })
+        Ok(Self { sockets, link, fingerprint: None, trickle: preparation.trickle })
     }
 
     /// Its STUN messages go into a trace.
@@ -130,11 +132,16 @@ impl Gathering {
         loop {
             let now = clock::now().instant;
             let due = self.link.ice.drive(now, &self.sockets, tell);
-            if !told && self.link.ice.is_gathered() {
+            let complete = self.link.ice.is_gathered();
+            if !told && (complete || self.trickle) {
                 told = true;
                 let (rtp, rtcp) = self.sockets.addresses().ok()?;
-                let (candidates, fingerprint) = (self.link.ice.candidates(now), self.fingerprint.clone());
-                tell(MediaEvent::AudioReady { rtp, rtcp, candidates, fingerprint });
+                let candidates = match complete {
+                    true => self.link.ice.candidates(now),
+                    false => self.link.ice.first_candidates(),
+                };
+                let fingerprint = self.fingerprint.clone();
+                tell(MediaEvent::AudioReady { rtp, rtcp, candidates, complete, fingerprint });
                 continue;
             }
             let taken = tokio::select! {
@@ -187,7 +194,8 @@ pub(in crate::driver) async fn gather_alone(
     tls: &TlsClient,
 ) -> io::Result<Gathered> {
     let credentials = new_credentials(&mut ChaCha20Rng::from_seed(clock::seed()));
-    let ice = IcePreparation { credentials, controlling: true, configuration, every_interface };
+    let ice =
+        IcePreparation { credentials, controlling: true, trickle: false, configuration, every_interface };
     let sockets = AudioSockets::open(&AudioPreparation { address, port_range: None, ice: None })?;
     let gathering = Gathering::start(sockets, &ice, None, resolver, tls).await?;
     // Nobody wants the stream: once the candidates are there, its relays are given back.

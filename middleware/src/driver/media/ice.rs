@@ -69,6 +69,8 @@ pub(super) struct Ice {
     inputs: mpsc::Sender<IceInput>,
     tls: TlsClient,
     gathered: bool,
+    /// Candidates that come after the first are told as they come; so many were told.
+    trickling: Option<usize>,
     muxed: bool,
     told: Option<(IceState, Option<IceSelection>)>,
     /// Servers that gave no candidate, and why; not told yet.
@@ -134,6 +136,7 @@ impl Ice {
             inputs,
             tls,
             gathered: false,
+            trickling: None,
             muxed: false,
             told: None,
             failures: Vec::new(),
@@ -152,6 +155,36 @@ impl Ice {
     pub(super) fn candidates(&mut self, now: Instant) -> Vec<Candidate> {
         self.agent.end_of_local_candidates(now);
         self.agent.local_candidates().cloned().collect()
+    }
+
+    /// The candidates so far; [`MediaEvent::IceCandidates`] tells those that come later.
+    pub(super) fn first_candidates(&mut self) -> Vec<Candidate> {
+        let candidates: Vec<Candidate> = self.agent.local_candidates().cloned().collect();
+        self.trickling = Some(candidates.len());
+        candidates
+    }
+
+    /// What was found since.
+    fn tell_candidates(&mut self, now: Instant, tell: &impl Fn(MediaEvent)) {
+        let Some(told) = self.trickling else { return };
+        let known = self.agent.local_candidates().count();
+        if self.gathered {
+            self.trickling = None;
+            tell(MediaEvent::IceCandidates { candidates: self.candidates(now), complete: true });
+        } else if known != told {
+            let candidates = self.first_candidates();
+            tell(MediaEvent::IceCandidates { candidates, complete: false });
+        }
+    }
+
+    /// More of the peer, or no others.
+    pub(super) fn add_remote(&mut self, now: Instant, candidates: Vec<Candidate>, complete: bool) {
+        for candidate in candidates {
+            self.agent.add_remote_candidate(now, candidate);
+        }
+        if complete {
+            self.agent.end_of_remote_candidates(now);
+        }
     }
 
     /// Where what comes to ICE otherwise goes.
@@ -192,16 +225,11 @@ impl Ice {
             self.told = None;
         }
         self.muxed |= muxed;
-        if muxed || one_component(&parameters.candidates) {
+        if muxed || (parameters.complete && one_component(&parameters.candidates)) {
             self.agent.set_components(now, 1);
         }
         self.agent.set_remote_parameters(now, parameters.remote.clone());
-        for candidate in &parameters.candidates {
-            self.agent.add_remote_candidate(now, candidate.clone());
-        }
-        if !parameters.remote.options.trickle {
-            self.agent.end_of_remote_candidates(now);
-        }
+        self.add_remote(now, parameters.candidates.clone(), parameters.complete);
     }
 
     /// Takes a datagram of one of the first two sockets; what is media is left where it stands.
@@ -338,6 +366,7 @@ impl Ice {
         let agent = self.drive_agent(now, sockets);
         // What the agent did may have been for a relay.
         let gatherer = self.drive_gatherer(now, sockets);
+        self.tell_candidates(now, tell);
         self.tell_state(tell);
         agent.into_iter().chain(gatherer).min()
     }
@@ -557,6 +586,7 @@ mod tests {
             every_interface: false,
             credentials: credentials("ours"),
             controlling: true,
+            trickle: false,
             configuration: IceConfiguration::default(),
         };
         let sockets = [at(1, 40_000), at(2, 40_001)];
@@ -567,7 +597,8 @@ mod tests {
         }
         let host = |port| Candidate::host(1, ice::Transport::Udp, at(1, port).address, 1);
         let remote = ice::RemoteParameters::new(credentials("theirs"));
-        let parameters = IceParameters { local: credentials("ours"), remote, candidates: vec![host(9)] };
+        let parameters =
+            IceParameters { local: credentials("ours"), remote, candidates: vec![host(9)], complete: true };
         ice.set_remote(now, &parameters, true);
         (ice, now)
     }
@@ -588,6 +619,7 @@ mod tests {
                 every_interface: false,
                 credentials: credentials(side),
                 controlling: side == 0,
+                trickle: false,
                 configuration: IceConfiguration { tcp: true, ..IceConfiguration::default() },
             };
             let (sender, inputs) = mpsc::channel(64);
@@ -604,7 +636,7 @@ mod tests {
                 told[1 - side].iter().filter(|one| one.transport().is_tcp()).cloned().collect();
             assert_eq!(candidates.len(), 4, "active and passive, for two components");
             let remote = ice::RemoteParameters::new(credentials(1 - side));
-            let parameters = IceParameters { local: credentials(side), remote, candidates };
+            let parameters = IceParameters { local: credentials(side), remote, candidates, complete: true };
             ends[side].0.set_remote(now, &parameters, true);
         }
         let [left, right] = ends.as_mut_slice() else { panic!("two ends") };

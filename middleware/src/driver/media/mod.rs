@@ -156,7 +156,8 @@ impl MediaHost {
                     Ok((sockets, (rtp, rtcp))) => {
                         self.audio.insert((session, stream), AudioEntry::Ready(sockets));
                         let (candidates, fingerprint) = (Vec::new(), Some(self.identity.fingerprint()));
-                        let ready = MediaEvent::AudioReady { rtp, rtcp, candidates, fingerprint };
+                        let ready =
+                            MediaEvent::AudioReady { rtp, rtcp, candidates, complete: true, fingerprint };
                         self.note(session, stream, ready);
                     }
                     Err(error) => self.failed(session, stream, "sockets for RTP", &error),
@@ -171,6 +172,12 @@ impl MediaHost {
                 }
             }
             MediaCommand::RunAudio(stream, parameters) => self.run_audio(session, stream, parameters),
+            MediaCommand::AddCandidates(stream, candidates, complete) => {
+                if let Some(AudioEntry::Running { commands, .. }) = self.audio.get(&(session, stream)) {
+                    // A task that has ended has told of it.
+                    let _ = commands.send(AudioCommand::AddCandidates(candidates, complete));
+                }
+            }
             MediaCommand::StopAudio(stream) => self.stop_audio(session, stream),
             MediaCommand::SendDtmf(stream, digit) => {
                 if let Some(AudioEntry::Running { commands, .. }) = self.audio.get(&(session, stream)) {

@@ -16,7 +16,7 @@ use testkit::{Delivery, Host, Network};
 
 use super::rules::Rules;
 use crate::configuration::{
-    MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers, SrtpPolicy,
+    IceTrickle, MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers, SrtpPolicy,
 };
 use crate::credentials::Credentials;
 use crate::engine::{Engine, EngineConfig, Now, Output};
@@ -67,6 +67,10 @@ pub(super) struct Agent {
     ice_stream: Option<(StreamId, bool)>,
     /// User fragments so far: ours and the peer's.
     generations: [Vec<String>; 2],
+    /// Where candidates may be told later: only those of this host are there at first.
+    gathers_slowly: bool,
+    /// All candidates so far.
+    found: Vec<Candidate>,
 }
 
 /// How willing the media are.
@@ -94,8 +98,25 @@ impl Agent {
     /// The same with ICE; its checks are played by commands.
     pub(super) fn with_ice(mut self, ice: Ice) -> Self {
         self.ice = ice;
-        self.engine.config.session.rtp.use_ice = ice != Ice::No;
+        let rtp = &mut self.engine.config.session.rtp;
+        rtp.use_ice = ice != Ice::No;
+        if ice == Ice::Old {
+            rtp.ice_trickle = IceTrickle::Off;
+        }
+        self.engine.announce_trickle();
         self
+    }
+
+    /// `found 7000`: a server tells that address; `gathered`: there are no others.
+    fn candidates(&mut self, words: &[&str]) -> (StreamId, MediaEvent) {
+        let (stream, _) = self.ice_stream.expect("audio with ICE");
+        let complete = words[0] == "gathered";
+        if !complete {
+            let outside = SocketAddr::from(([198, 51, 100, 1], words[1].parse().expect("a port")));
+            let base = SocketAddr::new(self.address.ip(), 40_000);
+            self.found.push(Candidate::server_reflexive(1, outside, base, base.ip(), u16::MAX));
+        }
+        (stream, MediaEvent::IceCandidates { candidates: self.found.clone(), complete })
     }
 
     fn session_config(&self) -> SessionConfig {
@@ -157,6 +178,8 @@ impl Agent {
             ice: Ice::No,
             ice_stream: None,
             generations: [Vec::new(), Vec::new()],
+            gathers_slowly: false,
+            found: Vec::new(),
         }
     }
 
@@ -219,7 +242,10 @@ impl Agent {
         }
         match verb {
             "ice" => {
-                let (stream, event) = self.ice_state(&words[1..], peer);
+                let (stream, event) = match argument {
+                    "found" | "gathered" => self.candidates(&words[1..]),
+                    _ => self.ice_state(&words[1..], peer),
+                };
                 self.engine.handle_media(now, id, stream, event);
                 return Ok(());
             }
@@ -364,6 +390,9 @@ impl Agent {
             "srtp=forced" => (session.rtp.use_srtp, session.rtp.srtp_forced) = (true, true),
             "auto-answer=asked" => session.auto_answer = AutoAnswer::AskedByAnyone,
             "auto-answer=all" => session.auto_answer = AutoAnswer::All(Duration::from_secs(1)),
+            "trickle=off" => session.rtp.ice_trickle = IceTrickle::Off,
+            "trickle=full" => session.rtp.ice_trickle = IceTrickle::Full,
+            "gathering=slow" => self.gathers_slowly = true,
             "sessions=1" => self.engine.config.max_sessions = 1,
             "messages=off" => self.engine.config.accept_messages = false,
             "ringtones" => {
@@ -467,13 +496,15 @@ impl Agent {
             MediaCommand::PrepareAudio(stream, preparation) => {
                 let port = 40_000 + 2 * u16::try_from(stream.0).expect("few streams");
                 let at = |port| SocketAddr::new(self.address.ip(), port);
-                let mut candidates = Vec::new();
+                let (mut candidates, mut complete) = (Vec::new(), true);
                 if let Some(ice) = preparation.ice {
+                    complete = !(ice.trickle && self.gathers_slowly);
                     self.ice_stream = Some((stream, ice.controlling));
                     let host = |component| {
                         Candidate::host(component, Transport::Udp, at(port + component - 1), u16::MAX)
                     };
                     candidates.extend([host(1), host(2)]);
+                    self.found.clone_from(&candidates);
                 }
                 tell(
                     stream,
@@ -481,6 +512,7 @@ impl Agent {
                         rtp: at(port),
                         rtcp: at(port + 1),
                         candidates,
+                        complete,
                         fingerprint: None,
                     },
                 );
@@ -517,6 +549,11 @@ impl Agent {
                 if mood != MediaMood::Deaf {
                     tell(stream, MediaEvent::AudioReceived { from: parameters.remote_rtp });
                 }
+            }
+            MediaCommand::AddCandidates(_, candidates, complete) => {
+                let ports = candidates.iter().map(|one| one.port().to_string());
+                let all: Vec<String> = ports.chain(complete.then(|| "all".to_owned())).collect();
+                self.log(format!("* learns candidates: {}", all.join(", ")));
             }
             MediaCommand::StopAudio(stream) => {
                 self.stop_recording(session, stream);
@@ -742,6 +779,11 @@ pub(super) fn streams(words: &str) -> StreamSet {
 /// `INVITE`, or `200 INVITE`.
 fn summary(data: &Bytes) -> String {
     match Message::parse(data.clone(), &sip_core::Limits::default()) {
+        Ok(Message::Request(request)) if request.headers().text("Info-Package").is_some() => {
+            let body = String::from_utf8_lossy(request.body()).into_owned();
+            let end = if body.contains("a=end-of-candidates") { ", all" } else { "" };
+            format!("INFO candidates: {}{end}", body.matches("a=candidate:").count())
+        }
         Ok(Message::Request(request)) => request.method().to_string(),
         Ok(Message::Response(response)) => {
             let cseq = response.headers().text("CSeq").unwrap_or_default();

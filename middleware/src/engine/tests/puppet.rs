@@ -128,6 +128,9 @@ impl Puppet {
             Some(("relay", digit)) => {
                 Some(("application/dtmf-relay".to_owned(), format!("Signal={digit}\r\nDuration=100\r\n")))
             }
+            Some(("candidates", ports)) => {
+                Some(("application/trickle-ice-sdpfrag".to_owned(), self.candidates(ports)))
+            }
             Some(("frag", status)) => {
                 let body = format!("SIP/2.0 {}\r\n", status.replace('_', " "));
                 Some(("message/sipfrag;version=2.0".to_owned(), body))
@@ -151,6 +154,11 @@ impl Puppet {
                 sdp.push_str(&format!("a={direction}\r\n"));
             }
         }
+        if kind.contains("ice") {
+            sdp.push_str("a=mid:0\r\na=rtcp-mux\r\na=ice-ufrag:pupp\r\na=ice-pwd:0123456789012345678901\r\n");
+            sdp.push_str("a=ice-options:ice2 trickle\r\n");
+            sdp.push_str(&format!("a=candidate:1 1 UDP 2 {ip} 50000 typ host\r\n"));
+        }
         if kind.contains("chat") {
             // Something on the way has another port.
             let port = if kind.contains("elsewhere") { 9_000 } else { 2_855 };
@@ -169,6 +177,20 @@ impl Puppet {
             sdp.push_str(&format!("a=path:msrp://{ip}:2855/file;tcp\r\n"));
         }
         sdp
+    }
+
+    /// `7002,7004,all`, and with `other` of another generation.
+    fn candidates(&self, what: &str) -> String {
+        let ufrag = if what.contains("other") { "othr" } else { "pupp" };
+        let mut text = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789012345678901\r\n");
+        text.push_str("m=audio 9 RTP/AVP 0\r\na=mid:0\r\n");
+        for port in what.split(',').filter_map(|word| word.parse::<u16>().ok()) {
+            text.push_str(&format!("a=candidate:1 1 UDP 1 {} {port} typ host\r\n", self.address.ip()));
+        }
+        if what.contains("all") {
+            text.push_str("a=end-of-candidates\r\n");
+        }
+        text
     }
 
     fn remember(&mut self, invited: &Request, tag: &str) {
@@ -249,6 +271,10 @@ impl Puppet {
     fn got_response(&mut self, response: &Response) {
         let cseq = response.headers().text("CSeq").unwrap_or_default().to_owned();
         if !cseq.ends_with("INVITE") || !response.status().is_final() {
+            let to = response.headers().text("To").unwrap_or_default();
+            if cseq.ends_with("INVITE") && to.contains("tag=") {
+                self.dialog.remote = to.to_owned();
+            }
             return;
         }
         let (number, to) =

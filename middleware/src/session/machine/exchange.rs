@@ -196,6 +196,7 @@ impl SessionMachine {
         };
         let before = self.streams();
         self.apply(context, &negotiated);
+        self.trickle();
         // What the peer refused beside is gone before anything is told.
         let lost = before.without(self.streams());
         self.forget(lost);
@@ -421,6 +422,7 @@ impl SessionMachine {
             Ok((body, negotiated)) if !negotiated.is_empty() => {
                 self.sip(SipAction::AcceptReinvite { body: Some(body) });
                 self.apply(context, &negotiated);
+                self.trickle();
                 let lost = before.without(self.streams());
                 self.forget(lost);
                 self.tell_lost(lost);
@@ -440,7 +442,10 @@ impl SessionMachine {
             self.exchange = Exchange::Idle;
             let before = self.streams();
             match self.description.answered(body.as_deref(), &self.config) {
-                Ok(negotiated) => self.apply(context, &negotiated),
+                Ok(negotiated) => {
+                    self.apply(context, &negotiated);
+                    self.trickle();
+                }
                 // RFC 3264 §5: without an answer what was agreed before stays.
                 Err(_) => self.description.rollback(),
             }

@@ -15,7 +15,7 @@
 //!
 //! `outgoing` and `incoming` lead to ESTABLISHED, `exchange` has the re-INVITEs of both
 //! directions, `commands` what can be asked meanwhile, `streams` what media tell, `files` the
-//! transfers of files, `transfer` those of calls, `ending` the ways out.
+//! transfers of files, `transfer` those of calls, `trickle` the candidates in INFO, `ending` the ways out.
 
 mod commands;
 mod ending;
@@ -25,8 +25,10 @@ mod incoming;
 mod outgoing;
 mod streams;
 mod transfer;
+mod trickle;
 
 pub(crate) use incoming::Invite;
+pub(crate) use trickle::TRICKLE_ICE;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -101,6 +103,11 @@ pub(crate) struct SessionMachine {
     /// We are heard before we have accepted.
     early_media: Option<incoming::EarlyMedia>,
     transfer: Transfer,
+    /// Whether the peer takes candidates in INFO, and whether one of ours is under way.
+    peer_trickles: bool,
+    trickling: bool,
+    /// Candidates of the peer's that came before its description.
+    early_candidates: Option<sdp::Fragment>,
     /// Further headers of the 200 that accepts the call.
     accept_headers: Vec<(String, String)>,
     next_stream: u64,
@@ -171,6 +178,9 @@ impl SessionMachine {
             early_answer: None,
             early_media: None,
             transfer: Transfer::Idle,
+            peer_trickles: false,
+            trickling: false,
+            early_candidates: None,
             accept_headers: Vec::new(),
             next_stream: 1,
             random,
@@ -348,6 +358,10 @@ pub(crate) enum SipEvent {
     RefreshDue,
     /// A key press in INFO.
     Dtmf { digit: char },
+    /// Candidates of the peer's, in INFO.
+    Candidates { fragment: sdp::Fragment },
+    /// The answer to our INFO with candidates; 0 if it has none.
+    TrickleAnswered { code: u16 },
     /// The peer asks us to call somebody else.
     Referred { destination: String, referred_by: Option<String> },
     /// The peer has taken our REFER.
@@ -382,6 +396,8 @@ impl SessionMachine {
                 self.reinvite_failed(context, code, reason, retry_after);
             }
             SipEvent::Dtmf { digit } => self.got_dtmf(digit),
+            SipEvent::Candidates { fragment } => self.got_candidates(fragment),
+            SipEvent::TrickleAnswered { code } => self.trickle_answered(code),
             SipEvent::Referred { destination, referred_by } => {
                 self.referred(context, destination, referred_by);
             }

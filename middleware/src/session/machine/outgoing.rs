@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sip_core::endpoint::PrackId;
+use sip_core::header::{Require, Unsupported};
 use sip_core::usage::{Redirection, redirect_contacts};
 use sip_core::{Response, StatusCode};
 
 use super::files::MAX_FILES;
 use super::{
     Context, Direction, Invitation, MediaCommand, Operation, Originator, Phase, SessionEvent, SessionMachine,
-    SipAction, State, StreamSet,
+    SipAction, State, StreamSet, TRICKLE_ICE,
 };
 use crate::credentials::Credentials;
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub(super) struct Calling {
     invitation: Invitation,
     /// Whether the INVITE left.
     pub(super) sent: bool,
+    /// It waits for all candidates: the peer does not take them later.
+    pub(super) whole: bool,
     redirection: Redirection,
 }
 
@@ -50,7 +53,7 @@ impl SessionMachine {
         let (route, known) = (invitation.route.clone(), Arc::new(invitation.credentials.clone()));
         self.change(|snapshot| (snapshot.route, snapshot.credentials) = (route, Some(known)));
         let redirection = Redirection::new(&invitation.callee, invitation.max_redirects);
-        self.enter(Phase::Calling(Box::new(Calling { invitation, sent: false, redirection })));
+        self.enter(Phase::Calling(Box::new(Calling { invitation, sent: false, whole: false, redirection })));
         self.notify(SessionEvent::NewOutgoing {
             has_audio: streams.audio,
             has_chat: streams.chat,
@@ -63,11 +66,16 @@ impl SessionMachine {
 
     /// The local media are ready: the INVITE can leave.
     pub(super) fn invite(&mut self, context: Context<'_>) {
+        let complete = self.ice_mut().is_none_or(|ice| ice.is_complete());
         let Phase::Calling(calling) = &mut self.phase else { return };
-        if std::mem::replace(&mut calling.sent, true) {
+        if (calling.whole && !complete) || std::mem::replace(&mut calling.sent, true) {
             return;
         }
-        let invitation = Box::new(calling.invitation.clone());
+        let mut invitation = Box::new(calling.invitation.clone());
+        if !complete && !invitation.late_offer {
+            // RFC 8840 §5.1: who does not take the rest later has to say so.
+            invitation.headers.push(("Require".to_owned(), TRICKLE_ICE.to_owned()));
+        }
         let offer = (!invitation.late_offer).then(|| self.make_offer());
         self.sip(SipAction::Invite { invitation, offer });
         self.timers.no_answer = Some(context.now + self.config.timers.no_answer);
@@ -88,11 +96,21 @@ impl SessionMachine {
         if self.state() != State::Calling {
             return;
         }
+        let reliable = headers.get::<Require>().is_some_and(|tags| tags.is_ok_and(|it| it.has("100rel")));
         self.learn_headers(headers);
         match body {
             // An offer, if it is to be acknowledged.
             Some(body) if self.offers_late() => self.early_offer = Some(body),
-            Some(body) => self.early_media(context, &body),
+            Some(body) => {
+                self.early_media(context, &body);
+                if self.early
+                    && !reliable
+                    && let Some(trickle) = self.ice_mut().and_then(|ice| ice.trickle.as_mut())
+                {
+                    trickle.acknowledge();
+                }
+                self.trickle();
+            }
             None => {}
         }
         if status == StatusCode::RINGING {
@@ -202,7 +220,8 @@ impl SessionMachine {
             Phase::Calling(_) => {
                 if let Some(response) = response {
                     self.learn_headers(RemoteHeaders::of(response.headers()));
-                    if self.redirected(context, &response) {
+                    if self.does_not_trickle(context, code, &response) || self.redirected(context, &response)
+                    {
                         return;
                     }
                 }
@@ -214,6 +233,19 @@ impl SessionMachine {
             Phase::Terminating { .. } => self.ended(context, Originator::Local),
             _ => {}
         }
+    }
+
+    /// RFC 8840 §5.1: the peer does not take what would follow. It is called again with all there is.
+    fn does_not_trickle(&mut self, context: Context<'_>, code: u16, response: &Response) -> bool {
+        let tags = response.header::<Unsupported>();
+        let Phase::Calling(calling) = &mut self.phase else { return false };
+        if code != 420 || calling.whole || !tags.is_some_and(|tags| tags.has(TRICKLE_ICE)) {
+            return false;
+        }
+        (calling.whole, calling.sent) = (true, false);
+        self.description.rollback();
+        self.go_on_if_ready(context);
+        true
     }
 
     /// RFC 3261 §8.1.3.4: the peer is elsewhere. Told, and followed as far as the application said; where
@@ -273,12 +305,14 @@ impl SessionMachine {
             self.timers.no_audio = Some(context.now + self.config.timers.no_audio);
         }
         self.notify(SessionEvent::DidStart);
-        // What was asked for meanwhile.
+        // What was asked for meanwhile, and what was found.
         self.next_change(context);
+        self.trickle();
     }
 
     /// What the peer's headers say, for who wants to read them.
     pub(super) fn learn_headers(&mut self, headers: RemoteHeaders) {
+        self.learn_trickle(&headers);
         let name = headers.text("User-Agent").or_else(|| headers.text("Server"));
         let name =
             name.map(str::to_owned).filter(|name| self.snapshot.remote_user_agent.as_ref() != Some(name));

@@ -14,7 +14,7 @@ use crate::configuration::SrtpPolicy;
 use crate::error::Error;
 use crate::negotiation::{
     LocalAudio, LocalChat, LocalDtls, LocalIce, LocalMedia, Negotiated, NegotiationError, RemoteSide,
-    new_credentials, new_tls_id,
+    Trickle, new_credentials, new_tls_id,
 };
 use crate::notification::MsrpChatEvent;
 use crate::session::effect::{
@@ -78,6 +78,7 @@ impl SessionMachine {
                     _ => !self.offers_late(),
                 },
                 configuration,
+                trickle: self.may_trickle(),
                 every_interface: self.config.rtp.local_rtp_address.is_none(),
             });
             let credentials = ice.as_ref().map(|ice| ice.credentials.clone());
@@ -160,7 +161,7 @@ impl SessionMachine {
     fn handle_audio(&mut self, context: Context<'_>, event: MediaEvent) {
         let Some(audio) = &mut self.audio else { return };
         match event {
-            MediaEvent::AudioReady { rtp, rtcp, candidates, fingerprint } => {
+            MediaEvent::AudioReady { rtp, rtcp, candidates, complete, fingerprint } => {
                 let keys = match self.config.rtp.srtp_policy() {
                     SrtpPolicy::Off => Vec::new(),
                     _ => LocalAudio::new_keys(&mut self.random, &self.config.rtp),
@@ -173,12 +174,16 @@ impl SessionMachine {
                 let ice = audio.credentials.clone().map(|credentials| LocalIce {
                     credentials,
                     candidates,
+                    trickle: self.config.rtp.trickles().then(|| Trickle::new(complete)),
                     selected: None,
                     remote: None,
                     before_restart: None,
                 });
                 audio.local = Some(LocalAudio { rtp, rtcp, keys, dtls, ice, muxed: false });
                 self.go_on_if_ready(context);
+            }
+            MediaEvent::IceCandidates { candidates, complete } => {
+                self.found_candidates(context, candidates, complete);
             }
             MediaEvent::AudioMoved { rtp, rtcp, candidates } => {
                 self.audio_moved(context, rtp, rtcp, candidates)
@@ -284,7 +289,8 @@ impl SessionMachine {
         (local.rtp, local.rtcp) = (rtp, rtcp);
         match &mut local.ice {
             Some(ice) if ice.remote.is_some() => {
-                ice.candidates = candidates;
+                ice.candidates.clear();
+                ice.found(candidates, true);
                 self.restart_due(context);
             }
             _ => {
@@ -435,6 +441,7 @@ impl SessionMachine {
 
     pub(super) fn make_offer(&mut self) -> Bytes {
         let local = self.local_media();
+        self.candidates_told();
         self.description.offer(&local, &self.config)
     }
 
@@ -447,6 +454,7 @@ impl SessionMachine {
             }
         }
         let local = self.local_media();
+        self.candidates_told();
         self.description.answer(&local, &self.config)
     }
 
@@ -476,6 +484,12 @@ impl SessionMachine {
             (Some(parameters), Some(audio)) => {
                 let local_rtp: Option<SocketAddr> = audio.local.as_ref().map(|local| local.rtp);
                 let id = audio.id;
+                let trickles = self.peer_trickles && self.config.rtp.trickles();
+                let mut parameters = parameters.clone();
+                if let Some(ice) = &mut parameters.ice {
+                    // Who does not say in SIP that candidates follow has told all of them.
+                    ice.complete |= !trickles;
+                }
                 let first = !std::mem::replace(&mut audio.running, true);
                 audio.has_dtmf = parameters.dtmf.is_some();
                 let mut srtp_active = true;
@@ -491,12 +505,13 @@ impl SessionMachine {
                         ours.remote = parameters.ice.as_ref().map(|ice| RemoteSide {
                             credentials: ice.remote.credentials.clone(),
                             ice2: ice.remote.options.ice2,
+                            trickles: trickles && ice.remote.options.trickle,
+                            candidates: ice.candidates.clone(),
                             rtp: parameters.remote_rtp,
                         });
                         ours.before_restart = None;
                     }
                 }
-                let mut parameters = parameters.clone();
                 parameters.silence = self.config.timers.rtp_silence;
                 self.change(|snapshot| {
                     let audio = snapshot.audio.get_or_insert_default();
@@ -512,6 +527,7 @@ impl SessionMachine {
                     audio.remote_rtp_sdp = Some((parameters.remote_rtp.ip(), parameters.remote_rtp.port()));
                 });
                 self.media(MediaCommand::RunAudio(id, Box::new(parameters)));
+                self.take_early_candidates();
                 if first && self.audio.as_ref().is_some_and(|audio| audio.moving) {
                     self.move_audio();
                 }

@@ -57,6 +57,9 @@ struct Ice {
     gathered: bool,
     /// Whether that was told.
     ready: bool,
+    /// Candidates that come after the first are told as they come; so many were.
+    trickling: Option<usize>,
+    trickle: bool,
 }
 
 impl Media {
@@ -106,12 +109,17 @@ impl Media {
                 };
                 self.audio.insert(key(stream), audio);
                 if without {
-                    self.tell(key(stream), ready(rtp, Vec::new()));
+                    self.tell(key(stream), ready(rtp, Vec::new(), true));
                 }
             }
             MediaCommand::RunAudio(stream, parameters) => {
                 if let Some(audio) = self.audio.get_mut(&key(stream)) {
                     audio.run(now, parameters);
+                }
+            }
+            MediaCommand::AddCandidates(stream, candidates, complete) => {
+                if let Some(ice) = self.audio.get_mut(&key(stream)).and_then(|audio| audio.ice.as_mut()) {
+                    ice.add_remote(now, candidates, complete);
                 }
             }
             MediaCommand::StopAudio(stream) => {
@@ -214,11 +222,12 @@ impl Media {
     }
 }
 
-fn ready(rtp: SocketAddr, candidates: Vec<ice::Candidate>) -> MediaEvent {
+fn ready(rtp: SocketAddr, candidates: Vec<ice::Candidate>, complete: bool) -> MediaEvent {
     MediaEvent::AudioReady {
         rtp,
         rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
         candidates,
+        complete,
         fingerprint: None,
     }
 }
@@ -259,12 +268,17 @@ impl Audio {
         let mut due = None;
         if let Some(ice) = &mut self.ice {
             due = ice.drive(now, network);
-            if !ice.ready && ice.gathered {
+            if !ice.ready && (ice.gathered || ice.trickle) {
                 ice.ready = true;
-                ice.agent.end_of_local_candidates(now);
-                told.push(ready(self.rtp, ice.agent.local_candidates().cloned().collect()));
+                let candidates: Vec<_> = ice.agent.local_candidates().cloned().collect();
+                match ice.gathered {
+                    true => ice.agent.end_of_local_candidates(now),
+                    false => ice.trickling = Some(candidates.len()),
+                }
+                told.push(ready(self.rtp, candidates, ice.gathered));
                 due = due.into_iter().chain(ice.drive(now, network)).min();
             }
+            told.extend(ice.found(now));
             told.extend(ice.news());
         }
         let Some(parameters) = &self.parameters else { return due };
@@ -319,7 +333,33 @@ impl Ice {
         let mut gatherer = Gatherer::new(gathering, seed);
         gatherer.add_sockets(now, &[gather::Socket { component: 1, address: rtp }]);
         let agent = Agent::with_credentials(config, credentials.clone(), seed);
-        Self { agent, gatherer, told: None, gathered: false, ready: false }
+        let trickle = preparation.trickle;
+        Self { agent, gatherer, told: None, gathered: false, ready: false, trickling: None, trickle }
+    }
+
+    /// Candidates that came after the first.
+    fn found(&mut self, now: Instant) -> Option<MediaEvent> {
+        let told = self.trickling?;
+        let candidates: Vec<_> = self.agent.local_candidates().cloned().collect();
+        let complete = self.gathered;
+        if complete {
+            self.trickling = None;
+            self.agent.end_of_local_candidates(now);
+        } else if candidates.len() == told {
+            return None;
+        } else {
+            self.trickling = Some(candidates.len());
+        }
+        Some(MediaEvent::IceCandidates { candidates, complete })
+    }
+
+    fn add_remote(&mut self, now: Instant, candidates: Vec<ice::Candidate>, complete: bool) {
+        for candidate in candidates {
+            self.agent.add_remote_candidate(now, candidate);
+        }
+        if complete {
+            self.agent.end_of_remote_candidates(now);
+        }
     }
 
     fn set_remote(&mut self, now: Instant, parameters: &IceParameters) {
@@ -328,12 +368,7 @@ impl Ice {
             self.told = None;
         }
         self.agent.set_remote_parameters(now, parameters.remote.clone());
-        for candidate in &parameters.candidates {
-            self.agent.add_remote_candidate(now, candidate.clone());
-        }
-        if !parameters.remote.options.trickle {
-            self.agent.end_of_remote_candidates(now);
-        }
+        self.add_remote(now, parameters.candidates.clone(), parameters.complete);
     }
 
     /// Takes a datagram; media is given back, with whose it is.

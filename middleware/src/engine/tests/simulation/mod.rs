@@ -9,6 +9,7 @@ mod long;
 mod media;
 mod party;
 mod servers;
+mod trickle;
 mod watch;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use testkit::{Clock, Host, Link, Network, Random, run};
 use self::party::{FRESH, Party};
 use self::servers::{Registrar, Relay};
 use self::watch::Journal;
+use crate::configuration::IceTrickle;
 use crate::session::{SessionId, State};
 
 /// How long faults and people go on, in virtual time.
@@ -340,6 +342,9 @@ fn play(seed: u64) -> usize {
             1 => party.use_ice(Some(relay), false),
             2 => party.use_ice(Some(relay), true),
             _ => {}
+        }
+        if random.chance(0.3) {
+            party.trickle(IceTrickle::Full);
         }
         party.register(world.clock.now());
     }

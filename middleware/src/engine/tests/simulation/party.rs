@@ -15,7 +15,7 @@ use super::super::agent::{now_at, session_config, streams};
 use super::media::Media;
 use super::servers::{DOMAIN, PASSWORD};
 use super::watch::{Exchanges, Journal, Sessions, summary};
-use crate::configuration::TurnServer;
+use crate::configuration::{IceTrickle, TurnServer};
 use crate::credentials::Credentials;
 use crate::engine::{Engine, EngineConfig, Now, Origin, Output};
 use crate::error::Error;
@@ -98,6 +98,12 @@ impl Party {
             ..TurnServer::new(at.ip().to_string(), "relay", PASSWORD)
         });
         rtp.ice_relay_only = only && relay.is_some();
+        self.engine.set_session_config(self.config.clone());
+    }
+
+    /// How its sessions tell candidates that come late.
+    pub(super) fn trickle(&mut self, how: IceTrickle) {
+        self.config.rtp.ice_trickle = how;
         self.engine.set_session_config(self.config.clone());
     }
 
