@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use ice_stun::ice::{Candidate, CandidateKind, Transport};
+use ice_stun::ice::{Candidate, Transport};
 use sip_core::endpoint as sip;
 use sip_core::{Message, StatusCode};
 use testkit::{Delivery, Host, Network};
 
+use super::ice::Ice;
 use super::rules::Rules;
 use crate::configuration::{
     IceTrickle, MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers, SrtpPolicy,
@@ -26,8 +27,8 @@ use crate::notification::{ChatFailureContext, Event, Value};
 use crate::session::machine::SessionConfig;
 use crate::session::{
     AudioPreparation, AutoAnswer, ChatAction, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend,
-    IceSelection, IceState, Invitation, MediaCommand, MediaEvent, MsrpPlace, Operation, ReceivedMessage,
-    SessionId, State, StreamId, StreamSet, TransferOptions, auto_answer_headers,
+    Invitation, MediaCommand, MediaEvent, MsrpPlace, Operation, ReceivedMessage, SessionId, State, StreamId,
+    StreamSet, TransferOptions, auto_answer_headers,
 };
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
@@ -62,15 +63,15 @@ pub(super) struct Agent {
     start: Instant,
     /// The chat stream that was prepared last, and how often its connection was lost.
     chat_stream: Option<(StreamId, u32)>,
-    ice: Ice,
+    pub(super) ice: Ice,
     /// The audio stream, and whether we nominate, where ICE is used.
-    ice_stream: Option<(StreamId, bool)>,
+    pub(super) ice_stream: Option<(StreamId, bool)>,
     /// User fragments so far: ours and the peer's.
     generations: [Vec<String>; 2],
     /// Where candidates may be told later: only those of this host are there at first.
     gathers_slowly: bool,
     /// All candidates so far.
-    found: Vec<Candidate>,
+    pub(super) found: Vec<Candidate>,
 }
 
 /// How willing the media are.
@@ -85,63 +86,11 @@ enum MediaMood {
     Deaf,
 }
 
-/// Whether ICE is used.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ice {
-    No,
-    Yes,
-    /// By both, but neither is told that the other follows RFC 8445.
-    Old,
-}
-
 impl Agent {
-    /// The same with ICE; its checks are played by commands.
-    pub(super) fn with_ice(mut self, ice: Ice) -> Self {
-        self.ice = ice;
-        let rtp = &mut self.engine.config.session.rtp;
-        rtp.use_ice = ice != Ice::No;
-        if ice == Ice::Old {
-            rtp.ice_trickle = IceTrickle::Off;
-        }
-        self.engine.announce_trickle();
-        self
-    }
-
-    /// `found 7000`: a server tells that address; `gathered`: there are no others.
-    fn candidates(&mut self, words: &[&str]) -> (StreamId, MediaEvent) {
-        let (stream, _) = self.ice_stream.expect("audio with ICE");
-        let complete = words[0] == "gathered";
-        if !complete {
-            let outside = SocketAddr::from(([198, 51, 100, 1], words[1].parse().expect("a port")));
-            let base = SocketAddr::new(self.address.ip(), 40_000);
-            self.found.push(Candidate::server_reflexive(1, outside, base, base.ip(), u16::MAX));
-        }
-        (stream, MediaEvent::IceCandidates { candidates: self.found.clone(), complete })
-    }
-
     fn session_config(&self) -> SessionConfig {
         let mut config = session_config(self.address);
         config.rtp = self.engine.config.session.rtp.clone();
         config
-    }
-
-    /// What a command says of ICE: `completed`, or `completed moved` for a pair that no description
-    /// tells.
-    fn ice_state(&self, words: &[&str], peer: SocketAddr) -> (StreamId, MediaEvent) {
-        let (stream, controlling) = self.ice_stream.expect("audio with ICE");
-        let state = [IceState::Checking, IceState::Completed, IceState::Disconnected, IceState::Failed];
-        let state = state.into_iter().find(|state| state.name() == words[0]).expect("a state");
-        let port = if words.contains(&"moved") { 7_000 } else { 40_000 };
-        let selection = matches!(state, IceState::Completed | IceState::Disconnected).then(|| IceSelection {
-            local: SocketAddr::new(self.address.ip(), 40_000 + 2 * u16::try_from(stream.0).expect("few")),
-            local_kind: CandidateKind::Host,
-            remote: SocketAddr::new(peer.ip(), port + 2),
-            remote_kind: CandidateKind::Host,
-            local_rtcp: None,
-            remote_rtcp: None,
-            controlling,
-        });
-        (stream, MediaEvent::IceState { state, selection })
     }
 
     pub(super) fn new(name: &'static str, seed: u8, watches_wire: bool, start: Instant, log: &Log) -> Self {

@@ -6,6 +6,7 @@
 
 mod agent;
 mod event_state;
+mod ice;
 mod matrix;
 mod puppet;
 mod random;

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use testkit::{Clock, Host, Link, Network, run};
 
-use super::agent::{Agent, Ice, Log, place};
+use super::agent::{Agent, Log, place};
+use super::ice::Ice;
 use super::puppet::Puppet;
 
 pub(super) struct Script {
