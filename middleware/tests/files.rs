@@ -8,7 +8,7 @@ use sipsimple::configuration::MsrpConfiguration;
 use sipsimple::notification::{
     Event, Filter, MsrpFileTransferEventKind as Is, Notification, NotificationCenter, NotificationStream,
 };
-use sipsimple::session::{FileInfo, FileToSend};
+use sipsimple::session::{FileIcon, FileInfo, FileToSend};
 use sipsimple::{Application, Credentials, Session, StreamSet, Uri};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -94,7 +94,10 @@ async fn push(tls: bool) {
     let mut bob = Party::start("bob", config(tls)).await;
 
     let calling = alice.application.session_manager().new_session();
-    let files = vec![FileToSend::new(&ours), FileToSend::new(folder.path().join("empty"))];
+    let data_of_icon: &[u8] = b"\x89PNG\r\n\x1a\n\r\n--sipsimple-part-1\r\n\0";
+    let icon = FileIcon { content_type: "image/png".to_owned(), data: data_of_icon.into() };
+    let with_icon = FileToSend { icon: Some(icon.clone()), ..FileToSend::new(&ours) };
+    let files = vec![with_icon, FileToSend::new(folder.path().join("empty"))];
     let credentials = Credentials::new(alice.uri());
     let asked = calling.connect_with_files(bob.uri(), credentials, None, StreamSet::NONE, files).await;
     asked.expect("it is legal in NULL");
@@ -103,6 +106,8 @@ async fn push(tls: bool) {
     assert_eq!(proposed.len(), 2);
     assert_eq!(proposed[0].info.size, Some(3_000_000));
     assert_eq!(proposed[0].info.content_type.as_deref(), Some("text/plain"));
+    // RFC 5547 §6: it came beside the description.
+    assert_eq!((proposed[0].icon.as_ref(), &proposed[1].icon), (Some(&icon), &None));
     assert!(called.accept(StreamSet::FILE).await.is_err(), "no folder was named");
     called.accept_into(StreamSet::FILE, &theirs).await.expect("it is legal in INCOMING");
 

@@ -210,3 +210,89 @@ async fn a_chat_goes_where_the_lines_lead() {
     let (there, back) = carried.await.expect("it ran").unwrap_or_default();
     assert!(there > 500 && back > 100, "{there} bytes, and {back} back");
 }
+
+/// Who takes no messages out of its stream has its peer wait, and gets them all when it takes them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_application_slows_its_peer() {
+    const MESSAGES: usize = 60;
+    const SIZE: usize = 200_000;
+    let (here, there) = (NotificationCenter::new(), NotificationCenter::new());
+    let (mut at_alice, mut at_bob) = (here.stream(Filter::any(), 1_000), there.stream(Filter::any(), 1_000));
+    let alice = MsrpChat::new(&here, config(), uri("alice"), uri("bob"));
+    let bob = MsrpChat::new(&there, config(), uri("bob"), uri("alice"));
+    alice.initialize(None).expect("it is new");
+    wait_for(&mut at_alice, "MSRPChatDidInitialize").await;
+    bob.initialize(alice.local_media().as_deref()).expect("an offer of a chat");
+    wait_for(&mut at_bob, "MSRPChatDidInitialize").await;
+    bob.start(None).expect("it has the offer");
+    alice.start(bob.local_media().as_deref()).expect("a fitting answer");
+    wait_for(&mut at_alice, "MSRPChatDidStart").await;
+    let content = "x".repeat(SIZE);
+    for _ in 0..MESSAGES {
+        alice.send_message(content.clone(), MessageOptions::default()).expect("it runs");
+    }
+    // As much as goes arrives; then nothing more does, however long it is waited for.
+    let mut delivered = 0;
+    let some = async {
+        loop {
+            delivered +=
+                usize::from(at_alice.next().await.expect("it runs").name() == "MSRPChatDidDeliverMessage");
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(3), some).await.is_err());
+    assert!((1..MESSAGES / 2).contains(&delivered), "{delivered}");
+    let mut got = 0;
+    while got < MESSAGES {
+        wait_for(&mut at_bob, "MSRPChatGotMessage").await;
+        got += 1;
+    }
+    while delivered < MESSAGES {
+        wait_for(&mut at_alice, "MSRPChatDidDeliverMessage").await;
+        delivered += 1;
+    }
+    assert_eq!(at_bob.missed(), 0);
+    alice.end();
+    bob.end();
+}
+
+/// Positions beyond four GiB, of which only what comes behind them is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "hashes gigabytes: ./dev long"]
+async fn a_file_of_more_than_four_gibibytes_is_gone_on_with() {
+    const OFFSET: u64 = (4 << 30) + 12_345;
+    const REST: usize = 300_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("large.bin");
+    let file = std::fs::File::create(&path).expect("a folder of ours");
+    let rest: Vec<u8> = (0..REST).map(|index| u8::try_from(index % 251).expect("a byte")).collect();
+    std::os::unix::fs::FileExt::write_all_at(&file, &rest, OFFSET).expect("a hole takes no room");
+    let (here, there) = (NotificationCenter::new(), NotificationCenter::new());
+    let (mut at_alice, mut at_bob) = (here.stream(Filter::any(), 1_000), there.stream(Filter::any(), 1_000));
+    let file = FileToSend { offset: OFFSET, ..FileToSend::new(&path) };
+    let alice = MsrpFileTransfer::send(&here, config(), uri("alice"), uri("bob"), file);
+    alice.initialize().expect("it is new");
+    wait_for(&mut at_alice, "MSRPFileTransferDidInitialize").await;
+    let info = alice.info();
+    assert_eq!(info.size, Some(OFFSET + REST as u64));
+    let offer = alice.local_media().expect("it is initialized");
+    assert!(offer.contains(&format!("a=file-range:{}-*", OFFSET + 1)), "{offer}");
+    // What an earlier transfer left: the hole.
+    let received = folder.path().join("received");
+    std::fs::create_dir(&received).expect("a folder of ours");
+    let hash: String = info.hashes[0].split(':').skip(1).take(6).map(str::to_lowercase).collect();
+    let part =
+        std::fs::File::create(received.join(format!("large.bin.{hash}.part"))).expect("a folder of ours");
+    part.set_len(OFFSET).expect("a hole takes no room");
+    drop(part);
+    let bob = MsrpFileTransfer::answer(&there, config(), uri("bob"), uri("alice"), &offer, &received);
+    bob.initialize().expect("an offer of a file");
+    wait_for(&mut at_bob, "MSRPFileTransferDidInitialize").await;
+    bob.start(None).expect("it has the offer");
+    alice.start(bob.local_media().as_deref()).expect("a fitting answer");
+    let got = wait_for(&mut at_bob, "MSRPFileTransferGotFile").await;
+    let size = got.event().data().into_iter().find(|(name, _)| *name == "size").map(|(_, value)| value);
+    assert_eq!(size, Some(sipsimple::notification::Value::Number(4_295_279_641)));
+    wait_for(&mut at_alice, "MSRPFileTransferDidDeliverFile").await;
+    bob.end();
+    wait_for(&mut at_bob, "MSRPFileTransferDidEnd").await;
+}

@@ -457,6 +457,32 @@ fn no_response_in_30_seconds_fails_the_message() {
 }
 
 #[test]
+fn who_does_not_read_waits_for_no_answer() {
+    let mut pair = Pair::new(|_, _| {});
+    pair.settle();
+    let now = pair.clock.now();
+    let session = pair.a.session;
+    pair.a.machine.pause(session, true).unwrap();
+    assert!(!pair.a.machine.wants_read());
+    let first = pair.send(OutgoingMessage::new("text/plain", "hello"));
+    pair.a.drain(now);
+    pair.a.wire.clear();
+    pair.advance(Duration::from_secs(20));
+    let second = pair.send(OutgoingMessage::new("text/plain", "hello again"));
+    pair.a.drain(pair.clock.now());
+    pair.a.wire.clear();
+    // The response may be there, unread.
+    pair.advance(Duration::from_secs(15));
+    assert!(pair.a.failed().is_empty());
+    pair.a.machine.pause(session, false).unwrap();
+    assert!(pair.a.machine.wants_read());
+    pair.advance(Duration::from_secs(20));
+    assert_eq!(pair.a.failed(), [(second.as_str(), 408)], "its time has not run out while nothing was read");
+    pair.advance(Duration::from_secs(20));
+    assert_eq!(pair.a.failed(), [(second.as_str(), 408), (first.as_str(), 408)]);
+}
+
+#[test]
 fn no_report_fails_the_message_or_not_as_configured() {
     for trust in [false, true] {
         let mut pair = Pair::new(|config, _| config.trust_responses = trust);

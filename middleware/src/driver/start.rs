@@ -97,11 +97,19 @@ pub(crate) async fn start(
     let (notes, media_notes) = mpsc::unbounded_channel();
     let (answers, resolved) = mpsc::unbounded_channel();
     let resolver = Resolver::new(&builder.dns_servers, answers);
+    let backlog = builder.center.backlog().clone();
     let boards = (commander.board().clone(), commander.pcm().clone());
     let (everywhere, tracer) =
         (builder.bind.is_none_or(|address| address.is_unspecified()), builder.tracer.clone());
-    let media =
-        MediaHost::new(&builder.audio, security, resolver.clone(), everywhere, tracer, notes, boards)?;
+    let media = MediaHost::new(
+        &builder.audio,
+        security,
+        resolver.clone(),
+        everywhere,
+        tracer,
+        (notes, backlog),
+        boards,
+    )?;
     let signalling = Signalling {
         engine,
         jobs,

@@ -12,7 +12,7 @@ use super::{Engine, Live, Now, Origin, Owner, SDP_FRAGMENT, bytes32};
 use crate::negotiation::Refusal;
 use crate::notification::MessageEvent;
 use crate::session::machine::{Context, Invite, SessionMachine, SipEvent};
-use crate::session::{RemoteHeaders, SessionId};
+use crate::session::{FileIcon, RemoteHeaders, SessionId};
 
 impl Engine {
     pub(super) fn dispatch(&mut self, now: Now, event: Event) {
@@ -152,6 +152,7 @@ impl Engine {
             remote: from.uri.clone(),
             headers: RemoteHeaders::of(request.headers()),
             offer,
+            icons: icons(request),
         };
         let seed = bytes32(&mut self.random);
         let mut machine = SessionMachine::new(self.config.session.clone(), seed);
@@ -208,7 +209,7 @@ impl Engine {
             Some(live) if live.request.is_some() => self.respond(now, id, StatusCode::REQUEST_PENDING),
             Some(live) => {
                 live.request = Some(id);
-                self.tell(now, call, SipEvent::Reinvite { body });
+                self.tell(now, call, SipEvent::Reinvite { body, icons: icons(request) });
             }
             None => self.respond(now, id, StatusCode::CALL_DOES_NOT_EXIST),
         }
@@ -319,6 +320,25 @@ fn candidates(request: &Request) -> Result<Fragment, StatusCode> {
         }
         _ => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
     }
+}
+
+/// The images beside a session description, by what names them (RFC 5547 §6).
+fn icons(request: &Request) -> Vec<(String, FileIcon)> {
+    let Some(Ok(kind)) = request.headers().get::<ContentType>().filter(|_| !request.body().is_empty()) else {
+        return Vec::new();
+    };
+    if !is_multipart(&kind) {
+        return Vec::new();
+    }
+    let parts = Multipart::parse(&kind.0, request.body(), &Limits::default());
+    let leaves = parts.map(|parts| parts.leaves()).unwrap_or_default();
+    let icons = leaves.into_iter().filter_map(|part| {
+        let kind = part.content_type();
+        let content_type = format!("{}/{}", kind.kind, kind.subtype);
+        let id = part.id().filter(|_| kind.kind.eq_ignore_ascii_case("image"))?.id().to_owned();
+        Some((id, FileIcon { content_type, data: part.body }))
+    });
+    icons.collect()
 }
 
 fn is_multipart(kind: &ContentType) -> bool {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sip_core::endpoint::{Body, Call, OutgoingCall};
-use sip_core::{Method, NameAddr, StatusCode, Uri};
+use sip_core::header::{ContentDisposition, ContentId, TypedHeader};
+use sip_core::{Method, Multipart, NameAddr, Part, StatusCode, Uri};
 
 use super::{Engine, Now, Owner, SDP_FRAGMENT};
 use crate::session::machine::{SipEvent, TRICKLE_ICE};
-use crate::session::{Invitation, SessionId, SipAction};
+use crate::session::{FileIcon, Invitation, SessionId, SipAction};
 
 /// When a re-INVITE that cannot leave yet is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -68,7 +69,10 @@ impl Engine {
                 self.decline_transfer(now, id, status);
                 return;
             }
-            SipAction::Reinvite { offer } => self.endpoint.reinvite(at, call, Some(sdp_body(offer))),
+            SipAction::Reinvite { offer } => {
+                let body = offer_body(offer, live.machine.icons());
+                self.endpoint.reinvite(at, call, Some(body))
+            }
             SipAction::CancelReinvite => self.endpoint.cancel(at, call),
             SipAction::Bye => self.endpoint.bye(at, call, Vec::new()),
             SipAction::ReinviteProvisional { status } => {
@@ -115,6 +119,7 @@ impl Engine {
 
     fn invite(&mut self, now: Now, id: SessionId, invitation: Invitation, offer: Option<Bytes>) {
         let Invitation { callee, credentials, route, headers, .. } = invitation;
+        let icons = self.sessions.get(&id).map(|live| live.machine.icons()).unwrap_or_default();
         let mut from = NameAddr::new(credentials.uri.clone());
         from.display_name = credentials.display_name.as_deref().map(Into::into);
         let route = match &route {
@@ -124,7 +129,7 @@ impl Engine {
         let outgoing = OutgoingCall {
             route,
             headers,
-            body: offer.map(sdp_body),
+            body: offer.map(|offer| offer_body(offer, icons)),
             credentials: credentials.into_sip(),
             ..OutgoingCall::new(callee, from)
         };
@@ -140,6 +145,25 @@ impl Engine {
                     .push_back((id, SipEvent::Failed { code: 0, reason: error.to_string(), response: None }));
             }
         }
+    }
+}
+
+/// An offer with the icons of its files beside it (RFC 5547 §6): `multipart/related`.
+fn offer_body(offer: Bytes, icons: Vec<(String, FileIcon)>) -> Body {
+    let images = icons.into_iter().filter_map(|(id, icon)| {
+        // What is no media type goes without its image.
+        let part = Part::new(&icon.content_type, icon.data).ok()?;
+        // Who does not know icons does without (RFC 3261 §20.11).
+        let disposition = ContentDisposition::parse("icon;handling=optional").ok()?;
+        Some(part.with(ContentId(format!("<{id}>"))).with(disposition))
+    });
+    let images: Vec<Part> = images.collect();
+    match Part::new("application/sdp", offer.clone()) {
+        Ok(root) if !images.is_empty() => {
+            let parts = Multipart::new("related", std::iter::once(root).chain(images));
+            Body::new(parts.content_type().to_string(), parts.to_bytes())
+        }
+        _ => sdp_body(offer),
     }
 }
 

@@ -324,7 +324,8 @@ impl Description {
             {
                 continue;
             }
-            files.push(OfferedFile { line, tls: chat::uses_tls(media), file: proposed });
+            let (tls, icon) = (chat::uses_tls(media), file::icon(media));
+            files.push(OfferedFile { line, tls, icon, file: proposed });
         }
         files
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use msrp_cpim::file::{FileDescription, FileRange, FileSelector, FileType, safe_name};
+use msrp_cpim::file::{FileDescription, FileIcon, FileRange, FileSelector, FileType, safe_name};
 use sdp::attribute::{Direction, Setup};
 use sdp::{MediaDescription, MediaKind, Protocol, SessionDescription};
 
@@ -23,6 +23,8 @@ pub(crate) struct LocalFile {
     pub(crate) offset: u64,
     /// Whether the receiver should show it at once.
     pub(crate) render: bool,
+    /// The `Content-ID` of its icon, where the offer's message has it.
+    pub(crate) icon: Option<String>,
     /// Path and fingerprint.
     pub(crate) end: LocalChat,
 }
@@ -68,7 +70,14 @@ pub(super) fn proposed(
         direction,
         info: info(&description.selector),
         offset: range.map_or(0, |range| range.offset()),
+        icon: None,
     })
+}
+
+/// Which part of the message is the file's icon.
+pub(super) fn icon(offered: &MediaDescription) -> Option<String> {
+    let icon = description(offered)?.icon?.content_id();
+    Some(icon.trim_matches(['<', '>']).to_owned())
 }
 
 /// An offer's m-line.
@@ -84,6 +93,7 @@ pub(super) fn offer(local: &LocalFile, says_cema: bool, config: &MsrpConfigurati
             (FileDirection::Outgoing, false) => Some("attachment".to_owned()),
         },
         range,
+        icon: local.icon.as_deref().and_then(|id| FileIcon::new(id).ok()),
         ..FileDescription::default()
     };
     describe(local, protocol, (Setup::ActPass, says_cema), &described, config)

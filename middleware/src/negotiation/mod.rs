@@ -53,6 +53,8 @@ pub(crate) struct OfferedFile {
     pub(crate) line: usize,
     /// Whether it is to come over TLS.
     pub(crate) tls: bool,
+    /// The `Content-ID` of its icon, without brackets.
+    pub(crate) icon: Option<String>,
     pub(crate) file: ProposedFile,
 }
 

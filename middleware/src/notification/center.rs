@@ -7,8 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::SystemTime;
 
+use super::backlog::Waiting;
 use super::stream::Queue;
-use super::{Event, Filter, Notification, NotificationStream, Sender};
+use super::{Backlog, Event, Filter, Notification, NotificationStream, Sender};
 
 /// Takes notifications from components and hands them to observers.
 ///
@@ -37,11 +38,12 @@ struct Owner {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    backlog: Backlog,
 }
 
 struct State {
     observers: Arc<Vec<Arc<Observer>>>,
-    queue: VecDeque<Notification>,
+    queue: VecDeque<Waiting>,
     serial: u64,
     delivering: bool,
     running: bool,
@@ -72,7 +74,11 @@ impl NotificationCenter {
         };
         Self {
             owner: Arc::new(Owner {
-                shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }),
+                shared: Arc::new(Shared {
+                    state: Mutex::new(state),
+                    changed: Condvar::new(),
+                    backlog: Backlog::default(),
+                }),
             }),
         }
     }
@@ -89,7 +95,7 @@ impl NotificationCenter {
 
     /// The same as an async stream in which at most `capacity` notifications wait.
     pub fn stream(&self, filter: Filter, capacity: usize) -> NotificationStream {
-        let queue = Arc::new(Mutex::new(Queue::new(capacity)));
+        let queue = Arc::new(Mutex::new(Queue::new(capacity, self.backlog().clone())));
         let subscription = self.subscribe(filter, Target::Stream(queue.clone()));
         NotificationStream::new(queue, subscription)
     }
@@ -100,7 +106,8 @@ impl NotificationCenter {
         state.serial += 1;
         let serial = state.serial;
         if !state.observers.is_empty() {
-            state.queue.push_back(Notification::new(serial, timestamp, sender.into(), event.into()));
+            let notification = Notification::new(serial, timestamp, sender.into(), event.into());
+            state.queue.push_back(self.backlog().hold(notification));
             self.owner.shared.changed.notify_all();
         }
         serial
@@ -109,6 +116,11 @@ impl NotificationCenter {
     /// How many notifications wait for their observers to be called.
     pub fn pending(&self) -> usize {
         lock(&self.owner.shared.state).queue.len()
+    }
+
+    /// How much content waits for its observers.
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.owner.shared.backlog
     }
 
     /// Blocks until everything posted so far was delivered. Not for handlers: they would wait
@@ -164,14 +176,14 @@ impl Drop for Subscription {
 fn deliver(shared: &Shared) {
     let mut state = lock(&shared.state);
     loop {
-        while let Some(notification) = state.queue.pop_front() {
+        while let Some(waiting) = state.queue.pop_front() {
             let observers = state.observers.clone();
             state.delivering = true;
             drop(state);
             for observer in observers.iter() {
-                observer.hear(&notification);
+                observer.hear(waiting.notification());
             }
-            drop((observers, notification));
+            drop((observers, waiting));
             state = lock(&shared.state);
             state.delivering = false;
         }

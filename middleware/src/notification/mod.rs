@@ -14,6 +14,7 @@
 //! drop(subscription); // ends it
 //! ```
 
+mod backlog;
 mod center;
 mod event;
 mod file;
@@ -22,6 +23,7 @@ mod services;
 mod settings;
 mod stream;
 
+pub(crate) use backlog::Backlog;
 pub use center::{NotificationCenter, Subscription};
 pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
 pub use file::{MsrpFileTransferEvent, MsrpFileTransferEventKind};

@@ -7,20 +7,23 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
+use super::backlog::Waiting;
 use super::center::lock;
-use super::{Notification, Subscription};
+use super::{Backlog, Notification, Subscription};
 
 /// An async stream of notifications.
 ///
 /// At most `capacity` wait in it; of more the oldest are dropped and counted
-/// ([`missed`](NotificationStream::missed)). It ends when the centre is gone.
+/// ([`missed`](NotificationStream::missed)). It ends when the centre is gone. Chats read nothing more while a mebibyte of
+/// messages waits in the streams of a centre, and their peers wait.
 pub struct NotificationStream {
     queue: Arc<Mutex<Queue>>,
     _subscription: Subscription,
 }
 
 pub(super) struct Queue {
-    waiting: VecDeque<Notification>,
+    waiting: VecDeque<Waiting>,
+    backlog: Backlog,
     capacity: usize,
     missed: u64,
     ended: bool,
@@ -39,7 +42,7 @@ impl NotificationStream {
 
     /// One that already waits.
     pub fn try_next(&mut self) -> Option<Notification> {
-        lock(&self.queue).waiting.pop_front()
+        lock(&self.queue).waiting.pop_front().map(Waiting::take)
     }
 
     /// How many were dropped so far because nobody took them.
@@ -54,7 +57,7 @@ impl Stream for NotificationStream {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Notification>> {
         let mut queue = lock(&self.queue);
         match queue.waiting.pop_front() {
-            Some(notification) => Poll::Ready(Some(notification)),
+            Some(waiting) => Poll::Ready(Some(waiting.take())),
             None if queue.ended => Poll::Ready(None),
             None => {
                 queue.waker = Some(context.waker().clone());
@@ -65,8 +68,9 @@ impl Stream for NotificationStream {
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { waiting: VecDeque::new(), capacity: capacity.max(1), missed: 0, ended: false, waker: None }
+    pub(super) fn new(capacity: usize, backlog: Backlog) -> Self {
+        let (waiting, capacity) = (VecDeque::new(), capacity.max(1));
+        Self { waiting, backlog, capacity, missed: 0, ended: false, waker: None }
     }
 
     pub(super) fn push(&mut self, notification: &Notification) {
@@ -74,7 +78,7 @@ impl Queue {
             self.waiting.pop_front();
             self.missed += 1;
         }
-        self.waiting.push_back(notification.clone());
+        self.waiting.push_back(self.backlog.hold(notification.clone()));
         self.wake();
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
+
 /// What is known of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileInfo {
@@ -34,6 +36,20 @@ impl FileDirection {
     }
 }
 
+/// A small image that stands for a file (RFC 5547 §6), as it travels beside the session description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileIcon {
+    /// Its media type, such as `image/png`.
+    pub content_type: String,
+    /// The image. At most 16 KiB are sent.
+    pub data: Bytes,
+}
+
+impl FileIcon {
+    /// Bytes of an icon that are sent: it is part of a SIP message.
+    pub(crate) const MAX_SIZE: usize = 16 * 1024;
+}
+
 /// A file to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileToSend {
@@ -47,12 +63,14 @@ pub struct FileToSend {
     pub offset: u64,
     /// Whether the peer should show it at once, instead of keeping it.
     pub render: bool,
+    /// What the peer may show for it. Of transfers without a session it is not told.
+    pub icon: Option<FileIcon>,
 }
 
 impl FileToSend {
     /// A whole file, to be kept by the peer under the file's own name.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), name: None, content_type: None, offset: 0, render: false }
+        Self { path: path.into(), name: None, content_type: None, offset: 0, render: false, icon: None }
     }
 }
 
@@ -67,6 +85,8 @@ pub struct ProposedFile {
     pub info: FileInfo,
     /// The position in the file to begin at, where an interrupted transfer is to go on.
     pub offset: u64,
+    /// What may be shown for it.
+    pub icon: Option<FileIcon>,
 }
 
 /// A file transfer of a session.

@@ -20,7 +20,7 @@ pub use effect::{
     SrtpParameters, StreamId,
 };
 pub(crate) use effect::{Effect, SipAction};
-pub use file::{FileDirection, FileInfo, FileSnapshot, FileToSend, ProposedFile};
+pub use file::{FileDirection, FileIcon, FileInfo, FileSnapshot, FileToSend, ProposedFile};
 pub(crate) use handle::Directory;
 pub use handle::Session;
 pub use manager::SessionManager;

@@ -97,7 +97,7 @@ impl MsrpChat {
                 MsrpChat { inner }.happened(event);
             }
         };
-        state.stream = Some(AloneStream::chat(preparation, tell)?);
+        state.stream = Some(AloneStream::chat(preparation, self.inner.center.backlog().clone(), tell)?);
         state.remote_offer = remote_offer.map(str::to_owned);
         state.description = Some(description);
         Ok(())

@@ -298,6 +298,7 @@ impl MsrpFileTransfer {
             direction: state.direction,
             info: state.info.clone(),
             offset,
+            icon: None,
             render: matches!(&self.inner.task, Task::Send(file) if file.render),
             end,
         };

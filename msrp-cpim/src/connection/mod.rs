@@ -414,6 +414,9 @@ impl Connection {
         if self.phase == Phase::Closed {
             return;
         }
+        if self.is_paused() {
+            self.put_off(now);
+        }
         while self.response_timers.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, id)) = self.response_timers.pop_front() {
                 self.response_timed_out(&id);
@@ -509,7 +512,8 @@ impl Connection {
         }
     }
 
-    /// Stops (or goes on) reading for a session. See [`Connection::wants_read`].
+    /// Stops (or goes on) reading for a session. See [`Connection::wants_read`]. What runs out meanwhile has its time
+    /// anew: the answer may be there.
     ///
     /// # Errors
     /// If there is no such session.
@@ -522,9 +526,18 @@ impl Connection {
     /// not take our responses. What it reads all the same is taken.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        self.phase == Phase::Up
-            && self.control_len <= self.config.max_control
-            && !self.sessions.values().any(|s| s.paused)
+        self.phase == Phase::Up && self.control_len <= self.config.max_control && !self.is_paused()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.sessions.values().any(|s| s.paused)
+    }
+
+    /// What is answered while we do not read has its time anew.
+    fn put_off(&mut self, now: Instant) {
+        let after = self.config.response_timeout;
+        put_off(&mut self.response_timers, now, now + after);
+        put_off(&mut self.report_timers, now, now + self.config.report_timeout.unwrap_or(after));
     }
 
     /// Gives the connection up: every message under way is reported as not delivered, every session as closed.
@@ -639,6 +652,14 @@ impl Connection {
         let partials = self.partials_due.filter(|_| self.sessions.values().any(|s| !s.partials.is_empty()));
         [response, report, partials, self.next_refresh(), self.keep_alive].into_iter().flatten().min()
     }
+}
+
+fn put_off<T>(timers: &mut VecDeque<(Instant, T)>, now: Instant, until: Instant) {
+    let due = timers.partition_point(|(at, _)| *at <= now);
+    for (at, _) in timers.range_mut(..due) {
+        *at = until;
+    }
+    timers.rotate_left(due);
 }
 
 fn as_u64(n: usize) -> u64 {

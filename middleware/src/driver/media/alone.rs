@@ -12,6 +12,7 @@ use crate::configuration::TlsConfiguration;
 use crate::driver::resolve::Resolver;
 use crate::driver::transport::Security;
 use crate::error::Error;
+use crate::notification::Backlog;
 use crate::session::{
     ChatAction, ChatMessage, ChatParameters, ChatPreparation, FileParameters, FilePreparation, MediaEvent,
 };
@@ -28,10 +29,11 @@ impl AloneStream {
     /// Prepares a chat, on the runtime that this is called in.
     pub(crate) fn chat(
         preparation: ChatPreparation,
+        backlog: Backlog,
         tell: impl Fn(MediaEvent) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let (commands, received) = mpsc::unbounded_channel();
-        tokio::spawn(chat::run(ends()?, preparation, received, tell));
+        tokio::spawn(chat::run(ends()?, preparation, received, backlog, tell));
         Ok(Self(Kind::Chat(commands)))
     }
 

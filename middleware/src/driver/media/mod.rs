@@ -54,7 +54,7 @@ use super::resolve::Resolver;
 use super::servers::ServerResolver;
 use crate::configuration::{AudioConfiguration, SrtpPolicy};
 use crate::error::Error;
-use crate::notification::ChatFailureContext;
+use crate::notification::{Backlog, ChatFailureContext};
 use crate::session::{
     AudioParameters, AudioPreparation, IcePreparation, MediaCommand, MediaEvent, SessionId, StreamId,
 };
@@ -83,6 +83,8 @@ pub(super) struct MediaHost {
     /// Whether media may use other addresses than the one that SIP is bound to.
     every_interface: bool,
     notes: Notes,
+    /// Of what chats tell.
+    backlog: Backlog,
     board: MeterBoard,
     pcm: PcmDesk,
     audio: HashMap<Key, AudioEntry>,
@@ -111,7 +113,7 @@ impl MediaHost {
         resolver: Resolver,
         every_interface: bool,
         tracer: Option<Arc<Tracer>>,
-        notes: Notes,
+        (notes, backlog): (Notes, Backlog),
         (board, pcm): (MeterBoard, PcmDesk),
     ) -> Result<Self, Error> {
         let system =
@@ -131,6 +133,7 @@ impl MediaHost {
             resolver,
             every_interface,
             notes,
+            backlog,
             board,
             pcm,
             audio,
@@ -230,7 +233,7 @@ impl MediaHost {
             MediaCommand::PrepareChat(stream, preparation) => {
                 let (commands, received) = mpsc::unbounded_channel();
                 let tell = self.teller(session, stream);
-                tokio::spawn(chat::run(self.ends.clone(), preparation, received, tell));
+                tokio::spawn(chat::run(self.ends.clone(), preparation, received, self.backlog.clone(), tell));
                 self.chats.insert((session, stream), commands);
             }
             MediaCommand::RunChat(stream, parameters) => {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::error::Error;
 use crate::negotiation::new_credentials;
+use crate::session::FileIcon;
 
 /// A change of the session that takes a re-INVITE.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -376,7 +377,12 @@ impl SessionMachine {
     }
 
     /// The peer's re-INVITE or UPDATE.
-    pub(super) fn got_reinvite(&mut self, context: Context<'_>, body: Option<Bytes>) {
+    pub(super) fn got_reinvite(
+        &mut self,
+        context: Context<'_>,
+        body: Option<Bytes>,
+        icons: Vec<(String, FileIcon)>,
+    ) {
         if self.state() != State::Established
             || matches!(self.exchange, Exchange::Sent(_) | Exchange::Asked { .. } | Exchange::AwaitingAnswer)
         {
@@ -401,7 +407,7 @@ impl SessionMachine {
         let acceptable = offered.acceptable.with_only(self.config.accepts);
         let adds = StreamSet { file: acceptable.file, ..acceptable.without(self.streams()) };
         if adds.file {
-            self.got_files(offered.files);
+            self.got_files(offered.files, &icons);
         }
         if adds.is_empty() {
             self.answer_reinvite(context);

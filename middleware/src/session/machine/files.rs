@@ -18,7 +18,7 @@ use crate::notification::{
     ChatFailureContext, MsrpFileTransferEvent, MsrpFileTransferEventKind as Is, SessionEvent,
 };
 use crate::session::effect::{FileParameters, FilePreparation, FileSource, MediaEvent};
-use crate::session::{FileDirection, FileInfo, FileSnapshot, FileToSend};
+use crate::session::{FileDirection, FileIcon, FileInfo, FileSnapshot, FileToSend};
 
 /// Files of a session at a time.
 pub(super) const MAX_FILES: usize = 64;
@@ -32,6 +32,7 @@ pub(super) struct FileStream {
     info: FileInfo,
     offset: u64,
     render: bool,
+    icon: Option<FileIcon>,
     /// The peer's m-line that it answers.
     line: Option<usize>,
     stage: Stage,
@@ -72,6 +73,12 @@ enum Stage {
 impl FileStream {
     fn in_session(&self) -> bool {
         matches!(self.stage, Stage::Offered | Stage::Running)
+    }
+
+    /// The icon and its `Content-ID`, while the file is being offered.
+    fn offered_icon(&self) -> Option<(String, &FileIcon)> {
+        let icon = self.icon.as_ref().filter(|_| self.stage == Stage::Offered)?;
+        Some((format!("{}@file-icon.invalid", self.transfer_id), icon))
     }
 
     fn file_name(&self) -> String {
@@ -161,11 +168,12 @@ impl SessionMachine {
             file.name.clone().or_else(|| file.path.file_name().map(|n| n.to_string_lossy().into_owned()));
         let info = FileInfo { name, content_type: file.content_type.clone(), ..FileInfo::default() };
         let render = file.render;
+        let icon = file.icon.clone().filter(|icon| icon.data.len() <= FileIcon::MAX_SIZE);
         let tls = self.config.msrp.local_use_tls;
         let source = FileSource::Send(file);
         self.prepare_file(transfer_id.clone(), FileDirection::Outgoing, info, source, tls, None);
         if let Some(file) = self.files.last_mut() {
-            (file.stage, file.render) = (Stage::Preparing { needed }, render);
+            (file.stage, file.render, file.icon) = (Stage::Preparing { needed }, render, icon);
         }
         transfer_id
     }
@@ -175,7 +183,7 @@ impl SessionMachine {
         if !streams.file {
             return;
         }
-        for OfferedFile { line, tls, file } in std::mem::take(&mut self.offered_files) {
+        for OfferedFile { line, tls, file, .. } in std::mem::take(&mut self.offered_files) {
             let folder = folder.to_owned();
             let (info, offset) = (file.info.clone(), file.offset);
             let max_size = self.config.msrp.max_file_size;
@@ -213,6 +221,7 @@ impl SessionMachine {
             info,
             offset: 0,
             render: false,
+            icon: None,
             line,
             stage: Stage::Preparing { needed: false },
             end: None,
@@ -248,6 +257,7 @@ impl SessionMachine {
                     info: file.info.clone(),
                     offset: file.offset,
                     render: file.render,
+                    icon: file.offered_icon().map(|(id, _)| id),
                     end: file.end.clone()?,
                 })
             })
@@ -553,8 +563,18 @@ impl SessionMachine {
         }
     }
 
-    /// Remembers which files the peer's offer has.
-    pub(super) fn got_files(&mut self, files: Vec<OfferedFile>) {
+    /// The icons of the offer that was made last, with their `Content-ID`s.
+    pub(crate) fn icons(&self) -> Vec<(String, FileIcon)> {
+        let icons = self.files.iter().filter_map(FileStream::offered_icon);
+        icons.map(|(id, icon)| (id, icon.clone())).collect()
+    }
+
+    /// Remembers which files the peer's offer has; `icons` came beside it.
+    pub(super) fn got_files(&mut self, mut files: Vec<OfferedFile>, icons: &[(String, FileIcon)]) {
+        for offered in &mut files {
+            let named = |(id, _): &&(String, FileIcon)| Some(id) == offered.icon.as_ref();
+            offered.file.icon = icons.iter().find(named).map(|(_, icon)| icon.clone());
+        }
         let proposed = files.iter().map(|offered| offered.file.clone()).collect();
         self.offered_files = files;
         self.change(|snapshot| snapshot.proposed_files = proposed);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::Error;
 use crate::negotiation::{Negotiated, Refusal};
-use crate::session::{RemoteHeaders, auto_answer_wish};
+use crate::session::{FileIcon, RemoteHeaders, auto_answer_wish};
 
 /// Who calls, and with what offer.
 pub(crate) struct Invite {
@@ -20,6 +20,8 @@ pub(crate) struct Invite {
     pub(crate) remote: Uri,
     pub(crate) headers: RemoteHeaders,
     pub(crate) offer: Option<Bytes>,
+    /// What came beside the offer, by `Content-ID`.
+    pub(crate) icons: Vec<(String, FileIcon)>,
 }
 
 /// What this side says before it accepts the call.
@@ -45,7 +47,7 @@ impl SessionMachine {
         self.identify(Direction::Incoming, invite.local, invite.remote);
         self.learn_headers(invite.headers);
         if streams.file {
-            self.got_files(offered.files);
+            self.got_files(offered.files, &invite.icons);
         }
         self.change(|snapshot| (snapshot.proposed_streams, snapshot.auto_answer_asked) = (streams, asked));
         self.sip(SipAction::Provisional { status: StatusCode::RINGING, answer: None });

@@ -347,7 +347,7 @@ pub(crate) enum SipEvent {
     /// The peer gave its INVITE up; 487 was sent.
     Cancelled,
     /// The peer's re-INVITE or UPDATE.
-    Reinvite { body: Option<bytes::Bytes> },
+    Reinvite { body: Option<bytes::Bytes>, icons: Vec<(String, crate::session::FileIcon)> },
     /// The peer gave its re-INVITE up; 487 was sent.
     ReinviteCancelled,
     /// A 2xx to our re-INVITE.
@@ -389,7 +389,7 @@ impl SessionMachine {
             }
             SipEvent::Confirmed { body } => self.confirmed(context, body),
             SipEvent::Cancelled => self.cancelled(context),
-            SipEvent::Reinvite { body } => self.got_reinvite(context, body),
+            SipEvent::Reinvite { body, icons } => self.got_reinvite(context, body, icons),
             SipEvent::ReinviteCancelled => self.reinvite_cancelled(context),
             SipEvent::ReinviteAnswered { body } => self.reinvite_answered(context, body),
             SipEvent::ReinviteFailed { code, reason, retry_after } => {

@@ -18,7 +18,7 @@ use self::talk::Talk;
 use self::unsettled::Unsettled;
 use super::msrp::{End, Ends, Peer, Standing};
 use crate::driver::clock;
-use crate::notification::{ChatFailureContext, MsrpChatEvent};
+use crate::notification::{Backlog, ChatFailureContext, MsrpChatEvent};
 use crate::session::{ChatAction, ChatMessage, ChatParameters, ChatPreparation, MediaEvent};
 
 /// What a chat task is told. Its end is told by the end of its commands.
@@ -35,13 +35,14 @@ pub(super) async fn run(
     ends: Ends,
     preparation: ChatPreparation,
     mut commands: mpsc::UnboundedReceiver<ChatCommand>,
+    backlog: Backlog,
     tell: impl Fn(MediaEvent) + Send,
 ) {
     let mut unsettled = Unsettled::default();
     let ran = match ends.open(&preparation).await {
         Ok(end) => {
             tell(MediaEvent::ChatReady { path: end.path(), fingerprint: end.fingerprint() });
-            let play = Play { ends: &ends, preparation: &preparation, tell: &tell };
+            let play = Play { ends: &ends, preparation: &preparation, backlog: &backlog, tell: &tell };
             play.run(end, &mut commands, &mut unsettled).await
         }
         Err(error) => Err((ChatFailureContext::Initialize, format!("a place for MSRP: {error}"))),
@@ -76,6 +77,7 @@ type Commands = mpsc::UnboundedReceiver<ChatCommand>;
 struct Play<'t, F> {
     ends: &'t Ends,
     preparation: &'t ChatPreparation,
+    backlog: &'t Backlog,
     tell: &'t F,
 }
 
@@ -98,8 +100,15 @@ impl<F: Fn(MediaEvent) + Send> Play<'_, F> {
             let reconnects = parameters.reconnect;
             let patience = parameters.reconnect_patience;
             let talk = Talk::new(*parameters, clock::seed());
-            let mut chat =
-                Chat { standing, talk, unsettled, tell: self.tell, closed: None, was_of_use: false };
+            let mut chat = Chat {
+                standing,
+                talk,
+                unsettled,
+                backlog: self.backlog,
+                tell: self.tell,
+                closed: None,
+                was_of_use: false,
+            };
             let ended = chat.run(commands).await;
             let Chat { mut standing, closed, was_of_use, .. } = chat;
             in_vain = if was_of_use { 0 } else { in_vain + 1 };
@@ -228,6 +237,8 @@ struct Chat<'t, F> {
     standing: Standing,
     talk: Talk,
     unsettled: &'t mut Unsettled,
+    /// While it is full nothing is read.
+    backlog: &'t Backlog,
     tell: &'t F,
     /// The code with which its session was closed.
     closed: Option<u16>,
@@ -243,7 +254,11 @@ impl<F: Fn(MediaEvent)> Chat<'_, F> {
             if !asked_to_end && let Some(message) = self.talk.poll(clock::now().wall) {
                 self.send(message);
             }
+            let waits = self.backlog.is_full() && !asked_to_end;
+            // One that has ended reads nothing.
+            let _ = self.standing.wire.machine.pause(self.standing.session, waits);
             tokio::select! {
+                () = self.backlog.room(), if waits => {}
                 command = commands.recv(), if !asked_to_end => match command {
                     Some(ChatCommand::Send(message)) => {
                         take(*message, self.unsettled, self.tell);

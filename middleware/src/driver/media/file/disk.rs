@@ -154,6 +154,16 @@ pub(super) enum Job {
     Finish(oneshot::Sender<Result<(PathBuf, FileInfo), Unfit>>),
 }
 
+impl Job {
+    /// Bytes to be written.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Job::Write { data, .. } => data.len(),
+            Job::Finish(_) => 0,
+        }
+    }
+}
+
 /// Why a file did not get its name.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {

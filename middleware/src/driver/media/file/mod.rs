@@ -1,12 +1,14 @@
 //! The task of a file transfer: an MSRP session for one file (RFC 5547 §8.7).
 //!
-//! The bytes go between the connection and a thread that may block on the disk, through a queue of a few
-//! blocks: a slow disk slows the reading of the connection, and thereby the peer; a slow peer the reading of
-//! the disk. A file of any size takes the same memory.
+//! The bytes go between the connection and a thread that may block on the disk, through a queue of some
+//! blocks. Nothing waits for the disk until it is a mebibyte behind: then it slows the reading of the connection, and
+//! thereby the peer. A slow peer slows the reading of the disk. A file of any size takes the same memory.
 
 mod disk;
 
+use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
 use msrp_cpim::cpim::{Address, Message as CpimMessage};
@@ -21,6 +23,8 @@ use crate::session::{FileInfo, FileParameters, FilePreparation, MediaEvent};
 
 /// Blocks between the connection and the disk.
 const QUEUE: usize = 16;
+/// Bytes that the disk may be behind with before nothing more is read.
+const AHEAD: usize = 1 << 20;
 /// Bytes in a chunk; the peer answers each.
 const CHUNK: usize = 128 * 1024;
 /// CPIM headers around a file are not longer.
@@ -127,10 +131,22 @@ impl<F: Fn(MediaEvent)> Transfer<'_, F> {
             }
             Plan::Receive { part, .. } => {
                 let (jobs, queue) = mpsc::channel(QUEUE);
-                let writing = tokio::task::spawn_blocking(move || disk::write(*part, queue));
+                let writing = Some(tokio::task::spawn_blocking(move || disk::write(*part, queue)));
                 let progress = Progress::new(tell, offset, announced.unwrap_or(0));
                 let wrapped = None;
-                let receiving = Receiving { wire, session, jobs, writing, info, offset, wrapped, progress };
+                let (ahead, ahead_bytes) = (VecDeque::new(), 0);
+                let receiving = Receiving {
+                    wire,
+                    session,
+                    jobs,
+                    ahead,
+                    ahead_bytes,
+                    writing,
+                    info,
+                    offset,
+                    wrapped,
+                    progress,
+                };
                 receiving.run(commands).await
             }
         };
@@ -282,12 +298,34 @@ struct Receiving<'t, F> {
     wire: &'t mut Wire,
     session: SessionId,
     jobs: mpsc::Sender<Job>,
-    writing: tokio::task::JoinHandle<Option<io::Error>>,
+    /// What the disk is behind with, and its bytes.
+    ahead: VecDeque<Job>,
+    ahead_bytes: usize,
+    writing: Option<tokio::task::JoinHandle<Option<io::Error>>>,
     info: FileInfo,
     /// Where in the file the first byte of the message belongs.
     offset: u64,
     wrapped: Option<Wrapping>,
     progress: Progress<'t, F>,
+}
+
+/// What a receiving task hears of.
+enum Happened {
+    Command(Option<FileCommand>),
+    Event(Option<Event>),
+    /// The disk takes more, or nothing any more.
+    Room(bool),
+    Finished(Option<Finished>),
+}
+
+/// What came of a file: where it is, and what is known of it.
+type Finished = Result<(PathBuf, FileInfo), Unfit>;
+
+async fn answer(finishing: &mut Option<oneshot::Receiver<Finished>>) -> Option<Finished> {
+    match finishing {
+        Some(answer) => answer.await.ok(),
+        None => std::future::pending().await,
+    }
 }
 
 /// The CPIM headers around a file: how long they are once that is known.
@@ -300,41 +338,84 @@ impl<F: Fn(MediaEvent)> Receiving<'_, F> {
     async fn run(mut self, commands: &mut mpsc::UnboundedReceiver<FileCommand>) -> Result<(), Failure> {
         let (mut ended, mut outcome, mut arrived) = (false, None, 0);
         let mut file: Option<String> = None;
+        let mut finishing: Option<oneshot::Receiver<Finished>> = None;
         loop {
-            let event = tokio::select! {
-                command = commands.recv(), if !ended => {
-                    if command.is_none() {
-                        ended = true;
-                        self.wire.disconnect();
+            let waits = self.ahead_bytes > AHEAD;
+            // One that has ended reads nothing.
+            let _ = self.wire.machine.pause(self.session, waits);
+            let happened = tokio::select! {
+                command = commands.recv(), if !ended => Happened::Command(command),
+                room = self.jobs.reserve(), if !self.ahead.is_empty() => Happened::Room(room.is_ok()),
+                finished = answer(&mut finishing), if finishing.is_some() => Happened::Finished(finished),
+                event = self.wire.next() => Happened::Event(event),
+            };
+            let event = match happened {
+                Happened::Event(Some(event)) => event,
+                Happened::Event(None) => break,
+                Happened::Command(Some(_)) => continue,
+                Happened::Command(None) => {
+                    ended = true;
+                    self.wire.disconnect();
+                    continue;
+                }
+                Happened::Room(true) => {
+                    if let Some(job) = self.ahead.pop_front() {
+                        self.ahead_bytes -= job.length();
+                        // There is room: nobody else fills it.
+                        let _ = self.jobs.try_send(job);
                     }
                     continue;
                 }
-                event = self.wire.next() => event,
+                Happened::Room(false) => {
+                    self.ahead.clear();
+                    finishing = None;
+                    let failure = (NO_ROOM, self.disk_error().await);
+                    outcome.get_or_insert(Err(failure));
+                    self.wire.disconnect();
+                    continue;
+                }
+                Happened::Finished(finished) => {
+                    finishing = None;
+                    let finished = self.finished(finished).await;
+                    let code = finished.as_ref().err().map_or(200, |(code, _)| *code);
+                    if let Some(message_id) = &file {
+                        // The peer may be gone already.
+                        let now = clock::now().instant;
+                        let _ = self.wire.machine.confirm(now, self.session, message_id, code);
+                    }
+                    outcome.get_or_insert(finished);
+                    continue;
+                }
             };
-            let Some(event) = event else { break };
             match event {
-                Event::Data { message_id, offset, data, content_type, .. } if outcome.is_none() => {
+                Event::Data { message_id, offset, data, content_type, .. }
+                    if outcome.is_none() && finishing.is_none() =>
+                {
                     // RFC 5547 §8.7: one file, in one message.
                     if *file.get_or_insert_with(|| message_id.clone()) != message_id {
                         continue;
                     }
                     arrived += data.len() as u64;
-                    if let Err(failure) = self.take(offset, data, &content_type).await {
-                        outcome = Some(Err(failure));
-                        self.wire.disconnect();
-                    } else {
-                        self.progress.at(arrived);
+                    match self.unwrap(offset, data, &content_type) {
+                        Ok(None) => {}
+                        Ok(Some((at, data))) => {
+                            self.ahead_bytes += data.len();
+                            self.ahead.push_back(Job::Write { at: self.offset + at, data });
+                        }
+                        Err(failure) => {
+                            outcome = Some(Err(failure));
+                            self.wire.disconnect();
+                        }
                     }
+                    self.progress.at(arrived);
                 }
-                Event::DataEnd { message_id, .. } if outcome.is_none() => {
+                Event::DataEnd { message_id, .. } if outcome.is_none() && finishing.is_none() => {
                     if *file.get_or_insert_with(|| message_id.clone()) != message_id {
                         continue;
                     }
-                    let finished = self.finish().await;
-                    let code = finished.as_ref().err().map_or(200, |(code, _)| *code);
-                    // The peer may be gone already.
-                    let _ = self.wire.machine.confirm(clock::now().instant, self.session, &message_id, code);
-                    outcome = Some(finished);
+                    let (told, answer) = oneshot::channel();
+                    self.ahead.push_back(Job::Finish(told));
+                    finishing = Some(answer);
                 }
                 Event::IncomingAborted { message_id, .. } if file.as_ref() == Some(&message_id) => {
                     outcome.get_or_insert_with(|| Err((408, "the peer gave it up".to_owned())));
@@ -342,18 +423,18 @@ impl<F: Fn(MediaEvent)> Receiving<'_, F> {
                 _ => {}
             }
         }
-        outcome.unwrap_or_else(|| Err((408, self.wire.failure().to_owned())))
-    }
-
-    async fn take(&mut self, offset: u64, data: Bytes, content_type: &str) -> Result<(), Failure> {
-        let (at, data) = match self.unwrap(offset, data, content_type)? {
-            Some(unwrapped) => unwrapped,
-            None => return Ok(()),
-        };
-        let job = Job::Write { at: self.offset + at, data };
-        match self.jobs.send(job).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err((NO_ROOM, self.disk_error().await)),
+        // What has arrived is kept, whatever became of the connection: it may be all, or be gone on with.
+        while let Some(job) = self.ahead.pop_front() {
+            if self.jobs.send(job).await.is_err() {
+                break;
+            }
+        }
+        match finishing {
+            Some(answer) => {
+                let finished = answer.await.ok();
+                self.finished(finished).await
+            }
+            None => outcome.unwrap_or_else(|| Err((408, self.wire.failure().to_owned()))),
         }
     }
 
@@ -399,24 +480,27 @@ impl<F: Fn(MediaEvent)> Receiving<'_, F> {
         }
     }
 
-    async fn finish(&mut self) -> Result<(), Failure> {
-        let (answer, answered) = oneshot::channel();
-        let asked = self.jobs.send(Job::Finish(answer)).await.is_ok();
-        match answered.await {
-            Ok(Ok((path, info))) if asked => {
+    /// What became of the file on the disk; `None`: nobody was there to say.
+    async fn finished(&mut self, finished: Option<Finished>) -> Result<(), Failure> {
+        match finished {
+            Some(Ok((path, info))) => {
                 self.progress.at(u64::MAX);
                 (self.progress.tell)(MediaEvent::FileReceived { path, info });
                 Ok(())
             }
-            Ok(Err(error @ Unfit::Wrong(_))) => Err((WRONG_FILE, error.to_string())),
-            Ok(Err(error @ Unfit::Disk(_))) => Err((NO_ROOM, error.to_string())),
-            _ => Err((NO_ROOM, self.disk_error().await)),
+            Some(Err(error @ Unfit::Wrong(_))) => Err((WRONG_FILE, error.to_string())),
+            Some(Err(error @ Unfit::Disk(_))) => Err((NO_ROOM, error.to_string())),
+            None => Err((NO_ROOM, self.disk_error().await)),
         }
     }
 
     /// Why the disk takes no more.
     async fn disk_error(&mut self) -> String {
-        match (&mut self.writing).await {
+        let ended = match self.writing.take() {
+            Some(writing) => writing.await,
+            None => Ok(None),
+        };
+        match ended {
             Ok(Some(error)) => error.to_string(),
             Ok(None) => "the file cannot be written".to_owned(),
             Err(error) => error.to_string(),

@@ -1,7 +1,7 @@
 //! The machine of a connection with its socket.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use crate::trace::{Carrier, Protocol, Traced, Tracer, Way};
 
 /// What is read at a time.
 const READ: usize = 64 * 1024;
+/// Pieces that are written at a time.
+const PIECES: usize = 16;
 
 /// A connection: the machine decides, this moves the bytes.
 pub(in crate::driver::media) struct Wire {
@@ -123,12 +125,12 @@ impl Wire {
                 let _ = self.writer.shutdown().await;
                 continue;
             }
-            let front = self.writing.front();
+            let more = !self.writing.is_empty();
             let wants_read = self.machine.wants_read() && !self.closing;
             let (mut read, mut pushed, mut timeout) = (None, None, false);
             tokio::select! {
                 length = self.reader.read(&mut self.buffer), if wants_read => read = Some(length),
-                length = push(&mut self.writer, front), if front.is_some() || !self.flushed => {
+                length = push(&mut self.writer, &self.writing), if more || !self.flushed => {
                     pushed = Some(length);
                 }
                 () = clock::wait_until(deadline) => timeout = true,
@@ -176,11 +178,14 @@ impl Wire {
     }
 
     fn written(&mut self, length: usize) {
-        if let Some(front) = self.writing.front_mut() {
-            let _ = front.split_to(length.min(front.len()));
-            if front.is_empty() {
-                self.writing.pop_front();
+        let mut left = length;
+        while let Some(front) = self.writing.front_mut() {
+            let taken = front.split_to(left.min(front.len())).len();
+            left -= taken;
+            if !front.is_empty() {
+                break;
             }
+            self.writing.pop_front();
         }
         self.machine.handle_input(clock::now().instant, Input::Written(length));
     }
@@ -205,13 +210,15 @@ fn trace(tracer: Option<&Tracer>, way: Way, local: SocketAddr, remote: SocketAdd
     }
 }
 
-/// Writes some of `data`; without any, has what was written leave (TLS may hold it back).
-async fn push(writer: &mut (impl AsyncWrite + Unpin), data: Option<&Bytes>) -> io::Result<usize> {
-    match data {
-        Some(data) => match writer.write(data).await? {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            length => Ok(length),
-        },
-        None => writer.flush().await.map(|()| 0),
+/// Writes some of `data`, of several pieces at once; without any, has what was written leave (TLS may hold it back).
+async fn push(writer: &mut (impl AsyncWrite + Unpin), data: &VecDeque<Bytes>) -> io::Result<usize> {
+    if data.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    let count = slices.iter_mut().zip(data).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+    match writer.write_vectored(slices.get(..count).unwrap_or_default()).await? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        length => Ok(length),
     }
 }
