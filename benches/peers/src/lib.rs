@@ -2,6 +2,7 @@
 //! Each protocol has a module here and a bench of its name; more of them join the same way.
 
 pub mod ice;
+pub mod msrp;
 pub mod sdp;
 pub mod sip;
 pub mod stun;
@@ -25,7 +26,7 @@ impl Work {
 
 /// Every work there is.
 pub fn works() -> Vec<Work> {
-    [sip::works(), sdp::works(), stun::works()].into_iter().flatten().collect()
+    [sip::works(), sdp::works(), stun::works(), msrp::works()].into_iter().flatten().collect()
 }
 
 /// Name of ours in the tables.
