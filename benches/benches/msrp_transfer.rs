@@ -2,6 +2,7 @@
 //!
 //! `MSRP_TRANSFER=1024 cargo bench -p sipsimple-benches --bench msrp_transfer` sends a GiB each time (256 MiB where nothing
 //! is said), the two in turn, and prints the best of five rounds. Both ends are in this process, on two threads.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -36,10 +36,7 @@ impl IdSource {
 /// Whether `text` is an `ident` of RFC 4975 §9.
 #[must_use]
 pub fn is_ident(text: &str) -> bool {
-    is_ident_bytes(text.as_bytes())
-}
-
-pub(crate) fn is_ident_bytes(bytes: &[u8]) -> bool {
+    let bytes = text.as_bytes();
     (4..=32).contains(&bytes.len())
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && IDENT.has_all(bytes)

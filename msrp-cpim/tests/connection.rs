@@ -221,6 +221,35 @@ fn every_combination_of_reports() {
     }
 }
 
+/// RFC 4975 §7.1.2: who asks for no word of failures hears of none, and in time that nothing was heard.
+#[test]
+fn refusals_are_told_as_they_were_asked_for() {
+    use FailureReport::{No, Partial, Yes};
+    for size in [5, 100_000] {
+        for (success, failure, expected) in [
+            (false, Yes, Some(415)),
+            (true, Yes, Some(415)),
+            (true, Partial, Some(415)),
+            (true, No, Some(408)),
+            (false, Partial, None),
+            (false, No, None),
+        ] {
+            let mut pair = Pair::new(|_, session| session.accept_types = vec!["text/html".to_owned()]);
+            let mut message = OutgoingMessage::new("text/plain", vec![b'x'; size]);
+            (message.success_report, message.failure_report) = (success, failure);
+            let id = pair.send(message);
+            pair.settle();
+            assert_eq!(pair.a.failed().is_empty(), expected != Some(415), "{success} {failure:?} {size}");
+            pair.advance(Duration::from_secs(120));
+            let expected: Vec<_> = expected.map(|code| (id.as_str(), code)).into_iter().collect();
+            assert_eq!(pair.a.failed(), expected, "{success} {failure:?} {size}");
+            let written: &[&str] = if expected.is_empty() { &[id.as_str()] } else { &[] };
+            assert_eq!(pair.a.delivered(), written, "{success} {failure:?} {size}");
+            assert!(pair.b.bodies().is_empty());
+        }
+    }
+}
+
 #[test]
 fn chunks_of_several_messages_alternate() {
     for chunk_size in [2048, 1 << 20] {

@@ -10,7 +10,7 @@ use super::decoder::end_line;
 use super::header::{ByteRange, FailureReport, HeaderName, Status, code_of};
 use super::message::Flag;
 use crate::error::{ParseError, ParseErrorKind, UsageError};
-use crate::ident::{is_ident, is_ident_byte, is_ident_bytes};
+use crate::ident::{is_ident, is_ident_byte};
 use crate::scan::{Lines, blanks, find_colon, plain_line};
 use crate::uri::{MsrpUri, is_token};
 
@@ -427,11 +427,14 @@ fn parse_start(line: &[u8], at: usize) -> Result<(Range<u32>, StartLine), ParseE
     let Some(rest) = line.strip_prefix(b"MSRP ") else {
         return Err(syntax(0, "MSRP and a space"));
     };
-    let Some(id_length) = rest.iter().position(|b| *b == b' ') else {
-        return Err(syntax(5, "a transaction identifier and a space"));
-    };
-    if !is_ident_bytes(rest.get(..id_length).unwrap_or_default()) {
-        return Err(syntax(5, "a transaction identifier of 4 to 32 characters"));
+    let id_length = rest.iter().take_while(|b| is_ident_byte(**b)).count();
+    let begins_well = rest.first().is_some_and(u8::is_ascii_alphanumeric);
+    if rest.get(id_length) != Some(&b' ') || !(4..=32).contains(&id_length) || !begins_well {
+        let what = match rest.contains(&b' ') {
+            true => "a transaction identifier of 4 to 32 characters",
+            false => "a transaction identifier and a space",
+        };
+        return Err(syntax(5, what));
     }
     let what_at = 5 + id_length + 1;
     let what = line.get(what_at..).unwrap_or_default();
