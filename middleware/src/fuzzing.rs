@@ -21,6 +21,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("presence_conference", conference),
     ("presence_reg", reg),
     ("presence_multipart", parts),
+    ("engine", crate::engine::fuzzing::engine),
 ];
 
 /// What reads is written, and that reads the same.

@@ -5,6 +5,7 @@
 //! `driver` carries it; tests run it in virtual time.
 
 mod dispatch;
+pub(crate) mod fuzzing;
 mod messages;
 mod perform;
 mod publications;

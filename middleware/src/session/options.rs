@@ -166,8 +166,7 @@ pub(crate) struct Invitation {
 }
 
 impl Invitation {
-    /// Nothing special; tests make it so.
-    #[cfg(test)]
+    /// Nothing special.
     pub(crate) fn new(callee: Uri, credentials: Credentials) -> Self {
         Self { callee, credentials, route: None, headers: Vec::new(), max_redirects: 0, late_offer: false }
     }

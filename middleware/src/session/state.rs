@@ -56,6 +56,11 @@ impl State {
         }
     }
 
+    /// Whether its streams are agreed on and nobody has ended it.
+    pub(crate) fn is_running(self) -> bool {
+        matches!(self, State::Established | State::Proposing | State::Proposed)
+    }
+
     /// Whether a change from this state to `next` is one of the table of the API.
     pub fn may_become(self, next: State) -> bool {
         use State::{

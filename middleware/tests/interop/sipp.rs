@@ -35,7 +35,7 @@ pub(crate) fn calls_through_a_proxy(port: u16, count: u32, rate: u32) -> u32 {
     let stat = std::fs::read_to_string(folder.path().join("stat.csv")).expect("its statistics");
     let mut lines = stat.lines().filter(|line| !line.is_empty());
     let names = lines.next().expect("a head").split(';');
-    let last = lines.last().expect("a line").split(';');
+    let last = lines.next_back().expect("a line").split(';');
     let value = |name: &str| {
         let mut pairs = names.clone().zip(last.clone());
         let found = pairs.find(|(known, _)| *known == name).and_then(|(_, value)| value.parse::<u32>().ok());

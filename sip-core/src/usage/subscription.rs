@@ -118,6 +118,8 @@ impl Subscriber {
         }
         self.followed = 0;
         match (self.state, status) {
+            // A REFER that comes to nothing makes no subscription, though a NOTIFY came before.
+            _ if !self.refreshed => SubscriberAction::Over(reason),
             // RFC 6665 §4.1.2.1: whoever does not know the package, or us, will not later either.
             (_, Some(StatusCode::BAD_EVENT | StatusCode::FORBIDDEN | StatusCode::DECLINE)) => {
                 SubscriberAction::Over(reason)
@@ -300,6 +302,15 @@ mod tests {
         assert_eq!(s.notified(t0, &state("active;expires=180")), SubscriberAction::None);
         s.accepted(t0, None, &timers);
         assert_eq!((s.deadline().unwrap() - t0).as_secs(), 180);
+    }
+
+    #[test]
+    fn a_refer_that_is_refused_after_its_notify_is_over() {
+        let t0 = start();
+        let mut s = Subscriber::implicit();
+        assert_eq!(s.notified(t0, &state("active;expires=180")), SubscriberAction::None);
+        let refused = s.refused(t0, StatusCode::new(486), None, None, "busy".to_owned());
+        assert_eq!(refused, SubscriberAction::Over("busy".to_owned()));
     }
 
     #[test]

@@ -137,6 +137,10 @@ impl SessionMachine {
                 self.notify(Self::proposal(Originator::Local, streams));
                 self.prepare(context, streams);
             }
+            // It broke during a proposal, which added nothing.
+            Change::Remove(streams) if self.streams().is_empty() => {
+                self.stream_lost(context, streams, "the last stream is lost");
+            }
             Change::Remove(_) | Change::Refresh => {
                 self.exchange = Exchange::Preparing(change);
                 self.send_exchange(context);
@@ -371,6 +375,7 @@ impl SessionMachine {
             _ => {
                 self.close(context, streams);
                 self.forget(streams);
+                self.tell_lost(streams);
                 self.changes.push_back(Change::Remove(streams));
             }
         }

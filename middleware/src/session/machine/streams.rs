@@ -204,7 +204,11 @@ impl SessionMachine {
             // Who is on hold, or has put us there, need not say anything: a packet that was under way
             // when it began does not change that.
             MediaEvent::AudioLost if self.snapshot.on_hold() => {}
-            MediaEvent::AudioLost => self.stream_lost(context, StreamSet::AUDIO, "no audio arrives any more"),
+            // Nor need who has not answered yet.
+            MediaEvent::AudioLost if !self.phase.state().is_running() => {}
+            MediaEvent::AudioLost => {
+                self.stream_failed(context, StreamSet::AUDIO, "no audio arrives any more".to_owned());
+            }
             MediaEvent::Dtmf(digit) => self.notify(SessionEvent::GotDtmf { digit }),
             MediaEvent::RecordingStarted { file_name } => {
                 if let Some(recording) = &mut audio.recording {
@@ -244,7 +248,8 @@ impl SessionMachine {
         if state == IceState::Failed && self.audio.as_ref().is_some_and(|audio| audio.moving) {
             // Of the network before; the restart decides.
         } else if state == IceState::Failed {
-            self.stream_lost(context, StreamSet::AUDIO, "ICE found no way to the peer, or lost it");
+            let reason = "ICE found no way to the peer, or lost it".to_owned();
+            self.stream_failed(context, StreamSet::AUDIO, reason);
         } else if needs_update {
             self.refresh_due(context);
         }

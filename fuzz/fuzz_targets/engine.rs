@@ -1,0 +1,3 @@
+#![no_main]
+
+sipsimple_fuzz::target!(sipsimple, "engine");
