@@ -40,10 +40,16 @@ impl Way {
 
 /// Whether an offer's lines may lead elsewhere than its path. RFC 6714 §4.3: not without the attribute, for then
 /// something on the way has changed them that can't carry MSRP. A path over relays is connected to by its URIs,
-/// whatever the lines say: clients of relays that know nothing of this write their own address there.
-pub(super) fn is_acceptable(session: &SessionDescription, offered: &MediaDescription) -> bool {
+/// whatever the lines say: clients of relays that know nothing of this write their own address there. A path that was
+/// agreed on `before` stands, wherever its owner has moved meanwhile.
+pub(super) fn is_acceptable(
+    session: &SessionDescription,
+    offered: &MediaDescription,
+    before: Option<&MediaDescription>,
+) -> bool {
     let path = path(offered);
-    is_said(offered) || path.len() > 1 || differing(session, offered, &path).is_none()
+    let stands = || before.is_some_and(|b| b.attributes.value("path") == offered.attributes.value("path"));
+    is_said(offered) || path.len() > 1 || differing(session, offered, &path).is_none() || stands()
 }
 
 /// Answers an offer: RFC 6135 §4.2.2 and RFC 6714 §4.3.
@@ -187,7 +193,7 @@ mod tests {
         ];
         for (host, port, path, attributes, ours, expected) in cases {
             let offer = read(host, port, path, attributes);
-            assert!(is_acceptable(&offer, &offer.media[0]), "{host} {attributes}");
+            assert!(is_acceptable(&offer, &offer.media[0], None), "{host} {attributes}");
             let Way { active, place, said, again } = answer(&offer, &offer.media[0], &local(ours));
             assert_eq!((active, place, said), expected, "{host} {path} {attributes} for {ours}");
             assert!(!again);
@@ -212,11 +218,9 @@ mod tests {
             ("alice.example.com", 7778, DIRECT, "", false),
         ] {
             let offer = read(host, port, path, attributes);
-            assert_eq!(
-                is_acceptable(&offer, &offer.media[0]),
-                acceptable,
-                "{host}:{port} {path} {attributes}"
-            );
+            let judged = |before| is_acceptable(&offer, &offer.media[0], before);
+            assert_eq!(judged(None), acceptable, "{host}:{port} {path} {attributes}");
+            assert!(judged(Some(&offer.media[0])), "it was agreed on before");
         }
     }
 

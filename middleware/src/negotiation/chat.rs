@@ -54,11 +54,12 @@ pub(super) fn offer(local: &LocalChat, says_cema: bool, config: &MsrpConfigurati
 pub(super) fn is_acceptable(
     session: &SessionDescription,
     offered: &MediaDescription,
+    before: Option<&MediaDescription>,
     config: &MsrpConfiguration,
 ) -> bool {
     !offered.is_rejected()
         && offered.protocol.is_msrp()
-        && cema::is_acceptable(session, offered)
+        && cema::is_acceptable(session, offered, before)
         && read(offered, config).is_some()
 }
 
@@ -74,9 +75,6 @@ pub(super) fn answer(
     local: &LocalChat,
     config: &MsrpConfiguration,
 ) -> Option<(MediaDescription, Negotiated)> {
-    if !is_acceptable(session, offered, config) {
-        return None;
-    }
     let mut parameters = read(offered, config)?;
     let way = cema::answer(session, offered, local);
     let media = describe(local, offered.protocol.clone(), way.setup(), way.said, config);

@@ -73,8 +73,8 @@ impl Description {
     /// Whether a chat stream prepared now has to speak TLS: as the peer offers, else as we want.
     pub(crate) fn chat_uses_tls(&self, config: &SessionConfig) -> bool {
         let offered = self.remote_offer.as_ref().and_then(|offer| {
-            let takes = |media: &&MediaDescription| chat::is_acceptable(offer, media, &config.msrp);
-            offer.media.iter().find(|media| is_chat(media) && takes(media))
+            let mut lines = offer.media.iter().enumerate();
+            lines.find(|(index, media)| self.takes_chat(offer, *index, media, config)).map(|(_, media)| media)
         });
         offered.map_or(config.msrp.local_use_tls, chat::uses_tls)
     }
@@ -122,6 +122,16 @@ impl Description {
                 audio::push(media, &Mid(name));
             }
         }
+    }
+
+    fn takes_chat(
+        &self,
+        offer: &SessionDescription,
+        index: usize,
+        media: &MediaDescription,
+        config: &SessionConfig,
+    ) -> bool {
+        is_chat(media) && chat::is_acceptable(offer, media, self.remote_line(index), &config.msrp)
     }
 
     /// Makes an offer of what there is.
@@ -186,10 +196,8 @@ impl Description {
                 .media
                 .iter()
                 .any(|media| is_audio(media) && audio::is_acceptable(&offer, media, &config.rtp)),
-            chat: offer
-                .media
-                .iter()
-                .any(|media| is_chat(media) && chat::is_acceptable(&offer, media, &config.msrp)),
+            chat: (offer.media.iter().enumerate())
+                .any(|(index, media)| self.takes_chat(&offer, index, media, config)),
         };
         self.remote_offer = Some(offer);
         Ok(Offered { acceptable, files })
@@ -210,7 +218,8 @@ impl Description {
                 file.line == Some(index) || before.get(index) == Some(&Line::File(file.stream))
             });
             let audio = local.audio.as_ref().filter(|_| is_audio(offered) && negotiated.audio.is_none());
-            let chat = local.chat.as_ref().filter(|_| is_chat(offered) && negotiated.chat.is_none());
+            let takes_chat = negotiated.chat.is_none() && self.takes_chat(&offer, index, offered, config);
+            let chat = local.chat.as_ref().filter(|_| takes_chat);
             let (line, media) = if let Some((media, audio)) = audio
                 .and_then(|local_audio| audio::answer(&offer, offered, local_audio, local.held, &config.rtp))
             {

@@ -41,7 +41,7 @@ pub(super) fn proposed(
     offered: &MediaDescription,
     config: &MsrpConfiguration,
 ) -> Option<ProposedFile> {
-    if offered.is_rejected() || !offered.protocol.is_msrp() || !cema::is_acceptable(session, offered) {
+    if offered.is_rejected() || !offered.protocol.is_msrp() || !cema::is_acceptable(session, offered, None) {
         return None;
     }
     remote_path(offered)?;
@@ -106,7 +106,7 @@ pub(super) fn answer(
     local: &LocalFile,
     config: &MsrpConfiguration,
 ) -> Option<(MediaDescription, Negotiated)> {
-    if offered.is_rejected() || !cema::is_acceptable(session, offered) {
+    if offered.is_rejected() {
         return None;
     }
     let mut parameters = read(offered, local)?;

@@ -143,6 +143,23 @@ fn a_stream_leaves_its_line_and_comes_back() {
     assert!(ours.chat.is_some() && theirs.chat.is_some() && theirs.audio.is_some());
 }
 
+/// RFC 6714 §4.3: lines that lead elsewhere than a path that is new are something else's.
+#[test]
+fn a_chat_that_runs_stays_when_its_peer_moves() {
+    let (config, both) = (config(false, false), StreamSet::BOTH);
+    let (mut a, mut b) = (Description::new(1), Description::new(2));
+    exchange((&mut a, &media(1, both), &config), (&mut b, &media(2, both), &config));
+    let offer = b.offer(&media(2, both), &config);
+    let text = String::from_utf8(offer.to_vec()).expect("a description is text");
+    assert!(text.contains("a=msrp-cema\r\n"));
+    let moved = text.replace("a=msrp-cema\r\n", "").replace("c=IN IP4 127.0.0.1", "c=IN IP4 192.0.2.5");
+    assert!(a.offered(Some(moved.as_bytes()), &config).expect("an offer").acceptable.chat);
+    let (_, came_to) = a.answer(&media(1, both), &config).expect("an answer");
+    assert!(came_to.chat.is_some_and(|chat| chat.remote_place.is_none()));
+    let mut stranger = Description::new(3);
+    assert!(!stranger.offered(Some(moved.as_bytes()), &config).expect("an offer").acceptable.chat);
+}
+
 #[test]
 fn refused_streams_are_answered_with_port_0() {
     let config = config(false, false);
