@@ -97,7 +97,7 @@ async fn transfer((one, other): (Stream, Stream), size: u64) {
     let sending = tokio::spawn(async move {
         let (block, mut left) = (Bytes::from(vec![0x55; BLOCK]), size);
         loop {
-            match sender.next().await {
+            match sender.next().await.expect("the other end reads") {
                 Event::NeedData { .. } => {
                     left -= BLOCK as u64;
                     let fed =
@@ -112,15 +112,16 @@ async fn transfer((one, other): (Stream, Stream), size: u64) {
     });
     let receiving = tokio::spawn(async move {
         let mut left = size;
-        loop {
-            if let Event::Data { data, .. } = receiver.next().await {
+        while let Some(event) = receiver.next().await {
+            if let Event::Data { data, .. } = event {
                 left -= data.len() as u64;
                 assert!(left > 0 || data.iter().all(|byte| *byte == 0x55));
             }
         }
+        assert_eq!(left, 0);
     });
-    sending.await.expect("it was sent");
-    receiving.abort();
+    drop(sending.await.expect("it was sent"));
+    receiving.await.expect("it was received");
 }
 
 /// A connection with its socket.
@@ -141,10 +142,11 @@ impl Wire {
         Self { machine, reader, writer, buffer: vec![0; BLOCK], writing: VecDeque::new(), flushed: true }
     }
 
-    async fn next(&mut self) -> Event {
+    /// The next event; `None`: the other end is gone.
+    async fn next(&mut self) -> Option<Event> {
         loop {
             match self.machine.poll_output() {
-                Output::Event(event) => return event,
+                Output::Event(event) => return Some(event),
                 Output::Write(data) => {
                     self.writing.push_back(data);
                     self.flushed = false;
@@ -160,11 +162,11 @@ impl Wire {
                 length = push(&mut self.writer, &self.writing), if writes => written = Some(length),
             }
             if let Some(length) = read {
-                let length = length.expect("the other end writes");
+                let length = length.ok().filter(|length| *length > 0)?;
                 self.machine.handle_input(Instant::now(), Input::Received(&self.buffer[..length]));
             }
             if let Some(length) = written {
-                let length = length.expect("the other end reads");
+                let length = length.ok()?;
                 self.flushed = length == 0;
                 self.written(length);
             }
