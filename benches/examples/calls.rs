@@ -45,7 +45,7 @@ async fn start(
         .audio(AudioConfiguration {
             input: AudioInput::File { path: speech.to_owned(), repeat: true },
             output: AudioOutput::Null,
-            echo: false,
+            ..AudioConfiguration::default()
         })
         .start()
         .await?;
@@ -111,6 +111,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (elapsed, spent) = (began.elapsed().as_secs_f64(), cpu() - spent);
     let memory = memory() - before;
     let (mut sent, mut received, mut lost, mut concealed, mut late) = (0, 0, 0, 0, 0);
+    let mut jitters = Vec::new();
     for (session, base) in sessions.iter().zip(&base) {
         let (Some(now), Some(base)) = (session.audio_statistics(), base) else {
             return Err("a call has ended".into());
@@ -120,10 +121,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         lost += now.lost.saturating_sub(base.lost);
         concealed += now.concealed - base.concealed;
         late += now.late - base.late;
+        jitters.push(now.jitter_ms);
     }
     let ends = sessions.len().max(1) as f64;
     println!("calls {calls}, {codec}, srtp {encrypted}, {elapsed:.1} s, both ends in one process");
     println!("packets sent {sent} ({:.2} per end and s), received {received}", sent as f64 / ends / elapsed);
+    jitters.sort_by(f64::total_cmp);
+    let jitter = |part: f64| jitters.get((jitters.len() as f64 * part) as usize).copied().unwrap_or_default();
+    println!(
+        "jitter of what arrives: {:.2} ms (median), {:.2} ms (99 of 100 ends)",
+        jitter(0.5),
+        jitter(0.99)
+    );
     println!("lost {lost}, late {late}, frames concealed {concealed}");
     println!(
         "CPU {:.1} % of one core; per end {:.3} ms per s",

@@ -4,6 +4,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the media thread paces by absolute deadlines")]
 
+mod punctual;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::bridge::{Bridge, BridgeConfig, Port, PortEvent, PortId, PortMeters};
 use crate::error::UsageError;
+pub(crate) use punctual::Punctuality;
 
 /// Settings of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,7 +308,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        be_punctual();
+        let mut place = Punctuality::claim();
         let mut deadline = Instant::now();
         while self.obey() {
             let began = Instant::now();
@@ -315,7 +318,9 @@ impl Worker {
                 bridge.take_events(|port, event| (self.events)(Event { bridge: *id, port, event }));
             }
             let ended = Instant::now();
-            self.count(late, ended.saturating_duration_since(began));
+            let took = ended.saturating_duration_since(began);
+            self.count(late, took);
+            place.ticked(took, self.ptime);
             deadline += self.ptime;
             if ended > deadline + Duration::from_millis(200) {
                 // The machine slept: catching up would only flood the network.
@@ -382,21 +387,6 @@ impl Worker {
         }
     }
 }
-
-/// Wakes without slack, and before other threads where the system lets us.
-#[cfg(target_os = "linux")]
-fn be_punctual() {
-    // Both are wishes: a container may forbid the one, an ordinary user has no right to the other.
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    let _ = rustix::process::setpriority_process(None, PRIORITY);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn be_punctual() {}
-
-/// As a nice value: sound servers run at this one.
-#[cfg(target_os = "linux")]
-const PRIORITY: i32 = -11;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 //! - wire: [`codec`] (G.711, G.722, Opus RFC 6716 / 7587, L16; RFC 3551 names)
 //! - machines: [`jitter`] (adaptive, pure), [`plc`], [`timescale`], [`comfort`] (RFC 3389), [`resample`],
 //!   [`tone`], [`dtmf`], [`quality`]
+//! - with the feature `voice`: echo cancellation, noise suppression and gain control before a port (`voice`)
 //! - endpoint: [`bridge`] (a pure `tick`), its ports ([`stream`], [`wav`], [`pcm`], [`device`]),
 //!   and [`engine`], the media threads
 //!
@@ -82,6 +83,8 @@ pub mod resample;
 pub mod stream;
 pub mod timescale;
 pub mod tone;
+#[cfg(feature = "voice")]
+pub mod voice;
 pub mod wav;
 
 pub use bridge::{Bridge, BridgeConfig, Port, PortEvent, PortId, Signal};

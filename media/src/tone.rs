@@ -1,5 +1,9 @@
 //! Tones: DTMF digits and call progress (ITU-T E.180, Q.23), as a port.
 
+mod progress;
+
+pub use progress::{Progress, Region};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,24 +35,24 @@ impl Tone {
         Self { steps: vec![Step { frequencies: [frequency, 0.0], ms }], repeat: false, level_db: -12.0 }
     }
 
-    /// Ringing as heard by the caller: 425 Hz, 1 s on, 4 s off (ETSI TR 101 041-2).
+    /// Ringing as heard by the caller in Europe.
     pub fn ringback() -> Self {
-        Self::cadence(&[([425.0, 0.0], 1_000), ([0.0, 0.0], 4_000)])
+        Self::progress(Progress::Ringback, Region::Europe)
     }
 
-    /// Busy: 425 Hz, 500 ms on and off.
+    /// Busy, in Europe.
     pub fn busy() -> Self {
-        Self::cadence(&[([425.0, 0.0], 500), ([0.0, 0.0], 500)])
+        Self::progress(Progress::Busy, Region::Europe)
     }
 
-    /// Congestion: 425 Hz, 250 ms on and off.
+    /// Congestion, in Europe.
     pub fn congestion() -> Self {
-        Self::cadence(&[([425.0, 0.0], 250), ([0.0, 0.0], 250)])
+        Self::progress(Progress::Congestion, Region::Europe)
     }
 
-    /// Dial tone: 425 Hz without end.
+    /// Dial tone, in Europe.
     pub fn dial() -> Self {
-        Self::cadence(&[([425.0, 0.0], 1_000)])
+        Self::progress(Progress::Dial, Region::Europe)
     }
 
     /// Digits of DTMF (ITU-T Q.23), each so long with a pause of the same length; characters
@@ -62,12 +66,6 @@ impl Tone {
             })
             .collect();
         Self { steps, repeat: false, level_db: -9.0 }
-    }
-
-    fn cadence(steps: &[([f32; 2], u32)]) -> Self {
-        let steps =
-            steps.iter().map(|(frequencies, ms)| Step { frequencies: *frequencies, ms: *ms }).collect();
-        Self { steps, repeat: true, level_db: -14.0 }
     }
 }
 

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let folder = arguments.next().unwrap_or_else(|| "recordings".to_owned());
 
-    let audio = AudioConfiguration { input, output: AudioOutput::Null, echo: false };
+    let audio = AudioConfiguration { input, output: AudioOutput::Null, ..AudioConfiguration::default() };
     let application = Application::builder().port(0).audio(audio).start().await?;
     let mut notifications = application.notification_center().stream(Filter::any(), 1_000);
     let us = format!("sip:example@{}", application.addresses()[0].1);

@@ -16,7 +16,7 @@ async fn three_in_a_conference_hear_each_other() {
     let wav = folder.path().join("bob.wav");
     std::fs::write(&wav, media::assets::BOB).expect("the disk has room");
     let input = AudioInput::File { path: wav.clone(), repeat: true };
-    let speaks = AudioConfiguration { input, output: AudioOutput::Null, echo: false };
+    let speaks = AudioConfiguration { input, output: AudioOutput::Null, ..AudioConfiguration::default() };
     let rtp = RtpConfiguration { codecs: vec!["PCMU".to_owned()], ..RtpConfiguration::default() };
     let mut alice = Party::start("alice", |builder| builder.rtp_config(rtp.clone())).await;
     let mut bob = Party::start("bob", |builder| builder.rtp_config(rtp.clone()).audio(speaks)).await;

@@ -230,7 +230,7 @@ async fn application(folder: &std::path::Path) -> (Application, NotificationStre
         .bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
         .port(0)
         .rtp_config(rtp)
-        .audio(AudioConfiguration { input, output: AudioOutput::Null, echo: false })
+        .audio(AudioConfiguration { input, output: AudioOutput::Null, ..AudioConfiguration::default() })
         .notification_center(center)
         .start()
         .await

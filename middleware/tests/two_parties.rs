@@ -30,7 +30,7 @@ impl Party {
             .port(0)
             .rtp_config(rtp)
             .msrp_config(MsrpConfiguration { local_use_tls: tls, ..MsrpConfiguration::default() })
-            .audio(AudioConfiguration { input, output: AudioOutput::Null, echo: false })
+            .audio(AudioConfiguration { input, output: AudioOutput::Null, ..AudioConfiguration::default() })
             .notification_center(center)
             .start()
             .await

@@ -50,7 +50,8 @@ impl Slot {
         self.inward = differs.then(|| Resampler::new(rate, self.config.sample_rate));
         self.outward = differs.then(|| Resampler::new(self.config.sample_rate, rate));
         // One more than the frame for rates such as 11025, and what the filter takes to start.
-        self.local = vec![0; (rate * self.config.ptime_ms / 1000) as usize + 1024];
+        let room = if differs { (rate * self.config.ptime_ms / 1000) as usize + 1024 } else { 0 };
+        self.local = vec![0; room];
     }
 
     pub(super) fn pull(&mut self) {

@@ -9,7 +9,7 @@ mod card;
 mod elastic;
 
 #[cfg(feature = "cpal")]
-pub use card::{Card, CardPort, DeviceInfo, list, open};
+pub use card::{Card, CardConfig, CardPort, Choice, DeviceInfo, list, open};
 
 use std::path::Path;
 

@@ -55,7 +55,7 @@ impl Agent {
             .session_refresh(session_refresh(media))
             .rtp_config(rtp_config(media, known)?)
             .msrp_config(msrp_config(media, settings.msrp_config())?)
-            .audio(audio_config(media)?);
+            .audio(AudioConfiguration { voice: settings.audio_config().voice, ..audio_config(media)? });
         if let Some(max) = max_calls {
             builder = builder.max_sessions(max);
         }
@@ -299,7 +299,7 @@ fn audio_without_device(media: &Media) -> AudioConfiguration {
         Some(path) => AudioInput::File { path: path.clone(), repeat: media.repeat },
         None => AudioInput::Null,
     };
-    AudioConfiguration { input, output: AudioOutput::Null, echo: media.echo }
+    AudioConfiguration { input, output: AudioOutput::Null, echo: media.echo, ..AudioConfiguration::default() }
 }
 
 /// What to do on each notification of a session that `call` and `listen` treat alike.

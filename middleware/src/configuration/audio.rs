@@ -11,6 +11,20 @@ pub struct AudioConfiguration {
     pub output: AudioOutput,
     /// Whether each peer hears what it says itself.
     pub echo: bool,
+    /// What is done to what the microphone of a device gives.
+    pub voice: VoiceProcessing,
+}
+
+/// What is done to what the microphone of a sound device gives before peers hear it; needs the feature
+/// `voice`, without which a wish for it is logged and nothing is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VoiceProcessing {
+    /// What the loudspeaker plays is taken out of it: peers do not hear themselves.
+    pub echo_cancellation: bool,
+    /// Steady noise in it is lowered.
+    pub noise_suppression: bool,
+    /// Speech is brought to one level.
+    pub gain_control: bool,
 }
 
 /// What peers hear of us.

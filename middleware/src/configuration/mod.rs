@@ -10,7 +10,7 @@ mod ringtone;
 mod rtp;
 mod tls;
 
-pub use audio::{AudioConfiguration, AudioInput, AudioOutput};
+pub use audio::{AudioConfiguration, AudioInput, AudioOutput, VoiceProcessing};
 pub use ice::{IceConfiguration, IceTrickle, TurnServer, TurnTransport};
 pub use msrp::MsrpConfiguration;
 pub use ringtone::RingtoneConfiguration;

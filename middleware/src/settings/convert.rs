@@ -3,7 +3,7 @@
 use crate::application::{Application, Builder};
 use crate::configuration::{
     AudioConfiguration, AudioInput, AudioOutput, MsrpConfiguration, RingtoneConfiguration, RtpConfiguration,
-    SessionTimers, TlsConfiguration,
+    SessionTimers, TlsConfiguration, VoiceProcessing,
 };
 use crate::session::{AutoAnswer, StreamSet};
 
@@ -126,7 +126,12 @@ impl Settings {
             "null" => AudioOutput::Null,
             device => AudioOutput::Device(name(device)),
         };
-        AudioConfiguration { input, output, echo: self.audio.echo, ..AudioConfiguration::default() }
+        let voice = VoiceProcessing {
+            echo_cancellation: self.audio.echo_cancellation,
+            noise_suppression: self.audio.noise_suppression,
+            gain_control: self.audio.gain_control,
+        };
+        AudioConfiguration { input, output, echo: self.audio.echo, voice }
     }
 
     /// The ringtones.

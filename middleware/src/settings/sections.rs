@@ -234,6 +234,12 @@ sections! {
         output_device: String = "default".to_owned();
         /// Whether each peer hears what it says itself.
         echo: bool = false;
+        /// Whether what the loudspeaker plays is taken out of what the microphone hears.
+        echo_cancellation: bool = false;
+        /// Whether steady noise in it is lowered.
+        noise_suppression: bool = false;
+        /// Whether speech in it is brought to one level.
+        gain_control: bool = false;
     }
 
     /// Ringtones: WAV files.

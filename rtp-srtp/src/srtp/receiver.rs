@@ -65,7 +65,8 @@ impl SrtpReceiver {
     }
 
     pub(super) fn from_keys(keys: SessionKeys, config: ReceiverConfig) -> Self {
-        let table = || Vec::with_capacity(config.max_sources);
+        // Most hear one source; a table grows when another is heard for the first time.
+        let table = || Vec::with_capacity(config.max_sources.min(1));
         Self { keys: vec![keys], config, rtp: table(), rtcp: table(), counters: SrtpCounters::default() }
     }
 

@@ -45,7 +45,7 @@ impl SrtpSender {
     }
 
     pub(super) fn from_keys(keys: SessionKeys, config: SenderConfig) -> Self {
-        Self { keys, config, sources: Vec::with_capacity(config.max_sources), rtcp_index: 0 }
+        Self { keys, config, sources: Vec::with_capacity(config.max_sources.min(1)), rtcp_index: 0 }
     }
 
     /// The bytes that [`Self::protect`] adds.

@@ -60,7 +60,7 @@ impl DemoAgent {
             .bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
             .port(0)
             .rtp_config(rtp)
-            .audio(AudioConfiguration { input, output: AudioOutput::Null, echo: false })
+            .audio(AudioConfiguration { input, output: AudioOutput::Null, ..AudioConfiguration::default() })
             .notification_center(center);
         if let Some(tracer) = tracer {
             builder = builder.tracer(Arc::new(tracer));

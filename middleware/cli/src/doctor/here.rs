@@ -177,7 +177,8 @@ fn cards() -> Result<Vec<String>, String> {
     if cards.is_empty() {
         return Ok(Vec::new());
     }
-    media::device::open(None, 48_000)
+    let (input, output) = (media::device::Choice::Default, media::device::Choice::Default);
+    media::device::open(&media::device::CardConfig { input, output, sample_rate: 48_000 })
         .map_err(|error| format!("the default sound card does not open: {error}"))?;
     let name = |card: &media::device::DeviceInfo| {
         let sides = match (card.input, card.output) {

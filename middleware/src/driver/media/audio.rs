@@ -128,8 +128,9 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         task
     }
 
-    /// Runs until its commands end, and says goodbye.
-    pub(super) async fn run(mut self) {
+    /// Runs until its commands end, and says goodbye. In a box, for a future is as large as all that it
+    /// ever moved.
+    pub(super) async fn run(mut self: Box<Self>) {
         let (mut rtp_buffer, mut rtcp_buffer) = ([0; PACKET], [0; PACKET]);
         let early = self.ice.as_mut().map(|link| std::mem::take(&mut link.early));
         for (from, mut datagram) in early.unwrap_or_default() {
@@ -560,3 +561,6 @@ fn ntp(now: Now) -> NtpTime {
     let since = now.wall.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
     NtpTime::from_unix(since)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+#[cfg(feature = "cpal")]
+use media::UsageError;
 use media::bridge::{Port, PortId, Signal};
+#[cfg(feature = "cpal")]
+use media::device::{CardConfig, Choice};
 use media::engine::{BridgeHandle, MediaEngine};
 use media::wav::{Clip, Recorder, Repeat, WavPlayer};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "cpal")]
+use crate::configuration::VoiceProcessing;
 use crate::configuration::{AudioConfiguration, AudioInput, AudioOutput};
 use crate::session::SessionId;
 
@@ -39,18 +45,16 @@ pub(super) struct LocalSide {
 impl LocalSide {
     /// `None` where nobody speaks or hears here.
     pub(super) fn open(engine: &MediaEngine, config: &AudioConfiguration) -> Result<Option<Self>, String> {
-        let name = match (&config.input, &config.output) {
-            (AudioInput::Device(name), _) | (_, AudioOutput::Device(name)) => Some(name.as_deref()),
-            _ => None,
-        };
+        let has_card =
+            matches!(config.input, AudioInput::Device(_)) || matches!(config.output, AudioOutput::Device(_));
         let file = match &config.output {
             AudioOutput::File(path) => Some(path),
             AudioOutput::Null | AudioOutput::Device(_) => None,
         };
-        let mut side = match (name, file) {
-            (None, None) => return Ok(None),
-            (Some(name), _) => Self::with_card(engine, name, config)?,
-            (None, Some(_)) => Self::new(engine, FILE_RATE)?,
+        let mut side = match (has_card, file) {
+            (false, None) => return Ok(None),
+            (true, _) => Self::with_card(engine, config)?,
+            (false, Some(_)) => Self::new(engine, FILE_RATE)?,
         };
         if let Some(path) = file {
             let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
@@ -77,14 +81,19 @@ impl LocalSide {
     }
 
     #[cfg(feature = "cpal")]
-    fn with_card(
-        engine: &MediaEngine,
-        name: Option<&str>,
-        config: &AudioConfiguration,
-    ) -> Result<Self, String> {
-        let (card, port) = media::device::open(name, CARD_RATE).map_err(|error| error.to_string())?;
+    fn with_card(engine: &MediaEngine, config: &AudioConfiguration) -> Result<Self, String> {
+        let input = match &config.input {
+            AudioInput::Device(name) => Choice::of(name.as_deref()),
+            AudioInput::Null | AudioInput::File { .. } => Choice::Nothing,
+        };
+        let output = match &config.output {
+            AudioOutput::Device(name) => Choice::of(name.as_deref()),
+            AudioOutput::Null | AudioOutput::File(_) => Choice::Nothing,
+        };
+        let wanted = CardConfig { input, output, sample_rate: CARD_RATE };
+        let (card, port) = media::device::open(&wanted).map_err(|error| error.to_string())?;
         let mut side = Self::new(engine, CARD_RATE)?;
-        let port = side.bridge.add_port(port).map_err(|error| error.to_string())?.id;
+        let port = add_processed(&side.bridge, port, config.voice).map_err(|error| error.to_string())?;
         side.microphone = matches!(config.input, AudioInput::Device(_)).then_some(port);
         side.loudspeaker = matches!(config.output, AudioOutput::Device(_)).then_some(port);
         side._card = Some(card);
@@ -93,7 +102,7 @@ impl LocalSide {
 
     /// Without the feature `cpal` there is no card to open.
     #[cfg(not(feature = "cpal"))]
-    fn with_card(_: &MediaEngine, _: Option<&str>, _: &AudioConfiguration) -> Result<Self, String> {
+    fn with_card(_: &MediaEngine, _: &AudioConfiguration) -> Result<Self, String> {
         Err("this build has no sound devices (feature cpal)".to_owned())
     }
 
@@ -151,6 +160,39 @@ impl LocalSide {
             tracing::warn!(path = %summary.path.display(), %error, "not all that was heard is in the file");
         }
     }
+}
+
+/// Puts what processes voices before a card, where it is asked for.
+#[cfg(all(feature = "cpal", feature = "voice"))]
+fn add_processed(
+    bridge: &BridgeHandle,
+    port: media::device::CardPort,
+    wanted: VoiceProcessing,
+) -> Result<PortId, UsageError> {
+    let config = media::voice::VoiceConfig {
+        echo: wanted.echo_cancellation,
+        noise: wanted.noise_suppression,
+        gain: wanted.gain_control,
+    };
+    if !config.is_any() {
+        return Ok(bridge.add_port(port)?.id);
+    }
+    match media::voice::Processed::new(port, config) {
+        Ok(port) => Ok(bridge.add_port(port)?.id),
+        Err(port) => Ok(bridge.add_port(port)?.id),
+    }
+}
+
+#[cfg(all(feature = "cpal", not(feature = "voice")))]
+fn add_processed(
+    bridge: &BridgeHandle,
+    port: media::device::CardPort,
+    wanted: VoiceProcessing,
+) -> Result<PortId, UsageError> {
+    if wanted != VoiceProcessing::default() {
+        tracing::warn!("this build does not process voices (feature voice)");
+    }
+    Ok(bridge.add_port(port)?.id)
 }
 
 /// Silent until its file was read.

@@ -139,7 +139,7 @@ impl Mixing {
         let gone = |error: UsageError| error.to_string();
         let format = format(parameters)?;
         let rate = format.sample_rate();
-        let (port, stream, source) = StreamPort::new(StreamConfig::default(), format, sink);
+        let (port, stream, source) = StreamPort::new(stream_config(parameters), format, sink);
         let bridge = match &self.local {
             Some(local) => local.bridge().clone(),
             None => self.engine.bridge(rate).map_err(gone)?,
@@ -398,6 +398,13 @@ impl Negotiated {
             digits_in_audio: parameters.dtmf.is_none(),
         }
     }
+}
+
+/// Half a second of packets may wait between the network and the media thread.
+fn stream_config(parameters: &AudioParameters) -> StreamConfig {
+    let config = StreamConfig::default();
+    let is_large = parameters.codec.eq_ignore_ascii_case("L16");
+    StreamConfig { ring_bytes: if is_large { 4 * config.ring_bytes } else { 6 * 1024 }, ..config }
 }
 
 fn format(parameters: &AudioParameters) -> Result<StreamFormat, String> {

@@ -342,7 +342,7 @@ impl MediaHost {
         self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
         Some(Box::new(move |sockets, link| {
             let task = AudioTask::new(sockets, link, received, ends, parameters, identity, tell);
-            tokio::spawn(task.run());
+            tokio::spawn(Box::new(task).run());
         }))
     }
 
