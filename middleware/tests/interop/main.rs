@@ -4,6 +4,7 @@
 
 mod baresip;
 mod browser;
+mod cards;
 #[path = "../support/dns.rs"]
 mod dns;
 mod fleet;

@@ -63,11 +63,21 @@ pub(crate) fn call(uri: &str, options: &[&str]) -> Events {
 
 /// `sipsimple call`, left to itself; it is ended when what comes back is dropped.
 pub(crate) fn call_in_background(uri: &str, options: &[&str]) -> (Running, TempDir) {
+    call_with(uri, &[&["--device", "null"], options].concat(), &[])
+}
+
+/// The same with what the options say for a sound device, and an environment.
+pub(crate) fn call_with(
+    uri: &str,
+    options: &[&str],
+    environment: &[(&'static str, String)],
+) -> (Running, TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new(program());
     command
-        .args(["call", uri, "--bind", "127.0.0.1", "--port", "0", "--device", "null", "--json"])
-        .args(options);
+        .args(["call", uri, "--bind", "127.0.0.1", "--port", "0", "--json"])
+        .args(options)
+        .envs(environment.iter().cloned());
     let running = Running::start(&mut command, folder.path(), "call");
     (running, folder)
 }
@@ -82,21 +92,18 @@ pub(crate) struct Listen {
 impl Listen {
     /// Starts it on a port of its own and waits until it answers.
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_with(&[&["--device", "null"], options].concat(), &[])
+    }
+
+    /// The same with what the options say for a sound device, and an environment.
+    pub(crate) fn start_with(options: &[&str], environment: &[(&'static str, String)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let mut command = Command::new(program());
         command
-            .args([
-                "listen",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-                "--device",
-                "null",
-                "--json",
-            ])
-            .args(options);
+            .args(["listen", "--bind", "127.0.0.1", "--port", &port.to_string(), "--json"])
+            .args(options)
+            .envs(environment.iter().cloned());
         let running = Running::start(&mut command, folder.path(), "listen");
         let ready = until(Duration::from_secs(10), || answers_options(port));
         assert!(ready, "listen does not answer OPTIONS: {}", running.stderr());

@@ -40,7 +40,7 @@ impl Phone {
             .port(0)
             .rtp_config(RtpConfiguration { codecs: vec!["PCMU".to_owned()], ..RtpConfiguration::default() })
             .msrp_config(MsrpConfiguration { local_use_tls: false, ..MsrpConfiguration::default() })
-            .audio(AudioConfiguration { input, output: AudioOutput::Null, echo: false })
+            .audio(AudioConfiguration { input, output: AudioOutput::Null, ..AudioConfiguration::default() })
             .transfers(true)
             .notification_center(center);
         let application = runtime.block_on(builder.start()).expect("sockets on the loopback interface");

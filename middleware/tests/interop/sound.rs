@@ -20,16 +20,21 @@ pub(crate) struct Sound {
 impl Sound {
     /// Eight seconds that no other seed sounds like, as loud as speech.
     pub(crate) fn loud(seed: u64) -> Self {
-        Self::voice(seed, 0.8)
+        Self::voice(seed, 0.8, 3_000.0)
     }
 
     /// The same 20 dB lower.
     pub(crate) fn quiet(seed: u64) -> Self {
-        Self::voice(seed, 0.08)
+        Self::voice(seed, 0.08, 3_000.0)
     }
 
-    /// Syllables of four tones each, between 250 and 3,000 Hz, that swell and fade.
-    fn voice(seed: u64, level: f32) -> Self {
+    /// As loud, and deep: clocks that differ a little change little of it.
+    pub(crate) fn deep(seed: u64) -> Self {
+        Self::voice(seed, 0.8, 900.0)
+    }
+
+    /// Syllables of four tones each, between 250 Hz and the highest, that swell and fade.
+    fn voice(seed: u64, level: f32, highest: f64) -> Self {
         const SYLLABLE: u32 = RATE * 4 / 25;
         let mut random = testkit::Random::new(seed);
         let mut tones = [[0.0; 2]; 4];
@@ -37,7 +42,7 @@ impl Sound {
             let within = f64::from(at % SYLLABLE) / f64::from(SYLLABLE);
             if at % SYLLABLE == 0 {
                 let mut any = || random.below(10_000) as f64 / 10_000.0;
-                tones = [(); 4].map(|()| [250.0 + 2_750.0 * any(), any()]);
+                tones = [(); 4].map(|()| [250.0 + (highest - 250.0) * any(), any()]);
             }
             let time = f64::from(at) / f64::from(RATE);
             let turns = tones.iter().map(|[pitch, phase]| (TAU * (pitch * time + phase)).sin());
@@ -123,6 +128,11 @@ impl Sound {
 pub(crate) struct Resemblance(Vec<f32>);
 
 impl Resemblance {
+    /// How many are above a limit.
+    pub(crate) fn pieces_above(&self, limit: f32) -> usize {
+        self.0.iter().filter(|likeness| **likeness > limit).count()
+    }
+
     /// The middle one.
     pub(crate) fn median(&self) -> f32 {
         let mut sorted = self.0.clone();
@@ -135,10 +145,7 @@ impl Resemblance {
 /// have to be after it, give or take what a jitter buffer moves.
 pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
     let second = COMPARED as usize;
-    // Who resamples also delays by a part of a sample, which counts at 3 kHz.
-    let shifts: Vec<Vec<f32>> = (0..SHIFTS)
-        .map(|shift| sampled(&played.channels[0], played.rate, f64::from(shift) / f64::from(SHIFTS)))
-        .collect();
+    let shifts = shifted(played);
     let windows = |number: usize| {
         let begin = second / 2 + number * second;
         shifts.iter().filter_map(move |shift| shift.get(begin..begin + second)).collect::<Vec<_>>()
@@ -157,6 +164,31 @@ pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
         Resemblance(all)
     });
     found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
+}
+
+/// Looks for pieces of a twelfth of a second, in four seconds of `played`, anywhere in `heard`: for sounds
+/// that went by another clock, as a sound card's, or that a jitter buffer moved about.
+pub(crate) fn resemblance_in_pieces(played: &Sound, heard: &Sound) -> Resemblance {
+    let (second, length) = (COMPARED as usize, COMPARED as usize / 12);
+    let shifts = shifted(played);
+    let found = heard.compared().into_iter().map(|heard| {
+        let piece = |number: usize| {
+            let begin = second / 2 + number * second / 4;
+            let windows: Vec<_> =
+                shifts.iter().filter_map(|shift| shift.get(begin..begin + length)).collect();
+            find(&windows, &heard, 0, heard.len()).map_or(0.0, |(_, likeness)| likeness)
+        };
+        Resemblance((0..16).map(piece).collect())
+    });
+    found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
+}
+
+/// A sound at the rate of comparison, as it is and parts of a sample later: who resamples also delays by a
+/// part of a sample, which counts at 3 kHz.
+fn shifted(played: &Sound) -> Vec<Vec<f32>> {
+    (0..SHIFTS)
+        .map(|shift| sampled(&played.channels[0], played.rate, f64::from(shift) / f64::from(SHIFTS)))
+        .collect()
 }
 
 /// Where in `heard`, between two positions, one of `windows` fits best, and how well.
@@ -215,6 +247,22 @@ fn a_late_quiet_noisy_copy_is_recognised() {
     let copy = Sound { rate: RATE, channels: vec![heard] };
     let found = resemblance(&played, &copy);
     assert!(found.median() > 0.95, "{found:?}");
+}
+
+#[test]
+fn a_copy_by_another_clock_is_recognised() {
+    let (played, other) = (Sound::deep(1), Sound::deep(2));
+    // A little faster, which no second of it survives.
+    let pace = |sound: &Sound| {
+        let channel = &sound.channels[0];
+        let samples = (0..RATE as usize * 6).map(|at| channel[(at as f64 * 1.003) as usize]).collect();
+        Sound { rate: RATE, channels: vec![samples] }
+    };
+    assert!(resemblance(&played, &pace(&played)).median() < 0.9);
+    let found = resemblance_in_pieces(&played, &pace(&played));
+    assert!(found.median() > 0.9, "{found:?}");
+    let found = resemblance_in_pieces(&other, &pace(&played));
+    assert!(found.median() < 0.8 && found.pieces_above(0.9) == 0, "{found:?}");
 }
 
 #[test]
