@@ -2,6 +2,9 @@
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
+#[path = "media/whole.rs"]
+mod whole;
+
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,8 +14,12 @@ use media::bridge::{Bridge, BridgeConfig, PortId};
 use media::codec::{self, CodecParams};
 use media::plc::Plc;
 use media::resample::Resampler;
+use media::voice::{Voice, VoiceConfig};
 use media::wav::{Clip, Repeat, WavPlayer};
-use media::{EncodedFrame, PacketSource, StreamConfig, StreamFormat, StreamHandle, StreamPort, assets};
+use media::{EncodedFrame, Port, Signal, StreamConfig, StreamFormat, StreamPort, assets};
+use rtp_srtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
+use rtp_srtp::{RtpHeader, RtpPacket};
+use whole::End;
 
 fn speech(rate: u32) -> Vec<i16> {
     let clip = Clip::from_bytes(assets::ALICE).expect("our own file").at_rate(rate);
@@ -110,87 +117,191 @@ fn bridges(c: &mut Criterion) {
 /// Speaks like a player, hears like an application.
 struct Both(media::pcm::PcmPort, WavPlayer);
 
-impl media::Port for Both {
+impl Port for Both {
     fn sample_rate(&self) -> u32 {
         8_000
     }
 
-    fn pull(&mut self, out: &mut [i16]) -> media::Signal {
+    fn pull(&mut self, out: &mut [i16]) -> Signal {
         self.1.pull(out)
     }
 
-    fn push(&mut self, pcm: &[i16], _signal: media::Signal) {
+    fn push(&mut self, pcm: &[i16], _signal: Signal) {
         black_box((&self.0, pcm));
     }
-}
-
-/// The last frame of a stream.
-#[derive(Default)]
-struct Mail {
-    payload: Vec<u8>,
-    timestamp: u32,
-    fresh: bool,
-}
-
-struct Leg {
-    source: PacketSource,
-    mail: Arc<Mutex<Mail>>,
-    _handle: StreamHandle,
 }
 
 fn streams(c: &mut Criterion) {
     let mut group = c.benchmark_group("100 calls through bridges of two, 1 s");
     group.sample_size(20);
     for name in ["PCMU", "G722", "opus"] {
-        let Some(info) = codec::available().iter().find(|info| info.name == name) else { continue };
-        let rate = info.sample_rate.min(16_000);
-        let params = CodecParams { sample_rate: Some(rate), ..CodecParams::default() };
-        let clip = Clip::from_samples(speech(rate), rate);
-        let mut bridges: Vec<(Bridge, Leg)> = (0..100)
-            .map(|_| {
-                let mut bridge = Bridge::new(BridgeConfig { sample_rate: rate, ptime_ms: 20 });
-                let (player, _) = WavPlayer::new(clip.clone(), Repeat::Forever(Duration::ZERO));
-                let player = bridge.add_port(Box::new(player));
-                let mail = Arc::new(Mutex::new(Mail::default()));
-                let to = mail.clone();
-                let sink = move |frame: EncodedFrame<'_>| {
-                    let mut mail = to.lock().expect("one thread");
-                    mail.payload.clear();
-                    mail.payload.extend_from_slice(frame.payload);
-                    (mail.timestamp, mail.fresh) = (frame.timestamp, true);
-                };
-                let format = StreamFormat::symmetric(info, &params, 96).expect("builds");
-                let (port, handle, source) = StreamPort::new(StreamConfig::default(), format, Box::new(sink));
-                handle.set_sending(true);
-                handle.set_receiving(true);
-                let stream = bridge.add_port(Box::new(port));
-                bridge.connect(player, stream, 0.0).expect("both are there");
-                let speaker = bridge.add_port(Box::new(media::device::null_device(rate)));
-                bridge.connect(stream, speaker, 0.0).expect("both are there");
-                (bridge, Leg { source, mail, _handle: handle })
-            })
-            .collect();
+        for encrypts in [false, true] {
+            let Some((info, clip)) = spoken(name) else { continue };
+            let mut ends: Vec<End> = (0..100).map(|_| End::new(info, &clip, encrypts)).collect();
+            let with = if encrypts { ", SRTP" } else { "" };
+            group.bench_function(format!("{name}{with}"), |b| {
+                b.iter(|| (0..50).map(|_| ends.iter_mut().map(End::tick).sum::<usize>()).sum::<usize>());
+            });
+        }
+    }
+    group.finish();
+}
+
+/// One call, one frame of 20 ms: microphone, encode, packetise, protect, and back, jitter, decode, mix.
+fn whole_path(c: &mut Criterion) {
+    let mut group = c.benchmark_group("whole path, a frame of 20 ms, SRTP");
+    for name in ["PCMU", "G722", "opus"] {
+        let Some((info, clip)) = spoken(name) else { continue };
+        let mut end = End::new(info, &clip, true);
+        group.bench_function(name, |b| b.iter(|| end.tick()));
+    }
+    group.finish();
+}
+
+/// A codec, and speech at the rate that its calls have.
+fn spoken(name: &str) -> Option<(&'static codec::CodecInfo, Clip)> {
+    let info = codec::available().iter().find(|info| info.name == name)?;
+    let rate = info.sample_rate.min(16_000);
+    Some((info, Clip::from_samples(speech(rate), rate)))
+}
+
+/// A stream without a bridge: a frame in, a packet, a frame out.
+fn stream_alone(c: &mut Criterion) {
+    let mut group = c.benchmark_group("stream send+receive, PCMU, 1 s");
+    let Some((info, clip)) = spoken("PCMU") else { return };
+    for encrypts in [false, true] {
+        let key = MasterKey::new(Suite::AesCm128HmacSha1_80, &[7; 30]).expect("its length");
+        let mut keys = encrypts.then(|| SrtpSender::new(&key));
+        let mut opener = encrypts.then(|| SrtpReceiver::new(&key));
+        let wire = Arc::new(Mutex::new(([0; 2_048], 0)));
+        let (to, mut sequence) = (wire.clone(), 0_u16);
+        let sink = move |frame: EncodedFrame<'_>| {
+            let (buffer, length) = &mut *to.lock().expect("one thread");
+            let header = RtpHeader::new(0, sequence, frame.timestamp, 3);
+            sequence = sequence.wrapping_add(1);
+            *length = header.write_packet(frame.payload, buffer).expect("it fits");
+            if let Some(keys) = &mut keys {
+                *length = keys.protect(buffer, *length).expect("there is room");
+            }
+        };
+        let format = StreamFormat::symmetric(info, &CodecParams::default(), 0).expect("builds");
+        let (mut port, handle, mut source) = StreamPort::new(StreamConfig::default(), format, Box::new(sink));
+        handle.set_sending(true);
+        handle.set_receiving(true);
         #[expect(clippy::disallowed_methods, reason = "a virtual clock begins somewhere")]
-        let start = Instant::now();
-        let mut tick = 0u64;
-        group.bench_function(name, |b| {
+        let begin = Instant::now();
+        let (mut tick, mut out) = (0_u64, [0; 160]);
+        group.bench_function(if encrypts { "SRTP" } else { "plain" }, |b| {
             b.iter(|| {
-                for _ in 0..50 {
-                    for (bridge, leg) in &mut bridges {
-                        bridge.tick();
-                        let mut mail = leg.mail.lock().expect("one thread");
-                        if std::mem::take(&mut mail.fresh) {
-                            let now = start + Duration::from_millis(20 * tick);
-                            leg.source.push(tick, mail.timestamp, 96, &mail.payload, now);
-                        }
+                for frame in clip.samples().chunks_exact(160) {
+                    port.prepare();
+                    port.push(frame, Signal::Audible);
+                    {
+                        let (buffer, length) = &mut *wire.lock().expect("one thread");
+                        let packet = &mut buffer[..*length];
+                        let length = match &mut opener {
+                            Some(opener) => opener.unprotect(packet).expect("authentic"),
+                            None => packet.len(),
+                        };
+                        let packet = RtpPacket::parse(&packet[..length]).expect("a packet");
+                        let now = begin + Duration::from_millis(20 * tick);
+                        source.push(tick, packet.timestamp(), 0, packet.payload(), now);
                     }
                     tick += 1;
+                    port.pull(&mut out);
                 }
+                black_box(&out);
             });
         });
     }
     group.finish();
 }
 
-criterion_group!(media_parts, codecs, resampling, concealment, bridges, streams);
+/// Ours beside the library that does it.
+fn opus(c: &mut Criterion) {
+    use audiopus::coder::{Decoder, Encoder};
+    use audiopus::{Application, Channels, MutSignals, SampleRate, packet::Packet};
+    let Some(info) = codec::available().iter().find(|info| info.name == "opus") else { return };
+    let pcm = speech(48_000);
+    let frames = || pcm.chunks_exact(960).cycle();
+    let mut group = c.benchmark_group("opus, a frame of 20 ms at 48 kHz");
+    let mut payload = [0; 1_500];
+    for complexity in [5, 10] {
+        let params = CodecParams { complexity: Some(complexity), ..CodecParams::default() };
+        let mut ours = codec::encoder(info, &params).expect("builds");
+        let mut all = frames();
+        group.bench_function(format!("encode at {complexity}"), |b| {
+            b.iter(|| ours.encode(all.next().expect("for ever"), &mut payload).expect("20 ms"));
+        });
+        let mut bare = Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip).expect("builds");
+        bare.set_complexity(complexity).expect("at most 10");
+        bare.set_inband_fec(params.fec).expect("as ours");
+        bare.set_packet_loss_perc(params.expected_loss).expect("as ours");
+        let mut all = frames();
+        group.bench_function(format!("encode at {complexity}, the library alone"), |b| {
+            b.iter(|| bare.encode(all.next().expect("for ever"), &mut payload).expect("20 ms"));
+        });
+    }
+    let mut encoder = codec::encoder(info, &CodecParams::default()).expect("builds");
+    let packets: Vec<Vec<u8>> = (pcm.chunks_exact(960))
+        .map(|frame| {
+            let length = encoder.encode(frame, &mut payload).expect("20 ms");
+            payload[..length].to_vec()
+        })
+        .collect();
+    let mut out = [0; codec::MAX_FRAME_SAMPLES];
+    let mut ours = codec::decoder(info, &CodecParams::default()).expect("builds");
+    let mut all = packets.iter().cycle();
+    group.bench_function("decode", |b| {
+        b.iter(|| ours.decode(all.next().expect("for ever"), &mut out).expect("our own"));
+    });
+    let mut bare = Decoder::new(SampleRate::Hz48000, Channels::Mono).expect("builds");
+    let mut all = packets.iter().cycle();
+    group.bench_function("decode, the library alone", |b| {
+        b.iter(|| {
+            let packet = Packet::try_from(all.next().expect("for ever")).expect("not empty");
+            let room = MutSignals::try_from(&mut out[..]).expect("not empty");
+            bare.decode(Some(packet), room, false).expect("our own")
+        });
+    });
+    group.finish();
+}
+
+/// What a microphone costs beside the call; pjmedia's canceller is speex's.
+fn voices(c: &mut Criterion) {
+    let mut group = c.benchmark_group("voice, 1 s");
+    for rate in [16_000, 48_000] {
+        let (near, far) = (speech(rate), speech(rate));
+        let echo = VoiceConfig { echo: true, ..VoiceConfig::default() };
+        let noise = VoiceConfig { noise: true, ..VoiceConfig::default() };
+        let all = VoiceConfig { echo: true, noise: true, gain: true };
+        for (name, config) in [("echo", echo), ("noise", noise), ("echo, noise and gain", all)] {
+            let mut voice = Voice::new(config, rate).expect("a rate there is");
+            let mut block = vec![0; rate as usize / 50];
+            group.bench_function(format!("{name}, {rate} Hz"), |b| {
+                b.iter(|| {
+                    for (near, far) in near.chunks_exact(block.len()).zip(far.chunks_exact(block.len())) {
+                        voice.far(far);
+                        block.copy_from_slice(near);
+                        voice.near(&mut block);
+                    }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(
+    media_parts,
+    codecs,
+    resampling,
+    concealment,
+    bridges,
+    streams,
+    whole_path,
+    stream_alone,
+    opus,
+    voices
+);
 criterion_main!(media_parts);
