@@ -131,6 +131,10 @@ impl Engine {
 
     /// An INVITE outside of a dialog: a session, or a refusal that nobody hears of.
     fn incoming(&mut self, now: Now, call: Call, request: &Request) {
+        if self.leaving {
+            self.refuse(now, call, StatusCode::TEMPORARILY_UNAVAILABLE, "the agent is leaving");
+            return;
+        }
         if self.sessions.len() >= self.config.max_sessions {
             self.refuse(now, call, StatusCode::BUSY_HERE, "the limit of sessions is reached");
             return;

@@ -131,6 +131,8 @@ pub(crate) struct Engine {
     referrals: HashMap<SessionId, transfers::Referral>,
     /// What the endpoint would not begin, told as if it had failed.
     refused: VecDeque<(SessionId, SipEvent)>,
+    /// Everything is being ended.
+    leaving: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -179,6 +181,7 @@ impl Engine {
             transfers: HashMap::new(),
             referrals: HashMap::new(),
             refused: VecDeque::new(),
+            leaving: false,
             outputs: VecDeque::new(),
         };
         engine.announce_trickle();
@@ -274,8 +277,10 @@ impl Engine {
         let _ = self.with_session(now, id, |machine, context| machine.terminate(context));
     }
 
-    /// Ends all sessions, publications, subscriptions and registrations.
+    /// Ends all sessions, publications, subscriptions and registrations; calls that come from now on are
+    /// refused.
     pub(crate) fn terminate_all(&mut self, now: Now) {
+        self.leaving = true;
         let mut ids: Vec<_> = self.sessions.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {

@@ -154,6 +154,10 @@ impl Agent {
                 self.set(argument);
                 return Ok(());
             }
+            "leave" => {
+                self.engine.terminate_all(now);
+                return Ok(());
+            }
             "moves" => {
                 self.move_to(now, argument.parse().expect("an address"));
                 return Ok(());
