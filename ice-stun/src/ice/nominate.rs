@@ -1,6 +1,6 @@
 //! Which pair is used, and what all of that amounts to (RFC 8445 §8).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::agent::{Agent, slot};
 use super::candidate::CandidateKind;
@@ -14,7 +14,7 @@ impl Agent {
         for component in 1..=self.config.components {
             self.select_best(now, component);
             if self.nomination_due(component).is_some_and(|at| at <= now) {
-                self.nominate(component);
+                self.nominate(now, component);
             }
         }
         if self.failure_deadline().is_some_and(|at| at <= now) {
@@ -145,25 +145,31 @@ impl Agent {
         }
         let best = self.best_valid(component).filter(|pair| !pair.nominated)?;
         let first = (*self.generation.first_valid.get(slot)?)?;
-        let better =
-            self.generation.list.of(component).any(|pair| pair.is_pending() && pair.priority > best.priority);
         let complete = self.generation.local_done && self.generation.remote_done;
         let direct = best.local_kind == CandidateKind::Host && best.remote_kind == CandidateKind::Host;
-        let patience = if !better && (complete || direct) {
-            Duration::ZERO
-        } else if best.is_relayed() {
-            self.config.relay_patience
-        } else {
-            self.config.direct_patience
+        let last = first
+            + match best.is_relayed() {
+                true => self.config.relay_patience,
+                false => self.config.direct_patience,
+            };
+        if !(complete || direct) {
+            return Some(last);
+        }
+        // A better path that takes longer than this one, there and back, is none.
+        let fair = |pair: &Pair| match pair.checked {
+            Some(at) if !best.is_relayed() => last.min(at + best.round_trip),
+            _ => last,
         };
-        Some(first + patience)
+        let better =
+            self.generation.list.of(component).filter(|it| it.is_pending() && it.priority > best.priority);
+        Some(better.map(fair).max().map_or(first, |until| until.max(first)))
     }
 
     pub(super) fn nomination_deadline(&self) -> Option<Instant> {
         (1..=self.config.components).filter_map(|component| self.nomination_due(component)).min()
     }
 
-    fn nominate(&mut self, component: u16) {
+    fn nominate(&mut self, now: Instant, component: u16) {
         let Some(id) = self.best_valid(component).map(|pair| pair.id) else { return };
         if let Some(nominating) = slot(component).and_then(|slot| self.generation.nominating.get_mut(slot)) {
             *nominating = Some(id);
@@ -172,7 +178,9 @@ impl Agent {
             pair.to_nominate = true;
         }
         self.generation.list.triggered.retain(|queued| *queued != id);
-        self.generation.list.triggered.push_front(id);
+        // RFC 8445 §14.2: it goes over a path that works, and takes the place of the check that is next.
+        self.next_check = Some(self.next_check.map_or(now, |at| at.max(now)) + self.config.pacing);
+        self.start_check(now, id);
     }
 
     /// The pair has failed: another one may be nominated.

@@ -122,7 +122,8 @@ impl Agent {
         };
         let key = Some((peer.key.clone(), Integrity::Sha1));
         let transaction = Transaction::new(now, request, key, pair.path.tcp, timing);
-        pair.check = Some(Check { transaction, nominates, role });
+        pair.checked.get_or_insert(now);
+        pair.check = Some(Check { transaction, nominates, role, started: now });
         self.repeat_check(now, id);
     }
 
@@ -205,7 +206,9 @@ impl Agent {
             return;
         };
         pair.state = PairState::Succeeded;
-        pair.valid = Some(mapped);
+        if pair.valid.replace(mapped).is_none() {
+            pair.round_trip = now.saturating_duration_since(check.started);
+        }
         if pair.check.as_ref().is_some_and(|other| !other.nominates) {
             pair.check = None;
         }

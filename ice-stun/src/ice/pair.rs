@@ -1,7 +1,7 @@
 //! Pairs of candidates and the list of their checks (RFC 8445 §6.1.2).
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -33,6 +33,8 @@ pub(super) struct Check {
     pub(super) nominates: bool,
     /// What it said we are.
     pub(super) role: Role,
+    /// When it was sent first.
+    pub(super) started: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -52,8 +54,12 @@ pub(super) struct Pair {
     pub(super) check: Option<Check>,
     /// Checks that are no longer repeated; their responses still count (RFC 8445 §7.3.1.4).
     pub(super) cancelled: SmallVec<[Check; 2]>,
+    /// When it was checked first.
+    pub(super) checked: Option<Instant>,
     /// A check has succeeded; this is what the peer saw.
     pub(super) valid: Option<std::net::SocketAddr>,
+    /// How long that took, there and back.
+    pub(super) round_trip: Duration,
     /// The next check carries USE-CANDIDATE.
     pub(super) to_nominate: bool,
     /// The peer has sent USE-CANDIDATE.
@@ -256,7 +262,9 @@ mod tests {
             state: PairState::Frozen,
             check: None,
             cancelled: SmallVec::new(),
+            checked: None,
             valid: None,
+            round_trip: Duration::ZERO,
             to_nominate: false,
             peer_nominates: false,
             nominated: false,

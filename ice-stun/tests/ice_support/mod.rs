@@ -357,8 +357,9 @@ impl World {
             let pair: SelectedPair = pairs[from];
             let peer: SelectedPair = pairs[to];
             self.network.set_default(Link::default());
-            let now = self.clock.now();
-            while self.network.deliver(now + Duration::from_secs(3)).is_some() {}
+            // What is on its way arrives first, and nothing overtakes it.
+            let now = self.clock.now() + Duration::from_secs(3);
+            while self.network.deliver(now).is_some() {}
             let socket =
                 |end: &End, base| end.relayed.iter().find(|(own, _)| *own == base).map(|(_, at)| *at);
             match socket(&self.ends[from], pair.path.base) {
