@@ -1,5 +1,6 @@
 //! Bodies of the fuzz targets, replayed on stable by the tests.
 
+mod connections;
 mod machines;
 
 use crate::stun::{
@@ -21,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("stun_uri", stun_uri),
     ("stun_server", machines::stun_server),
     ("turn_world", machines::turn_world),
+    ("turn_connections", connections::turn_connections),
     ("ice_candidate", crate::ice::fuzzing::ice_candidate),
     ("ice_agent", crate::ice::fuzzing::ice_agent),
 ];

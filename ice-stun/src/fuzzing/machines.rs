@@ -9,20 +9,20 @@ use crate::stun::{Credentials, Family, Transport};
 use crate::turn::{Allocation, Config, Event, Output, Port, Protocol};
 
 /// Operations and their arguments; arguments that are missing are zero.
-struct Operations<'a>(&'a [u8]);
+pub(super) struct Operations<'a>(pub(super) &'a [u8]);
 
 impl<'a> Operations<'a> {
-    fn next(&mut self) -> Option<u8> {
+    pub(super) fn next(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn byte(&mut self) -> u8 {
+    pub(super) fn byte(&mut self) -> u8 {
         self.next().unwrap_or(0)
     }
 
-    fn bytes(&mut self) -> &'a [u8] {
+    pub(super) fn bytes(&mut self) -> &'a [u8] {
         let len = usize::from(self.byte()).min(self.0.len());
         let (head, rest) = self.0.split_at(len);
         self.0 = rest;
@@ -31,11 +31,11 @@ impl<'a> Operations<'a> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "an Instant has no other source; nothing depends on its value")]
-fn beginning() -> Instant {
+pub(super) fn beginning() -> Instant {
     Instant::now()
 }
 
-fn at(last: u8, port: u16) -> SocketAddr {
+pub(super) fn at(last: u8, port: u16) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::new(198, 51, 100, last).into(), port)
 }
 

@@ -1,0 +1,3 @@
+#![no_main]
+
+sipsimple_fuzz::target!(ice_stun, "turn_connections");
