@@ -16,7 +16,7 @@ use sipsimple::{Application, Builder, Error, Session, StreamSet};
 
 use crate::Failure;
 use crate::arguments::Timers;
-use crate::arguments::{Common, Keying, Media, Srtp, TransportArgument, TurnOver, YesNo};
+use crate::arguments::{Common, Keying, Media, Relay, Srtp, TransportArgument, TurnOver, YesNo};
 use crate::output::Output;
 use crate::settings;
 
@@ -190,10 +190,10 @@ fn rtp_config(media: &Media, settings: RtpConfiguration) -> Result<RtpConfigurat
         None => (settings.ice_stun_address.clone(), settings.ice_stun_port),
     };
     Ok(RtpConfiguration {
-        use_ice: media.ice || media.stun.is_some() || media.turn.is_some() || settings.use_ice,
+        use_ice: media.ice || media.stun.is_some() || media.relay.turn.is_some() || settings.use_ice,
         ice_stun_port: stun_port,
         ice_stun_address: stun_host,
-        ice_turn: turn_server(media)?.or_else(|| settings.ice_turn.clone()),
+        ice_turn: turn_server(&media.relay)?.or_else(|| settings.ice_turn.clone()),
         ice_relay_only: media.relay_only || settings.ice_relay_only,
         use_srtp: media.srtp != Srtp::Off,
         srtp_forced: media.srtp == Srtp::Mandatory,
@@ -218,12 +218,12 @@ fn session_refresh(media: &Media) -> SessionRefresh {
     SessionRefresh { mode, expires, min_se, ..SessionRefresh::default() }
 }
 
-fn turn_server(media: &Media) -> Result<Option<TurnServer>, Failure> {
-    let (Some(turn), Some(user), Some(variable)) = (&media.turn, &media.turn_user, &media.turn_password_env)
+pub(crate) fn turn_server(relay: &Relay) -> Result<Option<TurnServer>, Failure> {
+    let (Some(turn), Some(user), Some(variable)) = (&relay.turn, &relay.turn_user, &relay.turn_password_env)
     else {
         return Ok(None);
     };
-    let (port, transport) = match media.turn_transport {
+    let (port, transport) = match relay.turn_transport {
         TurnOver::Udp => (3478, TurnTransport::Udp),
         TurnOver::Tcp => (3478, TurnTransport::Tcp),
         TurnOver::Tls => (5349, TurnTransport::Tls),

@@ -169,18 +169,8 @@ pub(crate) struct Media {
     /// STUN server that tells our address; goes with ICE
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) stun: Option<String>,
-    /// TURN server to relay through where nothing else works
-    #[arg(long, value_name = "HOST[:PORT]", requires_all = ["turn_user", "turn_password_env"])]
-    pub(crate) turn: Option<String>,
-    /// Our name at the TURN server
-    #[arg(long, value_name = "U")]
-    pub(crate) turn_user: Option<String>,
-    /// Read the password at the TURN server from this environment variable
-    #[arg(long, value_name = "VAR")]
-    pub(crate) turn_password_env: Option<String>,
-    /// How the TURN server is reached
-    #[arg(long, value_enum, default_value_t = TurnOver::Udp)]
-    pub(crate) turn_transport: TurnOver,
+    #[command(flatten)]
+    pub(crate) relay: Relay,
     /// Send and receive through the TURN server only
     #[arg(long, requires = "turn")]
     pub(crate) relay_only: bool,
@@ -472,6 +462,23 @@ pub(crate) struct Demo {
     pub(crate) json: bool,
 }
 
+/// A relay.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Relay {
+    /// TURN server to relay through where nothing else works
+    #[arg(long, value_name = "HOST[:PORT]", requires_all = ["turn_user", "turn_password_env"])]
+    pub(crate) turn: Option<String>,
+    /// Our name at the TURN server
+    #[arg(long, value_name = "U")]
+    pub(crate) turn_user: Option<String>,
+    /// Read the password at the TURN server from this environment variable
+    #[arg(long, value_name = "VAR")]
+    pub(crate) turn_password_env: Option<String>,
+    /// How the TURN server is reached
+    #[arg(long, value_enum, default_value_t = TurnOver::Udp)]
+    pub(crate) turn_transport: TurnOver,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sipsimple doctor\n  sipsimple doctor --from sip:alice@example.com --password-env SIP_PASSWORD --stun stun.example.com\n  sipsimple doctor --account alice@example.com --json"
@@ -487,6 +494,8 @@ pub(crate) struct Doctor {
     /// STUN server to ask what kind of NAT there is
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) stun: Option<String>,
+    #[command(flatten)]
+    pub(crate) relay: Relay,
 }
 
 #[derive(Debug, Args)]

@@ -215,6 +215,12 @@ fn the_doctor_tells_of_each_check_what_to_do() {
             &proxy,
             "--stun",
             "127.0.0.1:9",
+            "--turn",
+            "127.0.0.1:9",
+            "--turn-user",
+            "alice",
+            "--turn-password-env",
+            "SIP_PASSWORD",
             "--json",
             "--password-env",
             "SIP_PASSWORD",
@@ -229,14 +235,26 @@ fn the_doctor_tells_of_each_check_what_to_do() {
         let found = lines.iter().find(|line| line["check"] == check);
         found.map(|line| line["verdict"].as_str().unwrap_or_default().to_owned())
     };
-    for check in
-        ["settings", "network", "transports", "tls", "codecs", "audio", "stun", "dns", "registration"]
-    {
+    for check in [
+        "settings",
+        "network",
+        "transports",
+        "tls",
+        "codecs",
+        "audio",
+        "stun",
+        "ice",
+        "turn",
+        "dns",
+        "registration",
+    ] {
         assert!(verdict(check).is_some(), "{check} is not in {lines:#?}");
     }
     assert_eq!(verdict("codecs").as_deref(), Some("ok"));
     assert_eq!(verdict("registration").as_deref(), Some("ok"), "{lines:#?}");
     assert_eq!(verdict("stun").as_deref(), Some("failed"), "nobody is there");
+    assert_eq!(verdict("ice").as_deref(), Some("ok"), "{lines:#?}");
+    assert_eq!(verdict("turn").as_deref(), Some("failed"), "nobody is there");
     for line in lines.iter().filter(|line| line["verdict"] == "failed") {
         assert!(line["advice"].is_string(), "{line}");
     }

@@ -9,6 +9,9 @@ mod report;
 mod steps;
 mod stun;
 
+#[cfg(test)]
+pub(crate) use stun::RunningStun;
+
 use std::sync::Arc;
 
 use crate::Failure;

@@ -21,7 +21,7 @@ const DATAGRAM: usize = 65_536;
 const WAITING: usize = 1_024;
 
 /// A running server; dropping it ends it.
-pub(super) struct RunningStun {
+pub(crate) struct RunningStun {
     address: SocketAddr,
     password: String,
     task: JoinHandle<()>,
@@ -36,7 +36,7 @@ struct Arrived {
 
 impl RunningStun {
     /// Starts one on the loopback interface.
-    pub(super) async fn start() -> Result<Self, Failure> {
+    pub(crate) async fn start() -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::Failed(format!("the demo's STUN server: {error}"));
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
@@ -53,7 +53,7 @@ impl RunningStun {
     }
 
     /// How its relay is used.
-    pub(super) fn relay(&self) -> TurnServer {
+    pub(crate) fn relay(&self) -> TurnServer {
         TurnServer {
             port: self.address.port(),
             ..TurnServer::new(self.address.ip().to_string(), "demo", self.password.clone())

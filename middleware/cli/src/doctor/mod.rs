@@ -1,5 +1,6 @@
 //! `sipsimple doctor`: what works, what does not, and what to do about it.
 
+mod candidates;
 mod here;
 mod nat;
 mod servers;
@@ -101,6 +102,7 @@ pub(crate) async fn run(options: Doctor, output: &Arc<Output>, leave: &Leave) ->
         tell(here::codecs());
         tell(here::audio().await);
         tell(nat::stun(&options).await);
+        tell(candidates::all(&options).await);
         tell(servers::all(&options).await);
     };
     tokio::select! {
