@@ -6,9 +6,11 @@ use sipsimple_peers::ice::{Agent, Ours, Rice, Scene, Str0m, scenes, summary};
 const RUNS: u8 = 100;
 
 fn main() {
-    println!("| network | {} | {} | {} |\n|---|--:|--:|--:|", Ours::WHO, Str0m::WHO, Rice::WHO);
+    let who = [Ours::<false>::WHO, Ours::<true>::WHO, Str0m::WHO, Rice::WHO];
+    println!("| network | {} |\n|---|--:|--:|--:|--:|", who.join(" | "));
     for scene in scenes() {
-        let cells = [cell::<Ours>(&scene), cell::<Str0m>(&scene), cell::<Rice>(&scene)];
+        let ours = [cell::<Ours<false>>(&scene), cell::<Ours<true>>(&scene)];
+        let cells = [ours.as_slice(), &[cell::<Str0m>(&scene), cell::<Rice>(&scene)]].concat();
         println!("| {} | {} |", scene.name, cells.join(" | "));
     }
 }

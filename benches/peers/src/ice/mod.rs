@@ -48,7 +48,7 @@ pub trait Agent {
     fn timeout(&mut self, now: Instant);
     /// All that waits to be sent, and when to come back.
     fn poll(&mut self, now: Instant) -> (Vec<Packet>, Option<Instant>);
-    /// Whether it has a pair that was nominated.
+    /// Whether it has a pair that media goes over, by its own account.
     fn is_selected(&self) -> bool;
 }
 

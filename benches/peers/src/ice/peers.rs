@@ -11,8 +11,8 @@ use stun_proto::types::TransportType;
 
 use super::{Agent, Kind, Offered, Packet, Side};
 
-/// Ours.
-pub struct Ours(ours::Agent);
+/// Ours: until there is a pair that media goes over, or until one is nominated and the peer has said so.
+pub struct Ours<const ANSWERED: bool>(ours::Agent);
 
 fn our_candidate(offered: &Offered) -> ours::Candidate {
     let Offered { kind, address, base, preference } = *offered;
@@ -24,8 +24,8 @@ fn our_candidate(offered: &Offered) -> ours::Candidate {
     }
 }
 
-impl Agent for Ours {
-    const WHO: &'static str = "sipsimple";
+impl<const ANSWERED: bool> Agent for Ours<ANSWERED> {
+    const WHO: &'static str = if ANSWERED { "sipsimple, nominated" } else { "sipsimple" };
 
     fn new(now: Instant, controlling: bool, ours: &Side, theirs: &Side, seed: u8) -> Self {
         let role = if controlling { ours::Role::Controlling } else { ours::Role::Controlled };
@@ -70,7 +70,7 @@ impl Agent for Ours {
     }
 
     fn is_selected(&self) -> bool {
-        self.0.selected(1).is_some_and(|pair| pair.nominated)
+        self.0.selected(1).is_some_and(|pair| pair.nominated || !ANSWERED)
     }
 }
 
