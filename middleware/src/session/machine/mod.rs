@@ -106,6 +106,8 @@ pub(crate) struct SessionMachine {
     /// Whether the peer takes candidates in INFO, and whether one of ours is under way.
     peer_trickles: bool,
     trickling: bool,
+    /// The peer has sent one.
+    trickled_to: bool,
     /// Candidates of the peer's that came before its description.
     early_candidates: Option<sdp::Fragment>,
     /// Further headers of the 200 that accepts the call.
@@ -180,6 +182,7 @@ impl SessionMachine {
             transfer: Transfer::Idle,
             peer_trickles: false,
             trickling: false,
+            trickled_to: false,
             early_candidates: None,
             accept_headers: Vec::new(),
             next_stream: 1,

@@ -60,6 +60,8 @@ impl SessionMachine {
     pub(super) fn trickle(&mut self) {
         let has_dialog = match self.phase {
             Phase::Calling(_) => self.early,
+            // RFC 8840 §4.3.2: an INFO of the caller's proves that our 18x arrived.
+            Phase::Incoming | Phase::Accepting { .. } => self.trickled_to,
             Phase::Established | Phase::Proposing | Phase::Proposed => true,
             _ => false,
         };
@@ -95,6 +97,7 @@ impl SessionMachine {
         if !self.config.rtp.trickles() {
             return;
         }
+        self.trickled_to = true;
         let known = self.ice_mut().is_some_and(|ice| ice.remote.is_some());
         let told = self.description.audio_mid().and_then(|mid| Trickled::read(&fragment, mid));
         let stream = self.audio.as_ref().map(|audio| audio.id);
@@ -115,6 +118,7 @@ impl SessionMachine {
             }
             _ => tracing::debug!("candidates of another generation are left out"),
         }
+        self.trickle();
     }
 
     /// What came before its generation was known.
