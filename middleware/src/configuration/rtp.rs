@@ -40,6 +40,9 @@ pub struct RtpConfiguration {
     /// Ports to take RTP sockets from, even numbers for RTP and the next for RTCP.
     /// `None`: the system chooses.
     pub port_range: Option<RangeInclusive<u16>>,
+    /// What packets of audio are marked with for the networks that they cross (RFC 2474), from 0 to 63.
+    /// Default 46: expedited forwarding (RFC 3246), as RFC 4594 §4.1 has it for telephony.
+    pub dscp: u8,
     /// Codecs by their SDP names, the preferred first; those unknown here are left out. `CN` among them
     /// asks for comfort noise (RFC 3389): then pauses in speech are not sent.
     pub codecs: Vec<String>,
@@ -135,6 +138,7 @@ impl Default for RtpConfiguration {
             ice_tcp: false,
             ice_trickle: IceTrickle::default(),
             port_range: None,
+            dscp: 46,
             codecs: codecs.map(str::to_owned).to_vec(),
         }
     }

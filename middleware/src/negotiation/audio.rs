@@ -222,6 +222,7 @@ pub(super) fn answer(
         voip_metrics: wants_metrics(offered),
         srtp_policy: config.srtp_policy(),
         silence: Duration::ZERO,
+        dscp: config.dscp,
     };
     Some((media, negotiated(parameters, offered, choice.info, !remote.receives())))
 }
@@ -288,6 +289,7 @@ pub(super) fn answered(
         voip_metrics: wants_metrics(answered),
         srtp_policy: config.srtp_policy(),
         silence: Duration::ZERO,
+        dscp: config.dscp,
     };
     // An answer says nothing new of the peer's hold where we did not ask to be heard.
     let held_by_remote = !ours.sends() || !remote.receives();

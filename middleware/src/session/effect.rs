@@ -427,6 +427,8 @@ pub struct AudioParameters {
     pub srtp_policy: SrtpPolicy,
     /// Silence of the peer after which the stream counts as lost.
     pub silence: std::time::Duration,
+    /// What packets are marked with (RFC 2474).
+    pub dscp: u8,
 }
 
 /// SRTP keys from SDES (RFC 4568). `Debug` prints no key.

@@ -76,6 +76,7 @@ impl Settings {
             ice_tcp: rtp.ice_tcp,
             ice_trickle: rtp.ice_trickle,
             port_range: rtp.port_range.clone(),
+            dscp: rtp.dscp.min(63),
             codecs: rtp.codecs.clone(),
             ..RtpConfiguration::default()
         }

@@ -202,6 +202,9 @@ sections! {
         ice_trickle: IceTrickle = IceTrickle::Half;
         /// The ports to take; without it the system chooses.
         port_range: Option<RangeInclusive<u16>> = None;
+        /// What packets of audio are marked with for the networks that they cross (RFC 2474), from 0 to 63; 46
+        /// is expedited forwarding.
+        dscp: u8 = 46;
         /// Codecs by their SDP names, the preferred first.
         codecs: Vec<String> = texts(&["opus", "G722", "PCMU", "PCMA"]);
     }

@@ -159,6 +159,7 @@ macro_rules! numbers {
 }
 
 numbers!(
+    u8 = "a number from 0 to 255", "46";
     u16 = "a number from 0 to 65535", "5060";
     u32 = "a number from 0 to 4294967295", "100";
     u64 = "a number", "1048576"

@@ -123,6 +123,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
             heard: None,
             lost_told: false,
         };
+        task.sockets.mark(task.parameters.dscp);
         task.encrypt();
         task.lead();
         task
@@ -332,6 +333,7 @@ impl<F: Fn(MediaEvent) + Send> AudioTask<F> {
         self.outbound.agree(terms(&parameters));
         self.session.set_extended_reports(extended(&parameters));
         self.parameters = parameters;
+        self.sockets.mark(self.parameters.dscp);
         self.lead();
         self.shake_hands(clock::now().instant);
     }

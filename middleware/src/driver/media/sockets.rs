@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ice_stun::ice::gather;
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -113,6 +114,21 @@ impl AudioSockets {
         Self { rtp: Arc::new(rtp), rtcp: Arc::new(rtcp), more: Vec::new() }
     }
 
+    /// Marks what leaves from now on (RFC 2474). A system that does not let us is no reason not to talk.
+    pub(super) fn mark(&self, dscp: u8) {
+        let traffic_class = u32::from(dscp.min(63)) << 2;
+        let more = self.more.iter().map(|more| &more.socket);
+        for socket in [&self.rtp, &self.rtcp].into_iter().chain(more) {
+            let marked = match socket.local_addr() {
+                Ok(address) if address.is_ipv6() => SockRef::from(&**socket).set_tclass_v6(traffic_class),
+                _ => SockRef::from(&**socket).set_tos_v4(traffic_class),
+            };
+            if let Err(error) = marked {
+                tracing::debug!(%error, dscp, "packets are not marked");
+            }
+        }
+    }
+
     /// Sends from the socket of a component: 1 is RTP, 2 RTCP. What the system does not take at once
     /// is lost, as on a network.
     pub(super) fn send(&self, component: u16, data: &[u8], to: SocketAddr) -> bool {
@@ -203,7 +219,7 @@ impl AudioSockets {
 /// Straight to the system: tokio would refuse until it has seen that the socket can be written to, and the first
 /// packet of a new socket would be lost.
 pub(super) fn send_now(socket: &UdpSocket, data: &[u8], to: SocketAddr) -> bool {
-    socket2::SockRef::from(socket).send_to(data, &to.into()).is_ok()
+    SockRef::from(socket).send_to(data, &to.into()).is_ok()
 }
 
 /// Reads until the socket is closed. Who floods it loses packets of its own.
@@ -231,6 +247,23 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+
+    #[tokio::test]
+    async fn packets_are_marked() {
+        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)] {
+            let preparation = AudioPreparation { address, port_range: None, ice: None };
+            let Ok(sockets) = AudioSockets::open(&preparation) else {
+                assert!(address.is_ipv6(), "there may be no IPv6 here");
+                continue;
+            };
+            sockets.mark(46);
+            for socket in [&sockets.rtp, &sockets.rtcp] {
+                let socket = SockRef::from(&**socket);
+                let marked = if address.is_ipv6() { socket.tclass_v6() } else { socket.tos_v4() };
+                assert_eq!(marked.expect("it can be asked"), 46 << 2);
+            }
+        }
+    }
 
     /// On loopback every address of 127/8 can be had.
     #[tokio::test]

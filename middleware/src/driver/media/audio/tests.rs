@@ -29,6 +29,7 @@ fn parameters(remote: SocketAddr) -> AudioParameters {
         voip_metrics: false,
         srtp_policy: SrtpPolicy::Off,
         silence: Duration::from_secs(30),
+        dscp: 46,
     }
 }
 

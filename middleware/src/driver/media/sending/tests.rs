@@ -27,6 +27,7 @@ fn parameters() -> AudioParameters {
         voip_metrics: false,
         srtp_policy: crate::configuration::SrtpPolicy::Off,
         silence: Duration::from_secs(30),
+        dscp: 46,
     }
 }
 
