@@ -88,8 +88,8 @@ impl Message {
         let start = StartText::read(text).map_err(|e| e.moved(offset))?;
         let fault = start.fault.map(|e| e.moved(offset)).or(found.fault);
         let part = Span::new(offset + start.part.start, offset + start.part.end);
-        // Without its empty line, what was read is not what is to be sent on.
-        let read = (!found.unclosed).then(|| bytes.slice(offset..found.body.end as usize));
+        // Without its empty line, what was read is not what is to be sent on; what is malformed stays so.
+        let read = (!found.unclosed || fault.is_some()).then(|| bytes.slice(offset..found.body.end as usize));
         let body = bytes.slice(found.body.range());
         let line = StartLine { own: None, line, part };
         Ok(match start.kind {

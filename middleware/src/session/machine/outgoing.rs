@@ -228,8 +228,8 @@ impl SessionMachine {
                 let originator = if code == 0 { Originator::Local } else { Originator::Remote };
                 self.fail(context, originator, code, reason);
             }
-            // Our 200 was never acknowledged; the endpoint has sent the BYE.
-            Phase::Accepting { .. } => self.fail(context, Originator::Remote, code, reason),
+            // Our 200 was never acknowledged, or a reliable response: the endpoint has sent BYE, or 504.
+            Phase::Incoming | Phase::Accepting { .. } => self.fail(context, Originator::Remote, code, reason),
             Phase::Terminating { .. } => self.ended(context, Originator::Local),
             _ => {}
         }
