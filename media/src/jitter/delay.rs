@@ -7,7 +7,7 @@ const BUCKET_MS: i64 = 5;
 /// Buckets; the last takes everything above.
 const BUCKETS: usize = 128;
 /// Share of packets that the delay should catch.
-const SHARE: f32 = 0.975;
+const SHARE: f32 = 0.99;
 /// What one packet leaves of those before: half is forgotten in 2 seconds of 20 ms packets.
 const FORGET: f32 = 0.993;
 /// How long the fastest packet counts.
