@@ -5,6 +5,7 @@ pub mod ice;
 pub mod msrp;
 pub mod sdp;
 pub mod sip;
+pub mod srtp;
 pub mod stun;
 
 /// Something to measure.
@@ -26,7 +27,8 @@ impl Work {
 
 /// Every work there is.
 pub fn works() -> Vec<Work> {
-    [sip::works(), sdp::works(), stun::works(), msrp::works()].into_iter().flatten().collect()
+    let all = [sip::works(), sdp::works(), stun::works(), msrp::works(), srtp::works()];
+    all.into_iter().flatten().collect()
 }
 
 /// Name of ours in the tables.
