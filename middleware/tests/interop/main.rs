@@ -8,6 +8,7 @@ mod cards;
 #[path = "../support/dns.rs"]
 mod dns;
 mod fleet;
+mod judges;
 mod kamailio;
 mod laboratory;
 mod linphone;
