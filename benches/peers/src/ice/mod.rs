@@ -104,7 +104,8 @@ pub fn run<A: Agent>(scene: &Scene, seed: u8) -> Run {
     }
     network.set_default(scene.link.clone());
     // Neither to the other end itself nor to its NAT.
-    let told: Vec<SocketAddr> = sides.iter().flat_map(|side| &side.candidates).map(|one| one.address).collect();
+    let told: Vec<SocketAddr> =
+        sides.iter().flat_map(|side| &side.candidates).map(|one| one.address).collect();
     for astray in astray(0, scene.astray).into_iter().chain(astray(1, scene.astray)) {
         for other in &told {
             network.set_between(astray.ip(), other.ip(), Link::down());
