@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
-use msrp_cpim::relay::{Relay, RelayConfig, RelayInput, RelayOutput};
+use msrp_cpim::relay::{AuthRequest, Relay, RelayConfig, RelayInput, RelayOutput};
 use msrp_cpim::wire::Message;
+use sip_core::auth::{Algorithm, Digest, Qop};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,6 +46,26 @@ impl TestRelay {
     pub(crate) fn restart(&self) {
         self.restart.send(()).expect("it runs");
     }
+}
+
+const NONCE: &str = "a-nonce";
+
+/// Whether the password is known there: "secret", of whoever asks. As RFC 4976 §5.1 has it, `uri` of Authorization is
+/// not looked at: what was hashed is what the relay is called in the request.
+fn proves_itself(request: &AuthRequest) -> bool {
+    let Some(authorization) = &request.authorization else { return false };
+    let value = |name: &str| {
+        let mut parameters = authorization.trim_start_matches("Digest ").split(',').map(str::trim);
+        let found = parameters.find_map(|it| it.strip_prefix(name)?.strip_prefix('='));
+        found.unwrap_or_default().trim_matches('"')
+    };
+    let algorithm = Algorithm::named(value("algorithm")).unwrap_or(Algorithm::Md5);
+    let nc = u32::from_str_radix(value("nc"), 16).unwrap_or_default();
+    let digest = Digest { cnonce: value("cnonce"), nc, ..Digest::new("AUTH", &request.uri) };
+    let hash = algorithm.ha1(value("username"), "relay", "secret");
+    algorithm == Algorithm::Sha256
+        && value("nonce") == NONCE
+        && algorithm.response(&hash, NONCE, Some(Qop::Auth), &digest) == value("response")
 }
 
 type Arrived = mpsc::Sender<(u64, Bytes)>;
@@ -88,9 +109,14 @@ async fn serve(
                             writer.write(data).await;
                         }
                     }
-                    RelayOutput::Auth(request) => {
+                    RelayOutput::Auth(request) if proves_itself(&request) => {
                         granted.fetch_add(1, Ordering::Relaxed);
                         relay.grant(now, &request);
+                    }
+                    RelayOutput::Auth(request) => {
+                        let challenge = format!("Digest realm=\"relay\", nonce=\"{NONCE}\", qop=\"auth\"");
+                        let strong = format!("{challenge}, algorithm=SHA-256");
+                        relay.challenge(&request, &[challenge, strong]);
                     }
                     RelayOutput::Disconnect(id) => drop(writers.remove(&id)),
                     RelayOutput::Connect(id, _) => relay.handle_input(now, RelayInput::Closed(id)),

@@ -218,7 +218,7 @@ impl TypedHeader for Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ", self.code, self.agent)?;
+        write!(f, "{:03} {} ", self.code, self.agent)?;
         grammar::quote_into(f, &self.text)
     }
 }
