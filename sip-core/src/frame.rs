@@ -63,7 +63,9 @@ impl<'a> Frame<'a> {
         let mut frame = Self { start_line: line, ..Self::default() };
         if !line.starts_with(b"SIP/") {
             frame.method = method(line);
-            if frame.method.is_none() {
+            // The version has no case (RFC 3261 §7.1).
+            let is_response = || line.get(..4).is_some_and(|version| version.eq_ignore_ascii_case(b"SIP/"));
+            if frame.method.is_none() && !is_response() {
                 return Err(ParseError::new(start, ErrorKind::Syntax, "a method or SIP/2.0"));
             }
         }

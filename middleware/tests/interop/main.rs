@@ -206,7 +206,8 @@ fn call_to_linphone(codec: &str, encrypted: bool) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (ours, theirs) = (Sound::quiet(11), Sound::loud(12));
     let (playing, recording) = (folder.path().join("ours.wav"), folder.path().join("recording.wav"));
-    ours.write(&playing);
+    // Before it has its keys in place it hears nothing.
+    ours.after(1).write(&playing);
     let Some(linphone) = linphone::Linphone::new(folder.path(), encrypted, &theirs) else { return };
     let running = linphone.answer();
     let events = call(
@@ -221,7 +222,7 @@ fn call_to_linphone(codec: &str, encrypted: bool) {
             "--record",
             &recording.to_string_lossy(),
             "--seconds",
-            "6",
+            "7",
         ],
     );
     events.expect_in_order(&[

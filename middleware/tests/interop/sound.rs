@@ -150,18 +150,22 @@ pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
         let begin = second / 2 + number * second;
         shifts.iter().filter_map(move |shift| shift.get(begin..begin + second)).collect::<Vec<_>>()
     };
-    let found = heard.compared().into_iter().map(|heard| {
-        let Some((origin, likeness)) = find(&windows(0), &heard, 0, heard.len()) else {
+    let follow = |heard: &[f32], until: usize| {
+        let Some((origin, likeness)) = find(&windows(0), heard, 0, until) else {
             return Resemblance(vec![0.0]);
         };
         let mut all = vec![likeness];
         for number in 1..4 {
             let expected = origin + number * second;
             let near =
-                find(&windows(number), &heard, expected.saturating_sub(second / 5), expected + second / 5);
+                find(&windows(number), heard, expected.saturating_sub(second / 5), expected + second / 5);
             all.extend(near.map(|(_, likeness)| likeness));
         }
         Resemblance(all)
+    };
+    // What is played over and over is in there several times: once so early that all of it follows.
+    let found = heard.compared().into_iter().flat_map(|heard| {
+        [heard.len().saturating_sub(4 * second), heard.len()].map(|until| follow(&heard, until))
     });
     found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
 }

@@ -93,7 +93,7 @@ impl SessionMachine {
     pub(super) fn lose(&mut self, context: Context<'_>, streams: StreamSet) {
         self.close(context, streams);
         self.forget(streams);
-        self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+        self.tell_streams();
         self.changes.push_back(Change::Remove(streams));
         self.next_change(context);
     }
@@ -142,6 +142,8 @@ impl SessionMachine {
                 self.stream_lost(context, streams, "the last stream is lost");
             }
             Change::Remove(_) | Change::Refresh => {
+                // What was lost meanwhile is told when it is known what there is.
+                self.tell_if_changed();
                 self.exchange = Exchange::Preparing(change);
                 self.send_exchange(context);
             }
@@ -206,10 +208,10 @@ impl SessionMachine {
         let lost = before.without(self.streams());
         self.forget(lost);
         match change {
-            Change::Hold(_) | Change::Refresh => self.tell_lost(lost),
+            Change::Hold(_) | Change::Refresh => self.tell_if_changed(),
             Change::RestartIce => {
                 self.audio_settled();
-                self.tell_lost(lost);
+                self.tell_if_changed();
             }
             Change::Add(streams) => {
                 let added = self.streams().with_only(streams);
@@ -218,10 +220,10 @@ impl SessionMachine {
                 if added.is_empty() {
                     let reason = "the peer takes none of the streams".to_owned();
                     self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
-                    self.tell_lost(lost);
+                    self.tell_if_changed();
                 } else {
                     self.notify(SessionEvent::AcceptedStreamProposal { proposer });
-                    self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                    self.tell_streams();
                 }
             }
             Change::AddFile(id) => {
@@ -229,25 +231,31 @@ impl SessionMachine {
                 let proposer = Originator::Local;
                 if self.file_runs(id) {
                     self.notify(SessionEvent::AcceptedStreamProposal { proposer });
-                    self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                    self.tell_streams();
                 } else {
                     let reason = "the peer does not take the file".to_owned();
                     self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
-                    self.tell_lost(lost);
+                    self.tell_if_changed();
                 }
             }
             // That a stream broke was told when it did; so was what is lost beside it.
-            Change::Remove(_) => self.tell_lost(lost),
+            Change::Remove(_) => self.tell_if_changed(),
             Change::RemoveFile(_) => {
-                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                self.tell_streams();
             }
         }
         self.go_on_without(context, lost);
     }
 
-    fn tell_lost(&mut self, lost: StreamSet) {
-        if !lost.is_empty() {
-            self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+    fn tell_streams(&mut self) {
+        self.told_streams = self.streams();
+        self.notify(SessionEvent::GotStreamUpdate { streams: self.told_streams });
+    }
+
+    /// Tells what there is, if that is not what was told last.
+    fn tell_if_changed(&mut self) {
+        if self.streams() != self.told_streams {
+            self.tell_streams();
         }
     }
 
@@ -307,7 +315,7 @@ impl SessionMachine {
                 self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });
             }
             Change::RemoveFile(_) => {
-                self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+                self.tell_streams();
             }
             Change::Refresh => self.run_held_back(),
             Change::RestartIce => {
@@ -318,10 +326,9 @@ impl SessionMachine {
             }
             // The stream is closed on this side whatever the peer says of it.
             Change::Remove(streams) => {
-                let removed = self.streams().with_only(streams);
                 self.close(context, streams);
                 self.forget(streams);
-                self.tell_lost(removed);
+                self.tell_if_changed();
             }
         }
         self.next_change(context);
@@ -375,7 +382,6 @@ impl SessionMachine {
             _ => {
                 self.close(context, streams);
                 self.forget(streams);
-                self.tell_lost(streams);
                 self.changes.push_back(Change::Remove(streams));
             }
         }
@@ -436,7 +442,9 @@ impl SessionMachine {
                 self.trickle();
                 let lost = before.without(self.streams());
                 self.forget(lost);
-                self.tell_lost(lost);
+                if self.state() == State::Established {
+                    self.tell_if_changed();
+                }
                 true
             }
             _ => {
@@ -462,7 +470,7 @@ impl SessionMachine {
             }
             let lost = before.without(self.streams());
             self.forget(lost);
-            self.tell_lost(lost);
+            self.tell_if_changed();
             self.go_on_without(context, lost);
         }
     }
@@ -535,7 +543,7 @@ impl SessionMachine {
         self.leave_proposed();
         if answered {
             self.notify(SessionEvent::AcceptedStreamProposal { proposer });
-            self.notify(SessionEvent::GotStreamUpdate { streams: self.streams() });
+            self.tell_streams();
         } else {
             self.close(context, accepted);
             let reason = "the descriptions do not fit each other".to_owned();

@@ -91,6 +91,8 @@ pub(crate) struct SessionMachine {
     stopping: Vec<(StreamId, bool)>,
     exchange: Exchange,
     changes: VecDeque<Change>,
+    /// What the application knows the session to have.
+    told_streams: StreamSet,
     /// Name and password for an MSRP relay.
     relay_login: Option<(String, Zeroizing<String>)>,
     timers: Timers,
@@ -172,6 +174,7 @@ impl SessionMachine {
             stopping: Vec::new(),
             exchange: Exchange::Idle,
             changes: VecDeque::new(),
+            told_streams: StreamSet::NONE,
             relay_login: None,
             timers: Timers::default(),
             ringing: false,

@@ -301,6 +301,7 @@ impl SessionMachine {
             snapshot.proposed_streams = StreamSet::NONE;
         });
         self.forget_proposed_files();
+        self.told_streams = self.streams();
         if self.audio.as_ref().is_some_and(|audio| !audio.heard) {
             self.timers.no_audio = Some(context.now + self.config.timers.no_audio);
         }
