@@ -203,9 +203,14 @@ fn find(windows: &[&[f32]], heard: &[f32], from: usize, to: usize) -> Option<(us
     };
     let window = windows.first()?;
     let to = to.min(heard.len().checked_sub(window.len())?);
-    let area = rough(heard.get(from..to + window.len())?);
-    let (at, _) = best(&rough(window), &area, 0, area.len())?;
-    let near = from + at * ROUGH;
+    // What is higher than a rough sample can show depends on where the samples begin.
+    let looked_for = rough(window);
+    let phases = (0..ROUGH).filter_map(|phase| {
+        let area = rough(heard.get(from + phase..to + window.len())?);
+        let (at, likeness) = best(&looked_for, &area, 0, area.len())?;
+        Some((from + phase + at * ROUGH, likeness))
+    });
+    let (near, _) = phases.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
     let fits = windows.iter().filter_map(|window| best(window, heard, near.saturating_sub(8), near + 8));
     fits.max_by(|(_, a), (_, b)| a.total_cmp(b))
 }

@@ -239,7 +239,11 @@ impl SessionMachine {
                 }
             }
             // That a stream broke was told when it did; so was what is lost beside it.
-            Change::Remove(_) => self.tell_if_changed(),
+            Change::Remove(streams) => {
+                // It may have ended before the answer came.
+                self.forget(streams.without(self.streams()));
+                self.tell_if_changed();
+            }
             Change::RemoveFile(_) => {
                 self.tell_streams();
             }
