@@ -49,7 +49,7 @@ impl Browser {
             "uri": plan.uri,
             "password": plan.password,
             "target": plan.target,
-            "seconds": 6,
+            "seconds": 12,
             "hangUp": plan.hangs_up,
         });
         let mut command = Command::new("node");

@@ -155,7 +155,8 @@ fn called_by_baresip(encryption: Encryption) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (ours, theirs) = (Sound::quiet(3), Sound::loud(4));
     let (playing, recordings) = (folder.path().join("ours.wav"), folder.path().join("recordings"));
-    ours.write(&playing);
+    // The browser's jitter buffer stretches what comes first.
+    ours.after(2).write(&playing);
     std::fs::create_dir(&recordings).expect("a new folder");
     let listen = Listen::start(&[
         "--codecs",
@@ -243,7 +244,8 @@ fn a_browser_calls_listen() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (ours, theirs) = (Sound::quiet(7), Sound::loud(8));
     let (playing, recordings) = (folder.path().join("ours.wav"), folder.path().join("recordings"));
-    ours.write(&playing);
+    // The browser's jitter buffer stretches what comes first.
+    ours.after(2).write(&playing);
     std::fs::create_dir(&recordings).expect("a new folder");
     let listen = Listen::start(&[
         "--transport",
@@ -290,7 +292,8 @@ fn a_browser_is_called() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (ours, theirs) = (Sound::quiet(9), Sound::loud(10));
     let (playing, recordings) = (folder.path().join("ours.wav"), folder.path().join("recordings"));
-    ours.write(&playing);
+    // The browser's jitter buffer stretches what comes first.
+    ours.after(2).write(&playing);
     std::fs::create_dir(&recordings).expect("a new folder");
     let port = free_port();
     let Some(mut proxy) = browser::proxy(folder.path(), port) else { return };
@@ -321,7 +324,7 @@ fn a_browser_is_called() {
             "--record",
             &recordings.join("recording.wav").to_string_lossy(),
             "--seconds",
-            "15",
+            "20",
         ],
     );
     browser.finish();

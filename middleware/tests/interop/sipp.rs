@@ -28,7 +28,18 @@ pub(crate) fn calls_through_a_proxy(port: u16, count: u32, rate: u32) -> u32 {
     std::fs::write(&scenario, include_str!("through-proxy.xml")).expect("the disk has room");
     let mut command = sipp(folder.path());
     command.arg("-sf").arg(scenario);
-    command.args(["-timeout", "90s", "-trace_stat", "-stf", "stat.csv", "-fd", "1"]);
+    command.args([
+        "-timeout",
+        "90s",
+        "-trace_err",
+        "-error_file",
+        "errors.log",
+        "-trace_stat",
+        "-stf",
+        "stat.csv",
+        "-fd",
+        "1",
+    ]);
     command.args(["-m", &count.to_string(), "-r", &rate.to_string(), &format!("127.0.0.1:{port}")]);
     let mut running = Running::start(&mut command, folder.path(), "sipp-uac");
     running.wait(Duration::from_secs(120));
@@ -42,6 +53,13 @@ pub(crate) fn calls_through_a_proxy(port: u16, count: u32, rate: u32) -> u32 {
         found.unwrap_or_else(|| panic!("no {name} in {stat}"))
     };
     assert_eq!(value("TotalCallCreated"), count, "all calls were made");
+    if let Ok(errors) = std::fs::read_to_string(folder.path().join("errors.log")) {
+        errors
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .take(40)
+            .for_each(|line| println!("sipp: {line}"));
+    }
     value("FailedCall(C)")
 }
 

@@ -165,7 +165,7 @@ pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
     };
     // What is played over and over is in there several times: once so early that all of it follows.
     let found = heard.compared().into_iter().flat_map(|heard| {
-        [heard.len().saturating_sub(4 * second), heard.len()].map(|until| follow(&heard, until))
+        [8, 4, 0].map(|seconds| follow(&heard, heard.len().saturating_sub(seconds * second)))
     });
     found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
 }
