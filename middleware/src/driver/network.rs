@@ -25,7 +25,9 @@ pub(super) fn binds(given: Option<IpAddr>) -> Vec<Bind> {
     let everywhere = |address: IpAddr, optional| {
         let loopback =
             if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
-        Bind { address, advertised: outbound_address(address.is_ipv4()).unwrap_or(loopback), optional }
+        let ipv4 = address.is_ipv4();
+        let outbound = outbound_address(ipv4).or_else(|| first_of(ipv4, usable()));
+        Bind { address, advertised: outbound.unwrap_or(loopback), optional }
     };
     match given {
         Some(address) if address.is_unspecified() => vec![everywhere(address, false)],
@@ -113,6 +115,11 @@ impl Network {
     }
 }
 
+/// On a network that leads nowhere else no route tells which address peers see: the first that there is.
+fn first_of(ipv4: bool, usable: Vec<IpAddr>) -> Option<IpAddr> {
+    usable.into_iter().find(|address| address.is_ipv4() == ipv4)
+}
+
 /// The addresses of this host that media can use, in a fixed order.
 fn usable() -> Vec<IpAddr> {
     let mut usable = interfaces::usable();
@@ -165,6 +172,15 @@ mod tests {
         assert!(network.have(ips(&["192.0.2.1", "198.51.100.7"])));
         assert!(!network.have(ips(&["192.0.2.1", "198.51.100.7"])));
         assert!(network.have(ips(&["198.51.100.7"])), "one that is gone counts too");
+    }
+
+    #[test]
+    fn without_a_route_there_may_be_an_address() {
+        let usable = ["2001:db8::7", "192.0.2.7", "192.0.2.8"].map(|text| text.parse().expect("an address"));
+        let [six, four, _] = usable;
+        assert_eq!(first_of(true, usable.to_vec()), Some(four));
+        assert_eq!(first_of(false, usable.to_vec()), Some(six));
+        assert_eq!(first_of(true, vec![six]), None);
     }
 
     #[tokio::test]
