@@ -164,8 +164,13 @@ pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
         Resemblance(all)
     };
     // What is played over and over is in there several times: once so early that all of it follows.
-    let found = heard.compared().into_iter().flat_map(|heard| {
-        [8, 4, 0].map(|seconds| follow(&heard, heard.len().saturating_sub(seconds * second)))
+    let found = heard.compared().into_iter().map(|heard| {
+        let anywhere = follow(&heard, heard.len());
+        if anywhere.median() > 0.9 {
+            return anywhere;
+        }
+        let earlier = [4, 8].map(|seconds| follow(&heard, heard.len().saturating_sub(seconds * second)));
+        earlier.into_iter().fold(anywhere, |best, one| if one.median() > best.median() { one } else { best })
     });
     found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
 }
