@@ -53,7 +53,7 @@ impl Pulse {
             command.env(name, value);
         }
         let server = Running::start(&mut command, folder, "pulseaudio");
-        assert!(until(Duration::from_secs(10), || asks(folder, &["info"])), "pulseaudio answers");
+        assert!(until(Duration::from_secs(30), || asks(folder, &["info"])), "pulseaudio answers");
         server
     }
 
