@@ -126,6 +126,22 @@ fn every_member_shares_version_edition_licence_and_lints() {
     }
 }
 
+/// Two documented targets of one name write the same pages, and `cargo doc` fails now and then.
+#[test]
+fn no_two_crates_document_themselves_under_one_name() {
+    let workspace = Workspace::read();
+    let mut documented = BTreeSet::new();
+    for id in &workspace.member_ids {
+        for target in workspace.packages[id]["targets"].as_array().expect("targets") {
+            let name = target["name"].as_str().expect("a target has a name").replace('-', "_");
+            if target["doc"] == true {
+                assert!(documented.insert(name.clone()), "{name} is documented twice");
+            }
+        }
+    }
+    assert!(documented.contains("sipsimple"), "{documented:?}");
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
