@@ -63,7 +63,11 @@ fn main() -> std::io::Result<()> {
                 let data = buffer.get(..length).unwrap_or_default().to_vec().into();
                 endpoint.handle_input(now(), Input::Datagram { local, remote, data });
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             // An ICMP error about an earlier datagram.
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
             Err(error) => return Err(error),
