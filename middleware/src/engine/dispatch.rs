@@ -213,7 +213,8 @@ impl Engine {
             Some(live) if live.request.is_some() => self.respond(now, id, StatusCode::REQUEST_PENDING),
             Some(live) => {
                 live.request = Some(id);
-                self.tell(now, call, SipEvent::Reinvite { body, icons: icons(request) });
+                let tag = request.from().ok().and_then(|from| from.tag().map(str::to_owned));
+                self.tell(now, call, SipEvent::Reinvite { tag, body, icons: icons(request) });
             }
             None => self.respond(now, id, StatusCode::CALL_DOES_NOT_EXIST),
         }

@@ -36,10 +36,10 @@ impl Engine {
             SipAction::Prack { id, answer } => self.endpoint.prack(at, call, id, answer.map(sdp_body)),
             SipAction::Accept { body, headers } => {
                 // What the application may not set is left out: the call is answered all the same.
-                let done = self.endpoint.accept(at, call, headers, Some(sdp_body(body.clone())));
+                let done = self.endpoint.accept(at, call, headers, body.clone().map(sdp_body));
                 match done {
                     Err(sip_core::UsageError::Reserved) => {
-                        self.endpoint.accept(at, call, Vec::new(), Some(sdp_body(body)))
+                        self.endpoint.accept(at, call, Vec::new(), body.map(sdp_body))
                     }
                     done => done,
                 }

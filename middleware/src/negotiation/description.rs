@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use sdp::attribute::{Direction, IceLite, Mid};
 use sdp::{
-    Address, Connection, Formats, MediaDescription, MediaKind, Negotiator, Origin, Protocol,
-    SessionDescription,
+    Address, Connection, Formats, MediaDescription, MediaKind, NegotiationState, Negotiator, Origin,
+    Protocol, SessionDescription,
 };
 
 use super::ice::{self, RemoteIce};
@@ -68,6 +68,11 @@ impl Description {
 
     pub(crate) fn has_local_offer(&self) -> bool {
         self.local_offer.is_some()
+    }
+
+    /// Whether an offer was answered, and none waits.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.negotiator.state() == NegotiationState::Stable && self.negotiator.current_local().is_some()
     }
 
     /// Whether a chat stream prepared now has to speak TLS: as the peer offers, else as we want.
@@ -302,15 +307,6 @@ impl Description {
         self.held_by_remote = negotiated.held_by_remote;
         self.without_cema |= negotiated.without_cema;
         Ok(negotiated)
-    }
-
-    /// What the peer's answer would come to, were it the last word: early answers are not.
-    pub(crate) fn preview(
-        &self,
-        body: &[u8],
-        config: &SessionConfig,
-    ) -> Result<Negotiated, NegotiationError> {
-        self.clone().answered(Some(body), config)
     }
 
     /// Gives the exchange in flight up: what was agreed before holds (RFC 3264 §8, RFC 6141).

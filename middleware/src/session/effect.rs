@@ -46,8 +46,8 @@ pub(crate) enum SipAction {
     Cancel,
     /// 180 and the like; with an answer, early media.
     Provisional { status: StatusCode, answer: Option<Bytes> },
-    /// 200 to the INVITE.
-    Accept { body: Bytes, headers: Vec<(String, String)> },
+    /// 200 to the INVITE; without a description where all has been said in reliable responses.
+    Accept { body: Option<Bytes>, headers: Vec<(String, String)> },
     /// A final non-2xx to the INVITE.
     Reject { status: StatusCode, reason: Option<String>, headers: Vec<(String, String)> },
     /// Re-INVITE with this offer.

@@ -741,7 +741,13 @@ fn summary(data: &Bytes) -> String {
         Ok(Message::Response(response)) => {
             let cseq = response.headers().text("CSeq").unwrap_or_default();
             let method = cseq.split_whitespace().nth(1).unwrap_or_default();
-            format!("{} {method}", response.status().code())
+            let (code, described) = (response.status().code(), !response.body().is_empty());
+            let said = match (code, method, described) {
+                (200, "UPDATE" | "PRACK", true) => ", a description",
+                (200, "INVITE", false) => ", no description",
+                _ => "",
+            };
+            format!("{code} {method}{said}")
         }
         Err(error) => format!("({error})"),
     }

@@ -27,6 +27,8 @@ pub(super) struct Puppet {
     versions: u32,
     acks: bool,
     ack_body: Option<String>,
+    /// The last reliable provisional response, as RAck names it.
+    rack: Option<String>,
 }
 
 /// What requests within the dialog say.
@@ -53,6 +55,7 @@ impl Puppet {
             versions: 0,
             acks: true,
             ack_body: None,
+            rack: None,
         }
     }
 
@@ -104,6 +107,10 @@ impl Puppet {
                 self.out.push_back(format!("{cancel}\r\nContent-Length: 0\r\n\r\n"));
             }
             "request" => self.request(options[0], &headers, &body),
+            "prack" => {
+                let rack = self.rack.take().expect("a reliable response came");
+                self.request("PRACK", &format!("RAck: {rack}\r\n{headers}"), &body);
+            }
             "outside" => {
                 let dialog = Dialog {
                     call_id: format!("out{}", self.branch),
@@ -270,6 +277,9 @@ impl Puppet {
 
     fn got_response(&mut self, response: &Response) {
         let cseq = response.headers().text("CSeq").unwrap_or_default().to_owned();
+        if let Some(rseq) = response.headers().text("RSeq") {
+            self.rack = Some(format!("{rseq} {cseq}"));
+        }
         if !cseq.ends_with("INVITE") || !response.status().is_final() {
             let to = response.headers().text("To").unwrap_or_default();
             if cseq.ends_with("INVITE") && to.contains("tag=") {

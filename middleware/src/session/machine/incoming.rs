@@ -28,8 +28,15 @@ pub(crate) struct Invite {
 #[derive(Debug)]
 pub(super) struct EarlyMedia {
     streams: StreamSet,
-    /// What went out in the 183, and what it comes to.
-    answer: Option<(Bytes, Box<Negotiated>)>,
+    /// What went out in the 183, and what it comes to. The 200 repeats it, unless another offer came since.
+    answer: Option<(Option<Bytes>, Box<Negotiated>)>,
+}
+
+impl EarlyMedia {
+    /// The peer made another offer, which came to this.
+    pub(super) fn update(&mut self, negotiated: Negotiated) {
+        self.answer = Some((None, Box::new(negotiated)));
+    }
 }
 
 impl SessionMachine {
@@ -121,7 +128,7 @@ impl SessionMachine {
                 let answer = Some(body.clone());
                 self.sip(SipAction::Provisional { status: StatusCode::SESSION_PROGRESS, answer });
                 if let Some(early) = &mut self.early_media {
-                    early.answer = Some((body, Box::new(negotiated)));
+                    early.answer = Some((Some(body), Box::new(negotiated)));
                 }
             }
             Err(error) => self.refuse_offer(context, error.to_string()),
@@ -198,7 +205,7 @@ impl SessionMachine {
             match self.make_answer() {
                 Ok((body, negotiated)) => {
                     self.apply(context, &negotiated);
-                    self.sip(SipAction::Accept { body, headers });
+                    self.sip(SipAction::Accept { body: Some(body), headers });
                 }
                 Err(error) => {
                     self.refuse_offer(context, error.to_string());
@@ -207,7 +214,7 @@ impl SessionMachine {
             }
         } else {
             // An INVITE without an offer: ours goes into the 200, the answer comes in the ACK.
-            let body = self.make_offer();
+            let body = Some(self.make_offer());
             self.sip(SipAction::Accept { body, headers });
         }
         self.notify(SessionEvent::WillStart);

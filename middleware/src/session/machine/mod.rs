@@ -13,11 +13,12 @@
 //!                       TERMINATING ───▶ TERMINATED
 //! ```
 //!
-//! `outgoing` and `incoming` lead to ESTABLISHED, `exchange` has the re-INVITEs of both
+//! `outgoing` and `incoming` lead to ESTABLISHED, `early` has what is agreed on before, `exchange` has the re-INVITEs of both
 //! directions, `commands` what can be asked meanwhile, `streams` what media tell, `files` the
 //! transfers of files, `transfer` those of calls, `trickle` the candidates in INFO, `ending` the ways out.
 
 mod commands;
+mod early;
 mod ending;
 mod exchange;
 mod files;
@@ -102,6 +103,7 @@ pub(crate) struct SessionMachine {
     /// The peer's offer in a provisional response, and what our answer in PRACK came to.
     early_offer: Option<bytes::Bytes>,
     early_answer: Option<Box<Negotiated>>,
+    early_dialogs: Vec<early::EarlyDialog>,
     /// We are heard before we have accepted.
     early_media: Option<incoming::EarlyMedia>,
     transfer: Transfer,
@@ -181,6 +183,7 @@ impl SessionMachine {
             early: false,
             early_offer: None,
             early_answer: None,
+            early_dialogs: Vec::new(),
             early_media: None,
             transfer: Transfer::Idle,
             peer_trickles: false,
@@ -352,8 +355,12 @@ pub(crate) enum SipEvent {
     Confirmed { body: Option<bytes::Bytes> },
     /// The peer gave its INVITE up; 487 was sent.
     Cancelled,
-    /// The peer's re-INVITE or UPDATE.
-    Reinvite { body: Option<bytes::Bytes>, icons: Vec<(String, crate::session::FileIcon)> },
+    /// The peer's re-INVITE or UPDATE, or a PRACK with an offer; `tag` says in which early dialog.
+    Reinvite {
+        tag: Option<String>,
+        body: Option<bytes::Bytes>,
+        icons: Vec<(String, crate::session::FileIcon)>,
+    },
     /// The peer gave its re-INVITE up; 487 was sent.
     ReinviteCancelled,
     /// A 2xx to our re-INVITE.
@@ -395,7 +402,12 @@ impl SessionMachine {
             }
             SipEvent::Confirmed { body } => self.confirmed(context, body),
             SipEvent::Cancelled => self.cancelled(context),
-            SipEvent::Reinvite { body, icons } => self.got_reinvite(context, body, icons),
+            SipEvent::Reinvite { tag, body, icons } => match self.state() {
+                State::Calling | State::Incoming | State::Accepting => {
+                    self.got_early_offer(context, tag.as_deref(), body.as_deref());
+                }
+                _ => self.got_reinvite(context, body, icons),
+            },
             SipEvent::ReinviteCancelled => self.reinvite_cancelled(context),
             SipEvent::ReinviteAnswered { body } => self.reinvite_answered(context, body),
             SipEvent::ReinviteFailed { code, reason, retry_after } => {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip_core::endpoint::PrackId;
-use sip_core::header::{Require, Unsupported};
+use sip_core::header::{Require, To, Unsupported};
 use sip_core::usage::{Redirection, redirect_contacts};
 use sip_core::{Response, StatusCode};
 
@@ -97,12 +96,13 @@ impl SessionMachine {
             return;
         }
         let reliable = headers.get::<Require>().is_some_and(|tags| tags.is_ok_and(|it| it.has("100rel")));
+        let tag = tag_of(&headers);
         self.learn_headers(headers);
         match body {
             // An offer, if it is to be acknowledged.
             Some(body) if self.offers_late() => self.early_offer = Some(body),
             Some(body) => {
-                self.early_media(context, &body);
+                self.early_media(context, tag, reliable, &body);
                 if self.early
                     && !reliable
                     && let Some(trickle) = self.ice_mut().and_then(|ice| ice.trickle.as_mut())
@@ -121,56 +121,20 @@ impl SessionMachine {
         }
     }
 
-    /// A provisional response with a description: what is said before the answer is heard, and the
-    /// ringtone is the peer's (RFC 3960 §3). The 2xx says it again.
-    fn early_media(&mut self, context: Context<'_>, body: &[u8]) {
-        match self.description.preview(body, &self.config) {
-            Ok(negotiated) if negotiated.audio.is_some() => self.hear_early(context, &negotiated),
-            Ok(_) => {}
-            // What the 2xx says counts.
-            Err(error) => tracing::debug!(%error, "early media cannot be had"),
-        }
-    }
-
-    fn hear_early(&mut self, context: Context<'_>, negotiated: &Negotiated) {
-        if std::mem::take(&mut self.ringing) {
-            self.media(MediaCommand::StopRingtone);
-        }
-        self.early = true;
-        self.apply_audio(context, negotiated);
-    }
-
-    /// A reliable provisional response makes the offer: PRACK has the answer (RFC 3262 §5).
-    pub(super) fn prack_due(&mut self, context: Context<'_>, id: PrackId) {
-        let offer = self.early_offer.take();
-        if offer.is_none() || !self.offers_late() {
-            self.sip(SipAction::Prack { id, answer: None });
-            return;
-        }
-        match self.answer_offer(offer.as_deref()) {
-            Ok((answer, negotiated)) => {
-                self.sip(SipAction::Prack { id, answer: Some(answer) });
-                self.hear_early(context, &negotiated);
-                self.early_answer = Some(Box::new(negotiated));
-            }
-            Err(reason) => {
-                self.sip(SipAction::Prack { id, answer: None });
-                self.sip(SipAction::Cancel);
-                self.fail(context, Originator::Local, 488, reason);
-            }
-        }
-    }
-
     /// Answers an offer that comes in a response to our INVITE.
-    fn answer_offer(&mut self, offer: Option<&[u8]>) -> Result<(Bytes, Negotiated), String> {
+    pub(super) fn answer_offer(&mut self, offer: Option<&[u8]>) -> Result<(Bytes, Negotiated), String> {
         let offer = offer.ok_or("the peer makes no offer")?;
         self.description.offered(Some(offer), &self.config).map_err(|refusal| refusal.reason)?;
         self.make_answer().map_err(|error| error.to_string())
     }
 
     /// What the 2xx comes to, and the answer to its offer if it makes one.
-    fn agree(&mut self, body: Option<&[u8]>) -> Result<(Option<Bytes>, Negotiated), String> {
-        if let Some(agreed) = self.early_answer.take() {
+    fn agree(
+        &mut self,
+        tag: Option<&str>,
+        body: Option<&[u8]>,
+    ) -> Result<(Option<Bytes>, Negotiated), String> {
+        if let Some(agreed) = self.early_answer.take().or_else(|| self.agreed_early(tag)) {
             return Ok((None, *agreed));
         }
         if self.offers_late() {
@@ -193,8 +157,9 @@ impl SessionMachine {
             _ => return,
         }
         self.timers.no_answer = None;
+        let tag = tag_of(&headers);
         self.learn_headers(headers);
-        let (answer, negotiated) = match self.agree(body.as_deref()) {
+        let (answer, negotiated) = match self.agree(tag.as_deref(), body.as_deref()) {
             Ok(agreed) => agreed,
             Err(reason) => {
                 self.sip(SipAction::Ack { answer: None });
@@ -243,6 +208,7 @@ impl SessionMachine {
             return false;
         }
         (calling.whole, calling.sent) = (true, false);
+        self.early_dialogs.clear();
         self.description.rollback();
         self.go_on_if_ready(context);
         true
@@ -268,6 +234,7 @@ impl SessionMachine {
             self.media(MediaCommand::StopRingtone);
         }
         self.early = false;
+        self.early_dialogs.clear();
         self.description.rollback();
         self.invite(context);
         true
@@ -324,4 +291,10 @@ impl SessionMachine {
             }
         });
     }
+}
+
+/// The peer's tag in a response to our INVITE: which early dialog it is of.
+fn tag_of(headers: &RemoteHeaders) -> Option<String> {
+    let to = headers.get::<To>()?.ok()?;
+    to.tag().map(str::to_owned)
 }
