@@ -82,6 +82,8 @@ pub struct Builder {
     pub(crate) max_sessions: usize,
     pub(crate) accept_messages: bool,
     pub(crate) transfers: bool,
+    pub(crate) referrals: bool,
+    pub(crate) events: Vec<String>,
     pub(crate) auto_answer: AutoAnswer,
     pub(crate) refresh: SessionRefresh,
     pub(crate) tracer: Option<Arc<Tracer>>,
@@ -108,6 +110,8 @@ impl Application {
             max_sessions: usize::MAX,
             accept_messages: false,
             transfers: false,
+            referrals: false,
+            events: Vec::new(),
             auto_answer: AutoAnswer::Never,
             refresh: SessionRefresh::default(),
             tracer: None,
@@ -281,9 +285,26 @@ impl Builder {
     }
 
     /// Whether peers may ask, within a session, to be transferred: the application decides on each
-    /// (`SCSessionTransferNewIncoming`). They are refused (405) unless so, and outside of sessions in any case.
+    /// (`SCSessionTransferNewIncoming`). They are refused (405) unless so; outside of sessions it is
+    /// [`referrals`](Self::referrals) that counts.
     pub fn transfers(mut self, allowed: bool) -> Self {
         self.transfers = allowed;
+        self
+    }
+
+    /// Whether peers may ask, outside of sessions, that we call somebody: the application decides on each
+    /// ([`IncomingReferral`](crate::IncomingReferral)). They are refused unless so: with 403, or with 405
+    /// where [`transfers`](Self::transfers) are not allowed either.
+    pub fn referrals(mut self, allowed: bool) -> Self {
+        self.referrals = allowed;
+        self
+    }
+
+    /// The event packages that peers may subscribe to, such as `presence` or `dialog`: the application
+    /// decides on each subscription and tells the state ([`IncomingSubscription`](crate::IncomingSubscription)).
+    /// Others are refused with 489; without any, all are, with 405.
+    pub fn events<T: Into<String>>(mut self, packages: impl IntoIterator<Item = T>) -> Self {
+        self.events = packages.into_iter().map(Into::into).collect();
         self
     }
 

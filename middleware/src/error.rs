@@ -58,6 +58,14 @@ pub enum Error {
         /// Why it can't be, in words.
         reason: String,
     },
+    /// What a peer asked for does not allow that, or not any more; nothing was changed.
+    #[error("{request}: {reason}")]
+    NotNow {
+        /// Which request of the peer's.
+        request: String,
+        /// Why it can't be, in words.
+        reason: String,
+    },
     /// The application has been stopped.
     #[error("the application has been stopped")]
     Stopped,
@@ -70,5 +78,9 @@ fn names(states: &[State]) -> String {
 impl Error {
     pub(crate) fn not_possible(operation: Operation, reason: impl Into<String>) -> Self {
         Error::NotPossible { operation, reason: reason.into() }
+    }
+
+    pub(crate) fn not_now(request: impl ToString, reason: impl ToString) -> Self {
+        Error::NotNow { request: request.to_string(), reason: reason.to_string() }
     }
 }

@@ -18,6 +18,8 @@ mod engine;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod incoming_referral;
+mod incoming_subscription;
 mod messaging;
 mod negotiation;
 pub mod notification;
@@ -35,6 +37,8 @@ pub use application::{Application, Builder, MediaStatistics};
 pub use credentials::Credentials;
 pub use driver::{AudioStatistics, PcmMark, PcmReader, PcmWriter, Reply};
 pub use error::Error;
+pub use incoming_referral::{IncomingReferral, IncomingReferralId};
+pub use incoming_subscription::{IncomingSubscription, IncomingSubscriptionId};
 pub use messaging::OutgoingMessage;
 pub use publication::{Publication, PublicationId, PublicationOptions};
 pub use registration::{Registration, RegistrationId, RegistrationOptions};

@@ -96,6 +96,9 @@ impl Agent {
         let mut builder = settings
             .builder()
             .audio(AudioConfiguration::default())
+            // Nobody here decides on them.
+            .referrals(false)
+            .events(None::<String>)
             .port(common.port.unwrap_or(PORT))
             .tls_config(tls_settings(common)?)
             .dns_servers(&common.dns)

@@ -16,6 +16,8 @@ use super::network::{Change, Moved, Network};
 use super::resolve::{Resolved, Resolver};
 use super::transport::{StreamInput, Streams, UdpSockets};
 use crate::engine::{Engine, Now, Origin, Output};
+use crate::incoming_referral::IncomingReferral;
+use crate::incoming_subscription::IncomingSubscription;
 use crate::notification::{NotificationCenter, Sender};
 use crate::publication::Publication;
 use crate::registration::Registration;
@@ -217,6 +219,12 @@ impl Signalling {
                         }
                         Origin::Publication(id) => {
                             Sender::Publication(Publication::new(id, self.commander.clone()))
+                        }
+                        Origin::IncomingSubscription(id) => Sender::IncomingSubscription(
+                            IncomingSubscription::new(id, self.commander.clone()),
+                        ),
+                        Origin::IncomingReferral(id) => {
+                            Sender::IncomingReferral(IncomingReferral::new(id, self.commander.clone()))
                         }
                     };
                     self.center.post(clock::now().wall, sender, event);

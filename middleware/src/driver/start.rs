@@ -52,6 +52,8 @@ pub(crate) async fn start(
         max_sessions: builder.max_sessions,
         accept_messages: builder.accept_messages,
         transfers: builder.transfers,
+        referrals: builder.referrals,
+        events: builder.events.clone(),
     };
     let mut engine = Engine::new(config, numbers.clone(), clock::seed());
 

@@ -124,6 +124,8 @@ impl Engine {
             Event::SubscriptionEnded { subscription, reason, response } => {
                 self.subscription_ended(subscription, reason, response.as_ref());
             }
+            Event::NotifierRefreshed { notifier, request } => self.notifier_refreshed(notifier, &request),
+            Event::NotifierEnded { notifier, reason } => self.notifier_ended(notifier, reason),
             // Provisional responses to re-INVITEs, and other branches of a fork.
             _ => {}
         }
@@ -244,11 +246,13 @@ impl Engine {
             }
             (Some(_), Method::Update | Method::Options) => self.respond(now, id, StatusCode::OK),
             (Some(call), Method::Refer) if self.config.transfers => self.referred(now, call, id, request),
+            // Out of a session: by policy, closed until the application opens it.
             (None, Method::Message) => self.got_message(now, id, request),
-            // RFC 3515, 6665, 3903 out of a session: by policy, closed until the application opens it.
-            (None, Method::Subscribe | Method::Notify | Method::Refer | Method::Publish) => {
-                self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED);
-            }
+            (None, Method::Refer) => self.got_refer(now, id, request),
+            (_, Method::Subscribe) => self.got_subscribe(now, id, request),
+            // RFC 6665 §4.1.3: of no subscription of ours.
+            (_, Method::Notify) => self.respond(now, id, StatusCode::CALL_DOES_NOT_EXIST),
+            (None, Method::Publish) => self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED),
             _ => self.respond(now, id, StatusCode::NOT_IMPLEMENTED),
         }
     }

@@ -140,7 +140,15 @@ impl World {
             default_address: us.ip(),
         };
         let sip = sip::Config { max_calls: 8, max_subscriptions: 8, ..sip::Config::default() };
-        let config = EngineConfig { sip, session, max_sessions: 8, accept_messages: true, transfers: true };
+        let config = EngineConfig {
+            sip,
+            session,
+            max_sessions: 8,
+            accept_messages: true,
+            transfers: true,
+            referrals: true,
+            events: vec!["presence".to_owned()],
+        };
         let now = Instant::now();
         let mut world = Self {
             engine: Engine::new(config, Arc::new(AtomicU64::new(1)), [9; 32]),

@@ -9,7 +9,9 @@ pub(crate) mod fuzzing;
 mod messages;
 mod perform;
 mod publications;
+mod referrals;
 mod registrations;
+mod subscribers;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,8 @@ use sip_core::endpoint::{self as sip, Call, Endpoint, RequestId, ServerRequest};
 
 use crate::configuration::RingtoneConfiguration;
 use crate::error::Error;
+use crate::incoming_referral::IncomingReferralId;
+use crate::incoming_subscription::IncomingSubscriptionId;
 use crate::notification::Event;
 use crate::publication::PublicationId;
 use crate::registration::RegistrationId;
@@ -57,6 +61,10 @@ pub(crate) struct EngineConfig {
     pub(crate) accept_messages: bool,
     /// Whether peers may ask, in a session, for a transfer; the application decides on each.
     pub(crate) transfers: bool,
+    /// Whether they may ask it outside of sessions; the application decides on each.
+    pub(crate) referrals: bool,
+    /// Event packages that peers may subscribe to; the application decides on each subscription.
+    pub(crate) events: Vec<String>,
 }
 
 /// What beside sessions has something to tell.
@@ -66,6 +74,8 @@ pub(crate) enum Origin {
     Registration(RegistrationId),
     Subscription(SubscriptionId),
     Publication(PublicationId),
+    IncomingSubscription(IncomingSubscriptionId),
+    IncomingReferral(IncomingReferralId),
 }
 
 /// Whose a request out of any call is.
@@ -87,6 +97,8 @@ enum Due {
     Session(SessionId),
     Registration(RegistrationId),
     Publication(PublicationId),
+    Subscriber(IncomingSubscriptionId),
+    Referral(IncomingReferralId),
 }
 
 /// What the engine wants done, in order.
@@ -120,6 +132,12 @@ pub(crate) struct Engine {
     /// The endpoint's names of subscriptions.
     subscribed: HashMap<sip::Subscription, SubscriptionId>,
     publications: BTreeMap<PublicationId, publications::Told>,
+    /// Subscriptions of peers, and the endpoint's names of those that were taken.
+    subscribers: BTreeMap<IncomingSubscriptionId, subscribers::Subscriber>,
+    notifiers: HashMap<sip::Notifier, IncomingSubscriptionId>,
+    /// REFERs out of sessions that wait for the application.
+    asked_outside: BTreeMap<IncomingReferralId, referrals::AskedOutside>,
+    next_incoming: u64,
     /// Requests out of any call that are under way.
     requests: HashMap<RequestId, Owner>,
     deadlines: BTreeSet<(Instant, Due)>,
@@ -155,8 +173,12 @@ impl Engine {
     pub(crate) fn new(config: EngineConfig, numbers: Arc<AtomicU64>, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
         let mut sip = config.sip.clone();
-        for (method, served) in [(Method::Message, config.accept_messages), (Method::Refer, config.transfers)]
-        {
+        sip.events.clone_from(&config.events);
+        for (method, served) in [
+            (Method::Message, config.accept_messages),
+            (Method::Refer, config.transfers || config.referrals),
+            (Method::Subscribe, !config.events.is_empty()),
+        ] {
             if served && !sip.allow.contains(&method) {
                 sip.allow.push(method);
             }
@@ -174,6 +196,10 @@ impl Engine {
             subscriptions: BTreeMap::new(),
             subscribed: HashMap::new(),
             publications: BTreeMap::new(),
+            subscribers: BTreeMap::new(),
+            notifiers: HashMap::new(),
+            asked_outside: BTreeMap::new(),
+            next_incoming: 0,
             requests: HashMap::new(),
             deadlines: BTreeSet::new(),
             endpoint_deadline: None,
@@ -227,6 +253,14 @@ impl Engine {
                 }
                 Due::Publication(id) => {
                     self.publication_due(now, id);
+                    self.settle(now);
+                }
+                Due::Subscriber(id) => {
+                    self.subscriber_due(now, id);
+                    self.settle(now);
+                }
+                Due::Referral(id) => {
+                    self.referral_due(now, id);
                     self.settle(now);
                 }
             }
@@ -286,6 +320,8 @@ impl Engine {
         for id in ids {
             self.terminate(now, id);
         }
+        self.refuse_referrals(now);
+        self.end_subscribers(now);
         let ids: Vec<_> = self.publications.keys().copied().collect();
         for id in ids {
             self.end_publication(now, id);
@@ -328,6 +364,7 @@ impl Engine {
             && self.registrations.is_empty()
             && self.subscriptions.is_empty()
             && self.publications.is_empty()
+            && self.subscribers.is_empty()
             && self.endpoint.is_settled()
     }
 
@@ -474,6 +511,9 @@ impl Engine {
             ("requests", self.requests.len()),
             ("deadlines", self.deadlines.len()),
             ("refused", self.refused.len()),
+            ("subscribers", self.subscribers.len()),
+            ("notifiers", self.notifiers.len()),
+            ("asked_outside", self.asked_outside.len()),
         ];
         for (table, size) in left {
             assert_eq!(size, 0, "{size} are left in {table}: {}", context());

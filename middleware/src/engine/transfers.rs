@@ -8,11 +8,12 @@ use sip_core::{Limits, NameAddr, Request, StatusCode, Uri};
 use super::{Engine, Now};
 use crate::credentials::Credentials;
 use crate::error::Error;
+use crate::incoming_referral::IncomingReferralId;
 use crate::session::machine::{SessionConfig, SipEvent};
 use crate::session::{Invitation, Operation, SessionId, TransferOptions};
 
 /// How long the peer is told of what becomes of its REFER, in seconds.
-const TOLD_FOR: u32 = 180;
+pub(super) const TOLD_FOR: u32 = 180;
 /// Headers that a Refer-To may give to the new INVITE (RFC 3261 §19.1.5): nothing that says who we are.
 const TAKEN: [&str; 3] = ["Replaces", "Subject", "Organization"];
 
@@ -28,9 +29,15 @@ pub(super) struct Asked {
 /// A session that does it.
 #[derive(Debug)]
 pub(super) struct Referral {
-    notifier: Option<Notifier>,
-    /// The session in which it was asked for.
-    from: SessionId,
+    pub(super) notifier: Option<Notifier>,
+    pub(super) from: Referrer,
+}
+
+/// Where it was asked for.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Referrer {
+    Session(SessionId),
+    Outside(IncomingReferralId),
 }
 
 impl Engine {
@@ -133,16 +140,10 @@ impl Engine {
     /// The peer's REFER in a session: taken, so that there is time to decide.
     pub(super) fn referred(&mut self, now: Now, call: Call, id: ServerRequest, request: &Request) {
         let Some(&session) = self.calls.get(&call) else { return };
-        let Some(ReferTo(refer_to)) = request.header::<ReferTo>() else {
-            self.respond(now, id, StatusCode::BAD_REQUEST);
-            return;
+        let target = match target_of(request) {
+            Ok(target) => target,
+            Err(status) => return self.respond(now, id, status),
         };
-        let target = refer_to.uri;
-        let calls = target.param("method").is_none_or(|method| method.eq_ignore_ascii_case("INVITE"));
-        if !target.is_sip() || !calls {
-            self.respond(now, id, StatusCode::DECLINE);
-            return;
-        }
         if self.sessions.get(&session).is_none_or(|live| live.asked.is_some()) {
             self.respond(now, id, StatusCode::REQUEST_PENDING);
             return;
@@ -173,19 +174,10 @@ impl Engine {
         let (streams, own) = accepted.unwrap_or_else(|| Err(over()))?;
         let asked = self.sessions.get_mut(&id).and_then(|live| live.asked.take()).ok_or_else(over)?;
         let credentials = credentials.or(own).ok_or_else(over)?;
-        let mut headers: Vec<(String, String)> = asked
-            .target
-            .headers()
-            .filter(|(name, _)| TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name)))
-            .map(|(name, value)| (name.to_owned(), sip_core::unescape(value).into_owned()))
-            .collect();
-        headers.extend(asked.referred_by.map(|by| ("Referred-By".to_owned(), by)));
-        let callee = asked.target.without_headers().without_param("method");
         let route = self.sessions.get(&id).and_then(|live| live.machine.snapshot().route.clone());
-        let invitation =
-            Invitation { callee, credentials, route, headers, max_redirects: 0, late_offer: false };
+        let invitation = invitation_to(&asked.target, asked.referred_by, credentials, route);
         let new = self.new_session_id();
-        self.referrals.insert(new, Referral { notifier: asked.notifier, from: id });
+        self.referrals.insert(new, Referral { notifier: asked.notifier, from: Referrer::Session(id) });
         let connected = self.connect(now, new, config, invitation, streams, Vec::new());
         if connected.is_err() {
             self.referral_over(now, new);
@@ -214,8 +206,10 @@ impl Engine {
                 // One that is over needs to be told nothing.
                 let _ = self.endpoint.notify(now.instant, notifier, NotifierState::Active, Some(body));
             }
-            let (code, reason) = (status.code(), reason.to_owned());
-            self.tell_session(now, from, SipEvent::TransferStatus { code, reason });
+            if let Referrer::Session(from) = from {
+                let (code, reason) = (status.code(), reason.to_owned());
+                self.tell_session(now, from, SipEvent::TransferStatus { code, reason });
+            }
         } else {
             self.referral_failed(now, Some(id), Some(status), reason);
         }
@@ -237,10 +231,15 @@ impl Engine {
         }
         let succeeded = status.is_some_and(StatusCode::is_success);
         let (code, reason) = (status.map_or(0, StatusCode::code), reason.to_owned());
-        self.tell_session(now, from, SipEvent::TransferStatus { code, reason });
-        if succeeded && notifier.is_none() {
-            // Nobody else knows that it may end now.
-            self.terminate(now, from);
+        match from {
+            Referrer::Outside(id) => self.referral_ended(id, code, reason),
+            Referrer::Session(from) => {
+                self.tell_session(now, from, SipEvent::TransferStatus { code, reason });
+                if succeeded && notifier.is_none() {
+                    // Nobody else knows that it may end now.
+                    self.terminate(now, from);
+                }
+            }
         }
     }
 
@@ -248,4 +247,29 @@ impl Engine {
     pub(super) fn referral_over(&mut self, now: Now, id: SessionId) {
         self.referral_failed(now, Some(id), None, "the new session has ended");
     }
+}
+
+/// Whom a REFER wants us to call, or how it is refused: by SIP, and to call, not else.
+pub(super) fn target_of(request: &Request) -> Result<Uri, StatusCode> {
+    let Some(ReferTo(refer_to)) = request.header::<ReferTo>() else { return Err(StatusCode::BAD_REQUEST) };
+    let target = refer_to.uri;
+    let calls = target.param("method").is_none_or(|method| method.eq_ignore_ascii_case("INVITE"));
+    if target.is_sip() && calls { Ok(target) } else { Err(StatusCode::DECLINE) }
+}
+
+/// The call that a REFER wants.
+pub(super) fn invitation_to(
+    target: &Uri,
+    referred_by: Option<String>,
+    credentials: Credentials,
+    route: Option<Uri>,
+) -> Invitation {
+    let mut headers: Vec<(String, String)> = target
+        .headers()
+        .filter(|(name, _)| TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name)))
+        .map(|(name, value)| (name.to_owned(), sip_core::unescape(value).into_owned()))
+        .collect();
+    headers.extend(referred_by.map(|by| ("Referred-By".to_owned(), by)));
+    let callee = target.without_headers().without_param("method");
+    Invitation { callee, credentials, route, headers, max_redirects: 0, late_offer: false }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::file::MsrpFileTransferEvent;
+use super::incoming::{IncomingReferralEvent, IncomingSubscriptionEvent};
 use super::services::{MessageEvent, PublicationEvent, RegistrationEvent, SubscriptionEvent};
 use super::settings::SettingsEvent;
 use crate::session::{IceSelection, IceState, State, StreamSet};
@@ -43,6 +44,10 @@ pub enum Event {
     Subscription(SubscriptionEvent),
     /// Of a publication.
     Publication(PublicationEvent),
+    /// Of a subscription of a peer's.
+    IncomingSubscription(IncomingSubscriptionEvent),
+    /// Of what a peer asks for outside of sessions.
+    IncomingReferral(IncomingReferralEvent),
     /// Of messages outside of sessions.
     Message(MessageEvent),
     /// Of settings and accounts.
@@ -59,6 +64,8 @@ impl Event {
             Event::Registration(event) => event.name(),
             Event::Subscription(event) => event.name(),
             Event::Publication(event) => event.name(),
+            Event::IncomingSubscription(event) => event.name(),
+            Event::IncomingReferral(event) => event.name(),
             Event::Message(event) => event.name(),
             Event::Settings(event) => event.name(),
         }
@@ -73,6 +80,8 @@ impl Event {
             Event::Registration(event) => event.data(),
             Event::Subscription(event) => event.data(),
             Event::Publication(event) => event.data(),
+            Event::IncomingSubscription(event) => event.data(),
+            Event::IncomingReferral(event) => event.data(),
             Event::Message(event) => event.data(),
             Event::Settings(event) => event.data(),
         }
@@ -100,6 +109,18 @@ impl From<SubscriptionEvent> for Event {
 impl From<PublicationEvent> for Event {
     fn from(event: PublicationEvent) -> Self {
         Event::Publication(event)
+    }
+}
+
+impl From<IncomingSubscriptionEvent> for Event {
+    fn from(event: IncomingSubscriptionEvent) -> Self {
+        Event::IncomingSubscription(event)
+    }
+}
+
+impl From<IncomingReferralEvent> for Event {
+    fn from(event: IncomingReferralEvent) -> Self {
+        Event::IncomingReferral(event)
     }
 }
 

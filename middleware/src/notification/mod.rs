@@ -19,6 +19,7 @@ mod center;
 mod event;
 mod file;
 mod filter;
+mod incoming;
 mod services;
 mod settings;
 mod stream;
@@ -28,6 +29,7 @@ pub use center::{NotificationCenter, Subscription};
 pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
 pub use file::{MsrpFileTransferEvent, MsrpFileTransferEventKind};
 pub use filter::Filter;
+pub use incoming::{IncomingReferralEvent, IncomingSubscriptionEvent};
 pub use services::{MessageEvent, PublicationEvent, RegistrationEvent, SubscriptionEvent};
 pub use settings::{SettingChange, SettingsEvent};
 pub use stream::NotificationStream;
@@ -35,6 +37,8 @@ pub use stream::NotificationStream;
 use std::fmt;
 use std::time::SystemTime;
 
+use crate::incoming_referral::IncomingReferral;
+use crate::incoming_subscription::IncomingSubscription;
 use crate::publication::Publication;
 use crate::registration::Registration;
 use crate::session::Session;
@@ -122,6 +126,10 @@ pub enum Sender {
     Subscription(crate::subscription::Subscription),
     /// A publication.
     Publication(Publication),
+    /// A subscription of a peer's.
+    IncomingSubscription(IncomingSubscription),
+    /// What a peer asks for outside of sessions.
+    IncomingReferral(IncomingReferral),
     /// The settings of the agent.
     Settings,
     /// An account, by its address without `sip:`.
@@ -139,6 +147,8 @@ impl Sender {
             (Sender::MsrpFileTransfer(a), Sender::MsrpFileTransfer(b)) => a.number() == b.number(),
             (Sender::Subscription(a), Sender::Subscription(b)) => a.id() == b.id(),
             (Sender::Publication(a), Sender::Publication(b)) => a.id() == b.id(),
+            (Sender::IncomingSubscription(a), Sender::IncomingSubscription(b)) => a.id() == b.id(),
+            (Sender::IncomingReferral(a), Sender::IncomingReferral(b)) => a.id() == b.id(),
             (Sender::Settings, Sender::Settings) => true,
             (Sender::Account(a), Sender::Account(b)) => a == b,
             _ => false,
@@ -170,7 +180,20 @@ impl From<&Publication> for Sender {
     }
 }
 
-/// `application`, `session-7`, `registration-1`, `subscription-1`, `publication-1`, `settings`, `account alice@example.com`.
+impl From<&IncomingSubscription> for Sender {
+    fn from(subscription: &IncomingSubscription) -> Self {
+        Sender::IncomingSubscription(subscription.clone())
+    }
+}
+
+impl From<&IncomingReferral> for Sender {
+    fn from(referral: &IncomingReferral) -> Self {
+        Sender::IncomingReferral(referral.clone())
+    }
+}
+
+/// `application`, `session-7`, `registration-1`, `subscription-1`, `publication-1`, `incoming-subscription-1`,
+/// `incoming-referral-1`, `settings`, `account alice@example.com`.
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -181,6 +204,8 @@ impl fmt::Display for Sender {
             Sender::MsrpFileTransfer(transfer) => write!(f, "msrp-file-transfer-{}", transfer.number()),
             Sender::Subscription(subscription) => write!(f, "{}", subscription.id()),
             Sender::Publication(publication) => write!(f, "{}", publication.id()),
+            Sender::IncomingSubscription(subscription) => write!(f, "{}", subscription.id()),
+            Sender::IncomingReferral(referral) => write!(f, "{}", referral.id()),
             Sender::Settings => f.write_str("settings"),
             Sender::Account(id) => write!(f, "account {id}"),
         }

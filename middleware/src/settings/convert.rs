@@ -21,6 +21,8 @@ impl Settings {
             .accepts(self.accepts())
             .accept_messages(self.agent.accept_messages)
             .transfers(self.agent.transfers)
+            .referrals(self.agent.referrals)
+            .events(&self.agent.events)
             .auto_answer(self.auto_answer())
             .port(self.sip.port)
             .transports(&self.sip.transports)
@@ -188,6 +190,7 @@ mod tests {
             (plain.accepts, plain.max_sessions, plain.accept_messages)
         );
         assert_eq!((ours.transfers, &ours.auto_answer), (plain.transfers, &plain.auto_answer));
+        assert_eq!((ours.referrals, &ours.events), (plain.referrals, &plain.events));
         // The one that is not: a program has a sound card, a library need not.
         assert_eq!(settings.audio_config().output, AudioOutput::Device(None));
     }

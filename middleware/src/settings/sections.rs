@@ -123,6 +123,12 @@ sections! {
         accept_messages: bool = false;
         /// Whether peers may ask in a session that we call somebody else; the application decides on each.
         transfers: bool = false;
+        /// Whether they may ask it outside of sessions; the application decides on each. Whoever may has us call
+        /// whom it likes. The program `sipsimple` takes none.
+        referrals: bool = false;
+        /// Event packages that peers may subscribe to, such as `presence`; the application decides on each
+        /// subscription. The program `sipsimple` tells no states, and opens none.
+        events: Vec<String> = Vec::new();
         /// Whose calls are answered by themselves, so that whoever calls can listen in: `never`, `callers` (of those in
         /// `auto_answer_callers` the calls that ask for it), `anyone` (all calls that ask for it) or `all`.
         auto_answer: AnswerPolicy = AnswerPolicy::Never;

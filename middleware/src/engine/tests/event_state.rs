@@ -11,7 +11,7 @@ use sip_core::usage::NotifierState;
 use sip_core::{Method, Request, StatusCode};
 use testkit::{Clock, Delivery, Host, Link, Network, run};
 
-use super::agent::{Agent, Log, now_at};
+use super::agent::{Agent, Log, now_at, place};
 use crate::credentials::Credentials;
 use crate::presence::{Basic, EventBody, Presence, Tuple};
 use crate::publication::{PublicationId, PublicationOptions};
@@ -350,4 +350,34 @@ fn a_state_is_fetched_once() {
     assert_eq!(told.last().map(String::as_str), Some("SubscriptionDidEnd false"), "{told:?}");
     assert!(told.contains(&"SubscriptionGotNotify open".to_owned()), "{told:?}");
     assert!(!told.iter().any(|line| line.contains("DidFail")), "{told:?}");
+}
+
+/// Requests that wait for the application are few, whoever sends them; each has its answer.
+#[test]
+fn what_waits_for_a_decision_has_a_cap() {
+    let log = Log::default();
+    let start = Clock::new().now();
+    let mut alice = Agent::new("alice", 1, false, start, &log);
+    alice.command(start, &["set", "events=presence"], place("bob")).expect("it is set");
+    for number in 0..300 {
+        let data = format!(
+            "SUBSCRIBE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK{number}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:bob@192.0.2.2>;tag=b\r\nTo: <sip:alice@192.0.2.1>\r\n\
+             Call-ID: c{number}\r\nCSeq: 1 SUBSCRIBE\r\nContact: <sip:bob@192.0.2.2>\r\nEvent: presence\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        let input =
+            sip::Input::Datagram { local: place("alice"), remote: place("bob"), data: Bytes::from(data) };
+        alice.engine.handle_sip(now_at(start, start), input);
+    }
+    let mut network = Network::new(1);
+    alice.flush(start, &mut network);
+    assert_eq!(log.borrow().iter().filter(|line| line.contains("GotSubscribe")).count(), 256);
+    let answers =
+        |packets: &[Bytes]| packets.iter().filter(|packet| packet.starts_with(b"SIP/2.0 480")).count();
+    assert_eq!(answers(&alice.packets), 300 - 256);
+    alice.timeout(start + Duration::from_secs(20));
+    alice.flush(start + Duration::from_secs(20), &mut network);
+    assert_eq!(answers(&alice.packets), 300);
+    alice.engine.assert_empty(&|| "after all were refused".to_owned());
 }

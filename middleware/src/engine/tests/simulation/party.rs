@@ -62,6 +62,8 @@ impl Party {
             max_sessions: 16,
             accept_messages: true,
             transfers: true,
+            referrals: false,
+            events: Vec::new(),
         };
         let mut bytes = [number; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
