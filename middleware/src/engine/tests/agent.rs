@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use ice_stun::ice::{Candidate, Transport};
 use sip_core::endpoint as sip;
-use sip_core::usage::NotifierState;
 use sip_core::{Message, StatusCode};
 use testkit::{Delivery, Host, Network};
 
@@ -23,18 +22,14 @@ use crate::configuration::{
 use crate::credentials::Credentials;
 use crate::engine::{Engine, EngineConfig, Now, Output};
 use crate::error::Error;
-use crate::incoming_referral::IncomingReferralId;
-use crate::incoming_subscription::IncomingSubscriptionId;
 use crate::messaging::OutgoingMessage;
 use crate::notification::{ChatFailureContext, Event, Value};
-use crate::presence::EventBody;
 use crate::session::machine::SessionConfig;
 use crate::session::{
     AudioPreparation, AutoAnswer, ChatAction, ConferenceId, DtmfMethod, FileInfo, FileSource, FileToSend,
     Invitation, MediaCommand, MediaEvent, MsrpPlace, Operation, ReceivedMessage, SessionId, State, StreamId,
     StreamSet, TransferOptions, auto_answer_headers,
 };
-use crate::subscription::{SubscriptionId, SubscriptionOptions};
 
 /// What happened, in order: `alice > INVITE`, `bob ! SCSessionDidStart`.
 pub(super) type Log = Rc<RefCell<Vec<String>>>;
@@ -65,7 +60,7 @@ pub(super) struct Agent {
     read: BTreeSet<(SessionId, String)>,
     /// File transfers, and whether we send.
     files: Vec<(SessionId, StreamId, bool)>,
-    start: Instant,
+    pub(super) start: Instant,
     /// The chat stream that was prepared last, and how often its connection was lost.
     chat_stream: Option<(StreamId, u32)>,
     pub(super) ice: Ice,
@@ -147,23 +142,10 @@ impl Agent {
             Err(_) => (self.session, words),
         };
         let (verb, argument) = (words[0], words.get(1).copied().unwrap_or_default());
-        if let Some(done) = self.decide(now, words) {
+        if let Some(done) = self.command_outside(now, words, peer) {
             return done;
         }
         match verb {
-            "subscribe" => {
-                let us = Credentials::new(format!("sip:{}@example.com", self.name).parse().expect("a URI"));
-                let expires = words.get(2).and_then(|seconds| seconds.parse().ok()).unwrap_or(3_600);
-                let target = format!("sip:bob@{peer}").parse().expect("a URI");
-                let options =
-                    SubscriptionOptions { expires, ..SubscriptionOptions::new(argument, target, us) };
-                self.engine.subscribe(now, SubscriptionId(1), options);
-                return Ok(());
-            }
-            "unsubscribe" => {
-                self.engine.end_subscription(now, SubscriptionId(1));
-                return Ok(());
-            }
             "connect" => return self.connect(now, words, peer),
             "page" => {
                 let to = format!("sip:bob@{peer}").parse().expect("a URI");
@@ -382,54 +364,6 @@ impl Agent {
             }
             what => panic!("nothing to be set: {what}"),
         }
-    }
-
-    /// Another policy, before anything has happened.
-    fn opens(&mut self, change: impl FnOnce(&mut EngineConfig)) {
-        let mut config = self.engine.config.clone();
-        change(&mut config);
-        let numbers = self.engine.numbers.clone();
-        self.engine = Engine::new(config, numbers, [self.name.as_bytes()[0]; 32]);
-        self.engine.bound(now_at(self.start, self.start), sip::Transport::Udp, self.address);
-    }
-
-    /// What is decided on what a peer asks for outside of sessions, by its number:
-    /// `accept-referral 1 audio`, `accept-subscriber 1 here 60`.
-    fn decide(&mut self, now: Now, words: &[&str]) -> Option<Result<(), Error>> {
-        let number = words.get(1).and_then(|number| number.parse().ok()).unwrap_or(1);
-        let (word, status) = (words.get(2).copied().unwrap_or_default(), StatusCode::new);
-        let code = word.parse().ok().and_then(status);
-        let (subscriber, referral) = (IncomingSubscriptionId(number), IncomingReferralId(number));
-        let state = match word {
-            "" | "nothing" => EventBody::Empty,
-            text => {
-                let body = Bytes::copy_from_slice(text.as_bytes());
-                EventBody::Other { content_type: "text/plain".to_owned(), body }
-            }
-        };
-        let expires = words.get(3).and_then(|seconds| seconds.parse().ok()).unwrap_or(600);
-        Some(match words[0] {
-            "accept-referral" => {
-                let us = Credentials::new(format!("sip:{}@example.com", self.name).parse().expect("a URI"));
-                let accepted = self.engine.accept_referral(now, referral, us, streams(word));
-                accepted.map(|(id, _)| self.sessions.push(id))
-            }
-            "reject-referral" => {
-                self.engine.reject_referral(now, referral, code.unwrap_or(StatusCode::DECLINE))
-            }
-            "accept-subscriber" => {
-                self.engine.accept_subscriber(now, subscriber, NotifierState::Active, &state, expires)
-            }
-            "keep-subscriber" => {
-                self.engine.accept_subscriber(now, subscriber, NotifierState::Pending, &state, expires)
-            }
-            "reject-subscriber" => {
-                self.engine.reject_subscriber(now, subscriber, code.unwrap_or(StatusCode::FORBIDDEN))
-            }
-            "tell-subscriber" => self.engine.notify_subscriber(now, subscriber, &state),
-            "end-subscriber" => self.engine.end_subscriber(now, subscriber, word),
-            _ => return None,
-        })
     }
 
     /// What media do by themselves: `media audio lost`, `media chat failed`, `media ready`.

@@ -8,6 +8,7 @@ mod agent;
 mod event_state;
 mod ice;
 mod matrix;
+mod outside;
 mod puppet;
 mod random;
 mod registrar;
