@@ -10,7 +10,7 @@ use sipsimple::configuration::{
 };
 use sipsimple::configuration::{SessionRefresh, SrtpKeying, TimerMode, TurnServer, TurnTransport};
 use sipsimple::notification::{Filter, NotificationCenter, NotificationStream, SessionEvent, Subscription};
-use sipsimple::session::MessageOptions;
+use sipsimple::session::{Conference, MessageOptions};
 use sipsimple::trace::Tracer;
 use sipsimple::{Application, Builder, Error, Session, StreamSet};
 
@@ -334,6 +334,14 @@ pub(crate) fn attend(
             drop(session.send_message(content.clone(), options));
         }
         _ => {}
+    }
+}
+
+/// Has a session whose audio is there take part in a conference.
+pub(crate) fn join(conference: &Conference, session: &Session, event: &SessionEvent) {
+    let may_have_come = matches!(event, SessionEvent::DidStart | SessionEvent::GotStreamUpdate { .. });
+    if may_have_come && session.has_audio() && session.conference() != Some(conference.id()) {
+        drop(conference.add(session));
     }
 }
 

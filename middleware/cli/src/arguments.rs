@@ -22,6 +22,7 @@ Examples:
   sipsimple listen --echo                             answer calls and send back what is said
   sipsimple call sip:bob@192.0.2.7 --seconds 10       call for ten seconds
   sipsimple call sip:bob@192.0.2.7 --chat hello       call with a chat message
+  sipsimple call sip:bob@192.0.2.7 sip:ann@192.0.2.8  call both, in one conference
   sipsimple message sip:bob@192.0.2.7 'lunch at one?' send a message without a call
   sipsimple register --from sip:alice@example.com     register and stay so
   sipsimple subscribe presence sip:bob@example.com    watch somebody's presence
@@ -35,7 +36,7 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Wait for sessions and answer them
     Listen(Listen),
-    /// Call a SIP address
+    /// Call a SIP address, or several in one conference
     Call(Call),
     /// Send a SIP MESSAGE, wrapped in CPIM, and wait for the answer
     Message(Message),
@@ -250,11 +251,12 @@ pub(crate) enum YesNo {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sipsimple call sip:bob@192.0.2.7\n  sipsimple call sip:bob@example.com --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple call sip:ivr@192.0.2.7 --play question.wav --record answer.wav --dtmf 12# --seconds 20 --json\n  sipsimple call sip:bob@192.0.2.7 --no-audio --send-file photo.jpg"
+    after_help = "Examples:\n  sipsimple call sip:bob@192.0.2.7\n  sipsimple call sip:bob@example.com --from sip:alice@example.com --password-env SIP_PASSWORD\n  sipsimple call sip:ivr@192.0.2.7 --play question.wav --record answer.wav --dtmf 12# --seconds 20 --json\n  sipsimple call sip:bob@192.0.2.7 --no-audio --send-file photo.jpg\n  sipsimple call sip:bob@192.0.2.7 sip:carol@192.0.2.8"
 )]
 pub(crate) struct Call {
-    /// Whom to call: sip:user@host
-    pub(crate) uri: String,
+    /// Whom to call: sip:user@host; several make a conference, in which all hear each other
+    #[arg(required = true, value_name = "URI")]
+    pub(crate) uris: Vec<String>,
     #[command(flatten)]
     pub(crate) common: Common,
     #[command(flatten)]
@@ -329,6 +331,9 @@ pub(crate) struct Listen {
     /// Be heard while it rings (183): what `--play` plays begins at once
     #[arg(long, requires = "ring")]
     pub(crate) early_media: bool,
+    /// Let all who call hear each other
+    #[arg(long)]
+    pub(crate) conference: bool,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,6 @@
 //! `sipsimple call`: call a SIP address.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use sipsimple::session::{ConnectOptions, FileToSend};
 use sipsimple::{Session, StreamSet, Uri};
 
 use crate::Failure;
-use crate::agent::{Agent, Place, attend, later, say};
+use crate::agent::{Agent, Place, attend, join, later, say};
 use crate::arguments::Call;
 use crate::identity::{address, credentials};
 use crate::leave::Leave;
@@ -19,7 +20,8 @@ use crate::output::Output;
 use crate::register;
 
 pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
-    let callee = address("the address to call", &options.uri)?;
+    let callees = options.uris.iter().map(|uri| address("the address to call", uri));
+    let callees = callees.collect::<Result<Vec<Uri>, Failure>>()?;
     let route = options.common.proxy.as_deref().map(|proxy| address("--proxy", proxy)).transpose()?;
     let streams = StreamSet {
         audio: !options.media.no_audio,
@@ -44,11 +46,17 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> R
         }
     }
     let manager = agent.application.session_manager();
-    let session = manager.new_session();
-    let files = options.send_file.iter().map(FileToSend::new).collect();
+    let conference = (callees.len() > 1).then(|| manager.new_conference());
     let transfer = options.transfer.as_deref().map(|uri| address("--transfer", uri)).transpose()?;
-    let more = ConnectOptions { files, ask_auto_answer: options.auto_answer, ..ConnectOptions::default() };
-    session.connect_with(callee, credentials, route, streams, more).await?;
+    let mut sessions = Vec::new();
+    for callee in callees {
+        let session = manager.new_session();
+        let files = options.send_file.iter().map(FileToSend::new).collect();
+        let more =
+            ConnectOptions { files, ask_auto_answer: options.auto_answer, ..ConnectOptions::default() };
+        session.connect_with(callee, credentials.clone(), route.clone(), streams, more).await?;
+        sessions.push(session);
+    }
 
     let live = Live::start(agent.application.session_manager(), output, leave, Quit::HangsUp);
 
@@ -63,10 +71,16 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> R
         if let Some(reason) = not_delivered(notification.event()) {
             failure = Some(reason);
         }
-        let Some(event) = notification.session_event() else { continue };
+        let (Some(session), Some(event)) = (notification.session(), notification.session_event()) else {
+            continue;
+        };
         match event {
             SessionEvent::DidFail { code, reason, .. } => {
-                failure = Some(if *code == 0 { reason.clone() } else { format!("{code} {reason}") });
+                let reason = if *code == 0 { reason.clone() } else { format!("{code} {reason}") };
+                failure = Some(match (session.remote_uri(), sessions.len()) {
+                    (Some(who), 2..) => format!("{who}: {reason}"),
+                    _ => reason,
+                });
             }
             SessionEvent::TransferDidFail { code, reason } => {
                 failure = Some(format!("it was not transferred: {code} {reason}"));
@@ -78,12 +92,16 @@ pub(crate) async fn run(options: Call, output: &Arc<Output>, leave: &Leave) -> R
             SessionEvent::AcceptedStreamProposal { proposer: Originator::Local }
                 if options.add_chat_after.is_some() =>
             {
-                say(&session, &options.media);
+                say(session, &options.media);
             }
             event => {
-                attend(&session, event, &options.media, recording(&options));
-                if *event == SessionEvent::DidStart {
-                    script(&session, &options, transfer.as_ref());
+                if let Some(conference) = &conference {
+                    join(conference, session, event);
+                }
+                let number = sessions.iter().position(|known| known == session);
+                attend(session, event, &options.media, recording(&options, number.unwrap_or_default()));
+                if *event == SessionEvent::DidStart && number.is_some() {
+                    script(session, &options, transfer.as_ref());
                 }
             }
         }
@@ -129,10 +147,15 @@ fn script(session: &Session, options: &Call, transfer: Option<&Uri>) {
     }
 }
 
-/// `--record FILE` as folder and name.
-fn recording(options: &Call) -> Option<(PathBuf, Option<String>)> {
+/// `--record FILE` as folder and name: of the second call `FILE-2`, before its ending, and so on.
+fn recording(options: &Call, number: usize) -> Option<(PathBuf, Option<String>)> {
     let path = options.media.record.as_ref()?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let text = |part: &OsStr| part.to_string_lossy().into_owned();
+    let name = match (path.file_stem(), path.extension(), number) {
+        (Some(stem), Some(ending), 1..) => Some(format!("{}-{}.{}", text(stem), number + 1, text(ending))),
+        (Some(stem), None, 1..) => Some(format!("{}-{}", text(stem), number + 1)),
+        _ => path.file_name().map(text),
+    };
     let folder = path.parent().map(PathBuf::from).unwrap_or_default();
     Some((folder, name))
 }

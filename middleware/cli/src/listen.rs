@@ -8,7 +8,7 @@ use sipsimple::session::AcceptOptions;
 use sipsimple::{Session, StatusCode, StreamSet};
 
 use crate::Failure;
-use crate::agent::{Agent, Place, attend, later};
+use crate::agent::{Agent, Place, attend, join, later};
 use crate::arguments::{Listen, StreamArgument};
 use crate::identity;
 use crate::leave::Leave;
@@ -31,6 +31,7 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>, leave: &Leave) ->
         register::begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
     }
     let password = identity::password(&options.common)?;
+    let conference = options.conference.then(|| agent.application.session_manager().new_conference());
     let mut ended = 0;
     let live = Live::start(agent.application.session_manager(), output, leave, Quit::Leaves);
     loop {
@@ -60,6 +61,9 @@ pub(crate) async fn run(options: Listen, output: &Arc<Output>, leave: &Leave) ->
                 }
             }
             event => {
+                if let Some(conference) = &conference {
+                    join(conference, session, event);
+                }
                 let record = options.media.record.clone().map(|folder: PathBuf| (folder, None));
                 attend(session, event, &options.media, record);
             }

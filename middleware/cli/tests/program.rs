@@ -202,6 +202,93 @@ fn early_media_go_out_while_it_rings() {
     assert!(description.find("m=audio").is_some_and(|at| at < 1_500), "with an answer: {trace}");
 }
 
+/// A second of a tone, as a WAV file; whole periods, so that it can be repeated.
+fn tone(folder: &Path, name: &str, hertz: f64) -> String {
+    let samples =
+        (0..8_000).map(|n| (f64::from(n) * hertz * std::f64::consts::TAU / 8_000.0).sin() * 6_000.0);
+    let data: Vec<u8> = samples.flat_map(|sample| (sample as i16).to_le_bytes()).collect();
+    let mut file = b"RIFF".to_vec();
+    file.extend((36 + data.len() as u32).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    file.extend(8_000_u32.to_le_bytes());
+    file.extend(16_000_u32.to_le_bytes());
+    file.extend(b"\x02\0\x10\0data");
+    file.extend((data.len() as u32).to_le_bytes());
+    file.extend(data);
+    let path = folder.join(name);
+    std::fs::write(&path, file).expect("the disk has room");
+    path.to_str().expect("text").to_owned()
+}
+
+/// How loud a frequency is in the last second of what was heard: its amplitude (Goertzel).
+fn loudness(recording: &Path, hertz: f64) -> f64 {
+    let (_, heard, rate) = media::wav::read_stereo(recording).expect("a recording");
+    let last = &heard[heard.len().saturating_sub(rate as usize)..];
+    let (mut re, mut im) = (0.0, 0.0);
+    for (n, sample) in last.iter().enumerate() {
+        let angle = n as f64 * hertz * std::f64::consts::TAU / f64::from(rate);
+        re += f64::from(*sample) * angle.cos();
+        im += f64::from(*sample) * angle.sin();
+    }
+    2.0 * re.hypot(im) / last.len() as f64
+}
+
+/// The only recording in a folder.
+fn recorded(folder: &Path) -> std::path::PathBuf {
+    let mut files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let file = files.next().expect("a recording");
+    assert!(files.next().is_none(), "one recording");
+    file
+}
+
+#[test]
+fn who_is_called_at_once_hears_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (here, path) = (folder.path(), |name: &str| folder.path().join(name));
+    let tones = [("us", 400.0), ("bob", 1_000.0), ("carol", 1_700.0)];
+    let [ours, bobs, carols] = tones.map(|(who, hertz)| tone(here, &format!("{who}.wav"), hertz));
+    let listener = |name: &str, play: &str| {
+        let to = path(name);
+        std::fs::create_dir(&to).expect("a folder");
+        let to = to.to_str().expect("text").to_owned();
+        Listener::start(&["--codecs", "pcmu", "--play", play, "--loop", "--record", &to])
+    };
+    let (mut bob, mut carol) = (listener("bob", &bobs), listener("carol", &carols));
+    let (first, second, to) = (bob.uri(), carol.uri(), path("us.heard.wav"));
+    let options = ["--codecs", "pcmu", "--play", &ours, "--loop", "--record", to.to_str().expect("text")];
+    let calling = call(&first, &[&[second.as_str(), "--seconds", "4"], &options[..]].concat());
+    let (code, _) = calling.finish(Duration::from_secs(20));
+    assert_eq!(code, Some(0));
+    bob.running.wait_for("SCSessionDidEnd");
+    carol.running.wait_for("SCSessionDidEnd");
+    drop((bob, carol));
+    // We hear each of them in its own call.
+    assert!(loudness(&to, 1_000.0) > 2_500.0 && loudness(&to, 1_700.0) < 300.0, "the first call");
+    let second = path("us.heard-2.wav");
+    assert!(loudness(&second, 1_700.0) > 2_500.0 && loudness(&second, 1_000.0) < 300.0, "the second");
+    for (who, others) in [("bob", [400.0, 1_700.0]), ("carol", [400.0, 1_000.0])] {
+        let own = tones.iter().find(|(name, _)| *name == who).map_or(0.0, |(_, hertz)| *hertz);
+        let recording = recorded(&path(who));
+        assert!(loudness(&recording, own) < 300.0, "{who} hears itself");
+        for hertz in others {
+            let loud = loudness(&recording, hertz);
+            assert!(loud > 2_500.0, "{who} does not hear {hertz} Hz: {loud}");
+        }
+    }
+}
+
+#[test]
+fn one_of_several_that_does_not_answer_leaves_the_others() {
+    let mut bob = Listener::start(&[]);
+    let busy = Listener::start(&["--reject", "486"]);
+    let (first, second) = (bob.uri(), busy.uri());
+    let (code, events) = call(&first, &[&second, "--seconds", "0.5"]).finish(Duration::from_secs(10));
+    assert_eq!(code, Some(1));
+    bob.running.wait_for("SCSessionDidEnd");
+    let reason = events.last().and_then(|exit| exit["reason"].as_str()).unwrap_or_default();
+    assert!(reason.contains(&second) && reason.contains("486"), "{reason}");
+}
+
 #[test]
 fn the_doctor_tells_of_each_check_what_to_do() {
     let registrar = Registrar::start();
