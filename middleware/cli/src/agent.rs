@@ -165,7 +165,8 @@ pub(crate) fn tls_settings(common: &Common) -> Result<TlsConfiguration, Failure>
     })
 }
 
-fn tracer(path: &Path, secrets: bool) -> Result<Tracer, Failure> {
+/// What `--trace` and `--trace-secrets` ask for.
+pub(crate) fn tracer(path: &Path, secrets: bool) -> Result<Tracer, Failure> {
     let tracer = if path == Path::new("-") {
         Tracer::to_stderr()
     } else {

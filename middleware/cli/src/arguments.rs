@@ -454,7 +454,9 @@ pub(crate) struct Registrar {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sipsimple demo\n  sipsimple demo --out here --seconds 20")]
+#[command(
+    after_help = "Examples:\n  sipsimple demo\n  sipsimple demo --out here --seconds 20\n  sipsimple demo --bind 192.0.2.7 --trace -"
+)]
 pub(crate) struct Demo {
     /// Folder for the recordings, the capture and the report
     #[arg(long, value_name = "DIR", default_value = "demo-out")]
@@ -465,6 +467,16 @@ pub(crate) struct Demo {
     /// One JSON object a line on stdout for each notification
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write what the first agent sends and receives to this file too (`-`: stderr); a name that ends in
+    /// .pcap or .pcapng becomes a capture, beside the one in the folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Leave passwords' digests and keys in that trace
+    #[arg(long, requires = "trace")]
+    pub(crate) trace_secrets: bool,
+    /// The address of this machine that all of it uses
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub(crate) bind: IpAddr,
 }
 
 /// A relay.

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::{Listener, Registrar, Running, sipsimple};
 
+/// What the demo may take.
+const DEMO: Duration = Duration::from_secs(60);
 /// What leaving may take.
 const LEAVING: Duration = Duration::from_millis(3_500);
 
@@ -287,6 +289,27 @@ fn one_of_several_that_does_not_answer_leaves_the_others() {
     bob.running.wait_for("SCSessionDidEnd");
     let reason = events.last().and_then(|exit| exit["reason"].as_str()).unwrap_or_default();
     assert!(reason.contains(&second) && reason.contains("486"), "{reason}");
+}
+
+#[test]
+fn a_demo_is_traced_where_one_wants_it_and_keeps_to_its_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (out, trace) = (path("out"), path("trace.txt"));
+    let options =
+        ["demo", "--json", "--seconds", "2", "--bind", "127.0.0.2", "--out", &out, "--trace", &trace];
+    let (code, events) = Running::start(&[&options[..], &["--trace-secrets"]].concat()).finish(DEMO);
+    assert_eq!(code, Some(0), "{:?}", events.last());
+    let text = std::fs::read_to_string(&trace).expect("the trace");
+    for expected in ["127.0.0.2:", "REGISTER sip:", "INVITE sip:bob@", "MSRP ", "a=crypto:"] {
+        assert!(text.contains(expected), "no {expected:?} in the trace");
+    }
+    assert!(!text.contains("127.0.0.1"), "it keeps to the address");
+    assert!(!text.contains("inline:xxxx"), "keys were asked for");
+    // The capture is there as ever, and shows no keys.
+    let capture = std::fs::read(folder.path().join("out/capture.pcapng")).expect("the capture");
+    let capture = String::from_utf8_lossy(&capture);
+    assert!(capture.contains("INVITE sip:bob@") && capture.contains("inline:xxxx"), "keys are redacted");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod clock;
 mod commander;
 mod diagnosis;
+mod dial;
 mod media;
 mod network;
 pub(crate) mod reach;

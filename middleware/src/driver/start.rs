@@ -39,6 +39,8 @@ pub(crate) async fn start(
     stop: watch::Receiver<Option<Instant>>,
 ) -> Result<Started, Error> {
     let binds = binds(builder.bind);
+    // The one address that is used, unless all are.
+    let own = builder.bind.filter(|address| !address.is_unspecified());
     let advertised = binds.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |bind| bind.advertised);
     let session = builder.session_config(advertised);
     let numbers = numbers();
@@ -62,7 +64,7 @@ pub(crate) async fn start(
     let system = |what: String| move |error: io::Error| Error::System { what, reason: error.to_string() };
     security.check(false).map_err(system("the configuration of TLS".to_owned()))?;
     let mut sockets =
-        Sockets { udp: UdpSockets::default(), streams: Streams::new(stream_sender, security.clone()) };
+        Sockets { udp: UdpSockets::default(), streams: Streams::new(stream_sender, security.clone(), own) };
     let mut addresses = Vec::new();
     let mut port = builder.port;
     for bind in &binds {
@@ -101,17 +103,9 @@ pub(crate) async fn start(
     let resolver = Resolver::new(&builder.dns_servers, answers);
     let backlog = builder.center.backlog().clone();
     let boards = (commander.board().clone(), commander.pcm().clone());
-    let (everywhere, tracer) =
-        (builder.bind.is_none_or(|address| address.is_unspecified()), builder.tracer.clone());
-    let media = MediaHost::new(
-        &builder.audio,
-        security,
-        resolver.clone(),
-        everywhere,
-        tracer,
-        (notes, backlog),
-        boards,
-    )?;
+    let tracer = builder.tracer.clone();
+    let media =
+        MediaHost::new(&builder.audio, security, resolver.clone(), own, tracer, (notes, backlog), boards)?;
     let signalling = Signalling {
         engine,
         jobs,

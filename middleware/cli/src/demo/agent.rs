@@ -1,6 +1,5 @@
 //! One of the two agents of the demo.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub(super) struct DemoAgent {
 }
 
 impl DemoAgent {
-    /// Starts it on the loopback interface; `speech` is what it says, over and over.
+    /// Starts it where the servers are; `speech` is what it says, over and over.
     pub(super) async fn start(
         name: &'static str,
         speech: &Path,
@@ -57,7 +56,7 @@ impl DemoAgent {
         let input = AudioInput::File { path: speech.to_owned(), repeat: true };
         let mut builder = Application::builder()
             .accepts(StreamSet::ALL)
-            .bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .bind(stun.address().ip())
             .port(0)
             .rtp_config(rtp)
             .audio(AudioConfiguration { input, output: AudioOutput::Null, ..AudioConfiguration::default() })

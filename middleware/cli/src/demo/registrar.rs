@@ -1,6 +1,6 @@
 //! The registrar and proxy that both agents of the demo use.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -23,10 +23,10 @@ pub(super) struct RunningRegistrar {
 }
 
 impl RunningRegistrar {
-    /// Starts one for these users on the loopback interface.
-    pub(super) async fn start(users: &[(&str, &str)]) -> Result<Self, Failure> {
+    /// Starts one for these users.
+    pub(super) async fn start(address: IpAddr, users: &[(&str, &str)]) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::Failed(format!("the demo's registrar: {error}"));
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let socket = UdpSocket::bind((address, 0)).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let config = users
             .iter()

@@ -16,6 +16,7 @@ use super::registrar::RunningRegistrar;
 use super::report::{Kind, Rung, Second, Side, Story};
 use super::stun::RunningStun;
 use crate::Failure;
+use crate::agent::tracer;
 use crate::arguments::Demo;
 use crate::output::Output;
 
@@ -34,14 +35,22 @@ pub(super) async fn play(options: &Demo, output: &Arc<Output>) -> Result<Story, 
         output.remark(text);
         push(&ladder, start, Kind::Step, text.to_owned());
     };
-    step("starting a registrar, a STUN server with a relay, and two agents on 127.0.0.1");
-    let stun = RunningStun::start().await?;
+    let address = options.bind;
+    step(&format!("starting a registrar, a STUN server with a relay, and two agents on {address}"));
+    let stun = RunningStun::start(address).await?;
     let (alices, bobs) = (password("alice"), password("bob"));
-    let registrar = RunningRegistrar::start(&[("alice", &alices), ("bob", &bobs)]).await?;
+    let registrar = RunningRegistrar::start(address, &[("alice", &alices), ("bob", &bobs)]).await?;
     let servers = [stun.address(), registrar.address()];
-    let tracer = Tracer::to_file(&capture)
-        .map_err(|error| Failure::Failed(format!("{}: {error}", capture.display())))?
-        .with_listener(watch_wire(&ladder, start, servers));
+    let watch = watch_wire(&ladder, start, servers);
+    let kept = Tracer::to_file(&capture)
+        .map_err(|error| Failure::Failed(format!("{}: {error}", capture.display())))?;
+    let tracer = match &options.trace {
+        None => kept.with_listener(watch),
+        Some(path) => tracer(path, options.trace_secrets)?.with_listener(move |traced| {
+            watch(traced);
+            kept.write(*traced);
+        }),
+    };
 
     let told = |kind| {
         let ladder = ladder.clone();

@@ -1,7 +1,7 @@
 //! The STUN and TURN server that both agents of the demo gather candidates from.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,10 +35,11 @@ struct Arrived {
 }
 
 impl RunningStun {
-    /// Starts one on the loopback interface.
-    pub(crate) async fn start() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::Failed(format!("the demo's STUN server: {error}"));
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+    /// Starts one on this address.
+    pub(crate) async fn start(address: IpAddr) -> Result<Self, Failure> {
+        let failed =
+            |error: std::io::Error| Failure::Failed(format!("the demo's STUN server on {address}: {error}"));
+        let socket = UdpSocket::bind((address, 0)).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let password = "the relay's secret".to_owned();
         let mut config = Config::new(DOMAIN).with_account("demo", password.clone());
@@ -84,7 +85,7 @@ async fn serve(socket: UdpSocket, local: SocketAddr, mut server: Server) {
     let mut relays = HashMap::new();
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        let due = carry_out(&socket, &mut server, &mut relays, &arrivals).await;
+        let due = carry_out(&socket, local.ip(), &mut server, &mut relays, &arrivals).await;
         tokio::select! {
             received = socket.recv_from(&mut buffer) => {
                 let Ok((length, remote)) = received else { continue };
@@ -103,6 +104,7 @@ async fn serve(socket: UdpSocket, local: SocketAddr, mut server: Server) {
 /// Does what the server wants done; returns when to come back.
 async fn carry_out(
     socket: &UdpSocket,
+    address: IpAddr,
     server: &mut Server,
     relays: &mut HashMap<RelayId, Relay>,
     arrivals: &mpsc::Sender<Arrived>,
@@ -111,7 +113,7 @@ async fn carry_out(
         match server.poll_output() {
             // A client that is gone is no reason to stop.
             Output::Transmit { flow, data } => drop(socket.send_to(&data, flow.remote).await),
-            Output::BindRelay { relay, .. } => match open(relay, arrivals).await {
+            Output::BindRelay { relay, .. } => match open(relay, address, arrivals).await {
                 Ok((address, open)) => {
                     relays.insert(relay, open);
                     server.handle_input(now(), Input::RelayBound { relay, address });
@@ -135,8 +137,12 @@ async fn carry_out(
     }
 }
 
-async fn open(relay: RelayId, arrivals: &mpsc::Sender<Arrived>) -> std::io::Result<(SocketAddr, Relay)> {
-    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+async fn open(
+    relay: RelayId,
+    address: IpAddr,
+    arrivals: &mpsc::Sender<Arrived>,
+) -> std::io::Result<(SocketAddr, Relay)> {
+    let socket = Arc::new(UdpSocket::bind((address, 0)).await?);
     let (reader, arrivals) = (socket.clone(), arrivals.clone());
     let reading = tokio::spawn(async move {
         let mut buffer = vec![0; DATAGRAM];

@@ -165,7 +165,7 @@ mod tests {
     /// With a relay that is there, and with a wrong password.
     #[tokio::test]
     async fn a_real_relay_is_tried() {
-        let stun = RunningStun::start().await.expect("a server");
+        let stun = RunningStun::start(std::net::Ipv4Addr::LOCALHOST.into()).await.expect("a server");
         let address = Some("127.0.0.1".parse().expect("an address"));
         for (password, expected) in [(None, Verdict::Ok), (Some("wrong"), Verdict::Failed)] {
             let mut relay = stun.relay();

@@ -84,5 +84,5 @@ fn ends() -> Result<Ends, Error> {
     })?;
     let security = Arc::new(Security::new(TlsConfiguration::default()));
     let (answers, _) = mpsc::unbounded_channel();
-    Ok(Ends::new(identity, security, Resolver::new(&[], answers), None))
+    Ok(Ends::new(identity, security, None, Resolver::new(&[], answers), None))
 }

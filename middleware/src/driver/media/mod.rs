@@ -27,6 +27,7 @@ mod tls;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -111,7 +112,7 @@ impl MediaHost {
         audio: &AudioConfiguration,
         security: TlsClient,
         resolver: Resolver,
-        every_interface: bool,
+        own: Option<IpAddr>,
         tracer: Option<Arc<Tracer>>,
         (notes, backlog): (Notes, Backlog),
         (board, pcm): (MeterBoard, PcmDesk),
@@ -122,7 +123,7 @@ impl MediaHost {
         let mixing = Mixing::start(audio, &notes)?;
         board.watch(mixing.meter());
         let (audio, chats, files) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let ends = Ends::new(identity.clone(), security.clone(), resolver.clone(), tracer);
+        let ends = Ends::new(identity.clone(), security.clone(), own, resolver.clone(), tracer);
         let dtls = None;
         Ok(Self {
             mixing,
@@ -131,7 +132,7 @@ impl MediaHost {
             dtls,
             security,
             resolver,
-            every_interface,
+            every_interface: own.is_none(),
             notes,
             backlog,
             board,

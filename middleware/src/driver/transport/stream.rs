@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +17,7 @@ use super::carry::{Wire, Writer, carry, writer};
 use super::tls::Security;
 use super::websocket;
 use crate::driver::clock;
+use crate::driver::dial::dial;
 
 /// Connections that may wait for `accept`.
 const BACKLOG: i32 = 1_024;
@@ -40,6 +41,8 @@ pub(crate) enum StreamInput {
 pub(crate) struct Streams {
     inputs: mpsc::Sender<StreamInput>,
     security: Arc<Security>,
+    /// The one address that connections come from; any where `None`.
+    own: Option<IpAddr>,
     handshakes: Arc<Semaphore>,
     connecting: HashMap<FlowId, AbortHandle>,
     open: HashMap<FlowId, Open>,
@@ -53,10 +56,15 @@ struct Open {
 }
 
 impl Streams {
-    /// Streams that tell of what happens through `inputs`.
-    pub(crate) fn new(inputs: mpsc::Sender<StreamInput>, security: Arc<Security>) -> Self {
+    /// Streams that tell of what happens through `inputs`; those of ours come from `own`, where it is said.
+    pub(crate) fn new(
+        inputs: mpsc::Sender<StreamInput>,
+        security: Arc<Security>,
+        own: Option<IpAddr>,
+    ) -> Self {
         Self {
             inputs,
+            own,
             handshakes: Arc::new(Semaphore::new(security.config().max_handshakes)),
             security,
             connecting: HashMap::new(),
@@ -86,9 +94,9 @@ impl Streams {
 
     /// Opens a connection; `Connected` or `ConnectFailed` will tell.
     pub(crate) fn connect(&mut self, flow: FlowId, transport: Transport, remote: SocketAddr, name: String) {
-        let (inputs, security) = (self.inputs.clone(), self.security.clone());
+        let (inputs, security, own) = (self.inputs.clone(), self.security.clone(), self.own);
         let task = tokio::spawn(async move {
-            match open(transport, remote, &name, &security).await {
+            match open(transport, own, remote, &name, &security).await {
                 Ok((wire, local)) => {
                     let (writer, queue) = writer();
                     if inputs.send(StreamInput::Connected { flow, local, remote, writer }).await.is_ok() {
@@ -236,11 +244,12 @@ fn prepare(stream: &TcpStream) {
 
 async fn open(
     transport: Transport,
+    own: Option<IpAddr>,
     remote: SocketAddr,
     name: &str,
     security: &Security,
 ) -> io::Result<(Wire, SocketAddr)> {
-    let stream = TcpStream::connect(remote).await?;
+    let stream = dial(own, remote).await?;
     prepare(&stream);
     let local = stream.local_addr()?;
     let wire = match transport {

@@ -13,7 +13,7 @@ pub(super) use relay::Relayed;
 pub(super) use wire::Wire;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::tls::Identity;
 use crate::driver::clock;
+use crate::driver::dial::dial_host;
 use crate::driver::resolve::Resolver;
 use crate::driver::transport::Security;
 use crate::session::{ChatPreparation, MsrpPlace};
@@ -65,6 +66,8 @@ pub(super) struct Peer {
 pub(super) struct Ends {
     doors: Doors,
     security: Arc<Security>,
+    /// The one address that connections come from; any where `None`.
+    own: Option<IpAddr>,
     resolver: Resolver,
     tracer: Option<Arc<Tracer>>,
 }
@@ -114,10 +117,11 @@ impl Ends {
     pub(super) fn new(
         identity: Identity,
         security: Arc<Security>,
+        own: Option<IpAddr>,
         resolver: Resolver,
         tracer: Option<Arc<Tracer>>,
     ) -> Self {
-        Self { doors: Doors::new(identity), security, resolver, tracer }
+        Self { doors: Doors::new(identity), security, own, resolver, tracer }
     }
 
     /// Where messages are traced.
@@ -128,7 +132,8 @@ impl Ends {
     /// Makes an end, at the relay where there is to be one.
     pub(super) async fn open(&self, preparation: &ChatPreparation) -> io::Result<End> {
         if let Some(relay) = &preparation.relay {
-            let opened = Relayed::open(relay, &self.security, &self.resolver, self.tracer.as_ref()).await;
+            let (own, tracer) = (self.own, self.tracer.as_ref());
+            let opened = Relayed::open(relay, &self.security, own, &self.resolver, tracer).await;
             match opened {
                 Ok(relayed) => return Ok(End::Relayed(Box::new(relayed))),
                 // One that was named is wanted; one that a domain might have is used if there is one.
@@ -182,13 +187,13 @@ impl Ends {
     async fn call(&self, identity: &Identity, peer: &Peer) -> io::Result<Connected> {
         let hop = peer.path.first().ok_or_else(|| io::Error::other("the peer's path is empty"))?;
         let stream = match &peer.place {
-            None => dial(hop).await?,
+            None => self.dial(hop).await?,
             Some(MsrpPlace { host, port }) => {
-                let there = TcpStream::connect((host.as_str(), *port));
+                let there = dial_host(self.own, host, *port);
                 // Lines that were never meant to be connected to lead nowhere.
                 match tokio::time::timeout(peer.patience / 2, there).await {
                     Ok(Ok(stream)) => stream,
-                    _ => dial(hop).await?,
+                    _ => self.dial(hop).await?,
                 }
             }
         };
@@ -208,10 +213,10 @@ impl Ends {
         };
         Ok(Connected { stream, local, remote, early: Bytes::new() })
     }
-}
 
-async fn dial(hop: &MsrpUri) -> io::Result<TcpStream> {
-    TcpStream::connect((hop.host.as_str(), hop.port.unwrap_or(DEFAULT_PORT))).await
+    async fn dial(&self, hop: &MsrpUri) -> io::Result<TcpStream> {
+        dial_host(self.own, &hop.host, hop.port.unwrap_or(DEFAULT_PORT)).await
+    }
 }
 
 impl End {

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use msrp_cpim::{AuthConfig, Config, Connection, Event, IdSource, MsrpUri};
 use sip_core::auth::{Challenge, Credentials, Digest};
 use sip_core::resolve::{Question, Record, RecordKind};
-use tokio::net::TcpStream;
 
 use super::{Connected, DEFAULT_PORT, Duplex, Wire, websocket};
 use crate::driver::clock;
+use crate::driver::dial::dial_host;
 use crate::driver::resolve::Resolver;
 use crate::driver::transport::Security;
 use crate::session::RelayPreparation;
@@ -64,12 +64,13 @@ impl Relayed {
     pub(super) async fn open(
         relay: &RelayPreparation,
         security: &Security,
+        own: Option<IpAddr>,
         resolver: &Resolver,
         tracer: Option<&Arc<Tracer>>,
     ) -> io::Result<Self> {
         let mut last = io::Error::other(format!("{} has no MSRP relay", relay.domain));
         for (host, port) in find(relay, resolver).await {
-            let ask = || tokio::time::timeout(PATIENCE, ask(relay, &host, port, security, tracer));
+            let ask = || tokio::time::timeout(PATIENCE, ask(relay, &host, port, security, own, tracer));
             let mut asked = ask().await;
             if matches!(&asked, Ok(Err(error)) if is_lost(error)) {
                 tracing::debug!(%host, port, "an MSRP relay hung up: it is asked once more");
@@ -127,9 +128,10 @@ async fn ask(
     host: &str,
     port: u16,
     security: &Security,
+    own: Option<IpAddr>,
     tracer: Option<&Arc<Tracer>>,
 ) -> io::Result<Relayed> {
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = dial_host(own, host, port).await?;
     stream.set_nodelay(true)?;
     let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
     let stream: Box<dyn Duplex> = match relay.tls {
