@@ -43,6 +43,9 @@ impl Engine {
                     self.referral_failed(now, id, status, &reason);
                 }
             }
+            Event::Pracked { call, .. } | Event::Refreshed { call, by_remote: true } => {
+                self.tell(now, call, SipEvent::Acknowledged);
+            }
             Event::Confirmed { call, ack } => {
                 let body = Some(ack.body().clone()).filter(|body| !body.is_empty());
                 self.tell(now, call, SipEvent::Confirmed { body });

@@ -30,8 +30,15 @@ impl Engine {
             SipAction::Invite { .. } => Ok(()),
             SipAction::Ack { answer } => self.endpoint.ack(at, call, answer.map(sdp_body)),
             SipAction::Cancel => self.endpoint.cancel(at, call),
-            SipAction::Provisional { status, answer } => {
+            SipAction::Provisional { status, answer, repeats: 0 } => {
                 self.endpoint.provisional(at, call, status, answer.map(sdp_body))
+            }
+            SipAction::Provisional { status, answer, repeats } => {
+                self.endpoint.provisional_repeated(at, call, status, answer.map(sdp_body), repeats)
+            }
+            SipAction::ProvisionalArrived => {
+                self.endpoint.provisional_arrived(call);
+                Ok(())
             }
             SipAction::Prack { id, answer } => self.endpoint.prack(at, call, id, answer.map(sdp_body)),
             SipAction::Accept { body, headers } => {

@@ -44,8 +44,11 @@ pub(crate) enum SipAction {
     Prack { id: PrackId, answer: Option<Bytes> },
     /// CANCEL the INVITE.
     Cancel,
-    /// 180 and the like; with an answer, early media.
-    Provisional { status: StatusCode, answer: Option<Bytes> },
+    /// 180 and the like; with an answer, early media. Where the peer does not acknowledge it, it is repeated so
+    /// often at most.
+    Provisional { status: StatusCode, answer: Option<Bytes>, repeats: u32 },
+    /// The peer has it.
+    ProvisionalArrived,
     /// 200 to the INVITE; without a description where all has been said in reliable responses.
     Accept { body: Option<Bytes>, headers: Vec<(String, String)> },
     /// A final non-2xx to the INVITE.

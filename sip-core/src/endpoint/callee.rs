@@ -201,6 +201,7 @@ impl Endpoint {
         let timers = self.config.timers;
         let usage = self.calls.get_mut(&call).known()?;
         usage.offer = None;
+        usage.repeated = None;
         if let Some(reliable) = &mut usage.reliable {
             reliable.stop();
         }
@@ -224,6 +225,7 @@ impl Endpoint {
     pub(crate) fn call_timeout(&mut self, now: Instant, call: Call) {
         let timers = self.config.timers;
         self.reliable_timeout(now, call);
+        self.repeated_timeout(now, call);
         self.progress_timeout(now, call);
         self.session_timeout(now, call);
         let Some(usage) = self.calls.get_mut(&call) else { return };
@@ -328,6 +330,7 @@ impl Endpoint {
             });
             return;
         }
+        self.provisional_arrived(call);
         match method {
             Method::Options => return self.options(now, &request, &envelope.via, &source),
             Method::Prack => return self.pracked(now, call, request, &envelope, &source),

@@ -39,6 +39,7 @@ mod out_of_call;
 mod output;
 mod receive;
 mod reliable;
+mod repeated;
 mod replaces;
 mod send;
 mod server;

@@ -22,7 +22,7 @@ pub(crate) struct Server {
     /// Until the final response.
     pub(crate) request: Option<Box<Request>>,
     /// The last response, to be repeated.
-    last: Bytes,
+    pub(crate) last: Bytes,
     pub(crate) way: Way,
     /// The call it belongs to.
     pub(crate) call: Option<Call>,

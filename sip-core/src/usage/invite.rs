@@ -1,6 +1,6 @@
 //! The usage that an INVITE makes: a call (RFC 3261 §13, §14, §15).
 
-use super::{ReliableClient, ReliableServer, SessionTimer, SessionTimers};
+use super::{ReliableClient, ReliableServer, Repeated, SessionTimer, SessionTimers};
 use crate::{
     Dialog, StatusCode,
     auth::Authenticator,
@@ -104,6 +104,8 @@ pub(crate) struct InviteUsage {
     pub(crate) progress: Option<(Instant, StatusCode)>,
     /// Our reliable responses to the peer's INVITE.
     pub(crate) reliable: Option<Box<ReliableServer>>,
+    /// One that is not reliable and is repeated.
+    pub(crate) repeated: Option<Box<Repeated>>,
     /// The peer's to our re-INVITE.
     pub(crate) reinvite_reliable: ReliableClient,
     pub(crate) timer: Box<SessionTimer>,
@@ -195,7 +197,8 @@ impl InviteUsage {
         let answer = self.answer.as_ref().map(|a| a.again.min(a.give_up));
         let reliable = self.reliable.as_ref().and_then(|r| r.deadline());
         let progress = self.progress.filter(|_| matches!(self.phase, Phase::Ringing)).map(|(at, _)| at);
-        answer.into_iter().chain(reliable).chain(progress).chain(self.timer.deadline()).min()
+        let repeated = self.repeated.as_ref().and_then(|r| r.deadline());
+        answer.into_iter().chain(reliable).chain(progress).chain(repeated).chain(self.timer.deadline()).min()
     }
 
     fn new(phase: Phase, dialog: Option<Dialog>, local_tag: u64, timers: SessionTimers) -> Self {
@@ -220,6 +223,7 @@ impl InviteUsage {
             offered: false,
             takes_reliable: false,
             reliable: None,
+            repeated: None,
             reinvite_reliable: ReliableClient::default(),
             timer: Box::new(SessionTimer::new(timers)),
             replaces: None,

@@ -19,7 +19,9 @@ pub use redirection::{Redirection, redirect_contacts};
 pub use registrar::{Registrar, RegistrarConfig};
 pub use registration::{Registration, RegistrationConfig, RegistrationOutput};
 pub use reliable::Reliable;
-pub(crate) use reliable::{Acknowledged, Held, Queued, ReliableAction, ReliableClient, ReliableServer};
+pub(crate) use reliable::{
+    Acknowledged, Held, Queued, ReliableAction, ReliableClient, ReliableServer, Repeated,
+};
 pub use session_timer::{RefreshBy, SessionTimers, TimerMode};
 pub(crate) use session_timer::{SessionTimer, TimerAction, TimerRefusal};
 pub use sipfrag::Sipfrag;

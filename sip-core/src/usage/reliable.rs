@@ -191,6 +191,41 @@ impl ReliableServer {
     }
 }
 
+/// A response that is not reliable, and is repeated all the same until something of the peer's shows that
+/// it came.
+#[derive(Debug)]
+pub(crate) struct Repeated {
+    /// The INVITE.
+    server: ServerRequest,
+    data: Bytes,
+    interval: Duration,
+    again: Instant,
+    left: u32,
+}
+
+impl Repeated {
+    /// Was sent now, and will be that many times again.
+    pub(crate) fn new(now: Instant, server: ServerRequest, data: Bytes, times: u32, t1: Duration) -> Self {
+        Self { server, data, interval: t1, again: now + t1, left: times }
+    }
+
+    /// What is to be sent again, if it is time.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<(ServerRequest, Bytes)> {
+        if self.left == 0 || self.again > now {
+            return None;
+        }
+        // As RFC 3262 §3 has it for reliable ones.
+        self.left -= 1;
+        self.interval = self.interval.saturating_mul(2);
+        self.again = now + self.interval;
+        Some((self.server, self.data.clone()))
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        (self.left > 0).then_some(self.again)
+    }
+}
+
 /// The reliable responses of one dialog to an INVITE of ours (RFC 3262 §4).
 #[derive(Debug, Default)]
 pub(crate) struct ReliableClient {

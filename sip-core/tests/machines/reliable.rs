@@ -340,3 +340,51 @@ fn targets_of_early_dialogs() {
     solo.datagram(&reply(&invite, 183, "peer", "Require: 100rel\nRSeq: 2"));
     assert_eq!(solo.request().uri_text(), "sip:peer@192.0.2.8", "and an unreliable one does not");
 }
+
+/// RFC 8840 §4.3.2: what nobody acknowledges is repeated until something shows that it came.
+#[test]
+fn an_unreliable_response_is_repeated_until_the_peer_is_heard() {
+    let progress = |more: &str| {
+        let mut solo = Solo::new();
+        let call = incoming(&mut solo, more, "offer");
+        let now = solo.now();
+        let status = StatusCode::SESSION_PROGRESS;
+        solo.endpoint.provisional_repeated(now, call, status, sdp("answer"), 3).expect("it rings");
+        solo.drain();
+        let tag = solo.response().to().expect("To").tag().expect("a tag").to_owned();
+        (solo, call, tag)
+    };
+    let (mut solo, _, _) = progress("");
+    solo.pass(seconds(50.0));
+    assert_eq!(solo.sent_summary(), ["183 INVITE"; 3], "three times");
+    assert!(solo.events.is_empty(), "and nothing follows from it: {:?}", solo.events);
+
+    let (mut solo, _, tag) = progress("");
+    solo.pass(seconds(1.0));
+    assert_eq!(solo.sent_summary(), ["183 INVITE"]);
+    solo.datagram(&ask("INFO", "2", 2, &tag, ""));
+    let Event::Request { id, .. } = solo.event() else { panic!("a request") };
+    let now = solo.now();
+    solo.endpoint.respond(now, id, StatusCode::OK, Vec::new(), None).expect("it waits");
+    solo.drain();
+    solo.pass(seconds(50.0));
+    assert_eq!(solo.sent_summary(), ["200 INFO"]);
+
+    let (mut solo, call, _) = progress("");
+    solo.endpoint.provisional_arrived(call);
+    solo.pass(seconds(50.0));
+    solo.quiet();
+
+    let (mut solo, call, tag) = progress("");
+    let now = solo.now();
+    solo.endpoint.accept(now, call, Vec::new(), sdp("answer")).expect("it rings");
+    solo.drain();
+    solo.datagram(&ask("ACK", "2", 1, &tag, ""));
+    solo.pass(seconds(50.0));
+    assert_eq!(solo.sent_summary(), ["200 INVITE"]);
+
+    // What is acknowledged is repeated as RFC 3262 says.
+    let (mut solo, _, _) = progress(CAN);
+    solo.pass(seconds(31.9));
+    assert_eq!(solo.sent_summary(), ["183 INVITE"; 6]);
+}

@@ -80,6 +80,19 @@ impl SessionMachine {
         }
     }
 
+    /// Media of the peer, or its checks, show that it has our early answer (RFC 8839 §7.1.1).
+    pub(super) fn is_heard_early(&mut self) {
+        if matches!(self.state(), State::Incoming | State::Accepting) {
+            self.sip(SipAction::ProvisionalArrived);
+        }
+    }
+
+    /// The peer acknowledged our early answer: candidates may follow (RFC 8840 §4.3.1).
+    pub(super) fn early_answer_arrived(&mut self) {
+        self.trickled_to = true;
+        self.trickle();
+    }
+
     /// An offer of the peer's in an early dialog, in UPDATE (RFC 3311 §5.2) or PRACK (RFC 3262 §5): it is
     /// answered with the streams that there are. The endpoint lets none through while another is not answered.
     pub(super) fn got_early_offer(&mut self, context: Context<'_>, tag: Option<&str>, offer: Option<&[u8]>) {
@@ -87,7 +100,8 @@ impl SessionMachine {
             Ok((answer, negotiated)) => {
                 self.sip(SipAction::AcceptReinvite { body: Some(answer) });
                 self.take_early_change(context, tag, negotiated);
-                self.trickle();
+                // RFC 8840 §4.3.2: any request within the dialog proves that our 18x arrived.
+                self.early_answer_arrived();
             }
             Err(status) => self.sip(SipAction::RejectReinvite { status }),
         }

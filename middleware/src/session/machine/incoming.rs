@@ -14,6 +14,11 @@ use crate::error::Error;
 use crate::negotiation::{Negotiated, Refusal};
 use crate::session::{FileIcon, RemoteHeaders, auto_answer_wish};
 
+/// How often a 183 with ICE is repeated that nobody acknowledges: for 64 × T1, and four times where we send no
+/// checks that would be answered (RFC 8839 §7.1.1, RFC 8840 §4.3.2).
+const REPEATS: u32 = 6;
+const REPEATS_LITE: u32 = 4;
+
 /// Who calls, and with what offer.
 pub(crate) struct Invite {
     pub(crate) local: Uri,
@@ -57,7 +62,7 @@ impl SessionMachine {
             self.got_files(offered.files, &invite.icons);
         }
         self.change(|snapshot| (snapshot.proposed_streams, snapshot.auto_answer_asked) = (streams, asked));
-        self.sip(SipAction::Provisional { status: StatusCode::RINGING, answer: None });
+        self.sip(SipAction::Provisional { status: StatusCode::RINGING, answer: None, repeats: 0 });
         self.enter(Phase::Incoming);
         self.notify(SessionEvent::NewIncoming {
             has_audio: streams.audio,
@@ -125,8 +130,13 @@ impl SessionMachine {
         match self.make_answer() {
             Ok((body, negotiated)) => {
                 self.apply_audio(context, &negotiated);
-                let answer = Some(body.clone());
-                self.sip(SipAction::Provisional { status: StatusCode::SESSION_PROGRESS, answer });
+                let (status, answer) = (StatusCode::SESSION_PROGRESS, Some(body.clone()));
+                let repeats = match negotiated.audio.as_ref().and_then(|audio| audio.ice.as_ref()) {
+                    Some(_) if self.config.rtp.ice_lite => REPEATS_LITE,
+                    Some(_) => REPEATS,
+                    None => 0,
+                };
+                self.sip(SipAction::Provisional { status, answer, repeats });
                 if let Some(early) = &mut self.early_media {
                     early.answer = Some((Some(body), Box::new(negotiated)));
                 }

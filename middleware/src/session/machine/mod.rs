@@ -110,7 +110,7 @@ pub(crate) struct SessionMachine {
     /// Whether the peer takes candidates in INFO, and whether one of ours is under way.
     peer_trickles: bool,
     trickling: bool,
-    /// The peer has sent one.
+    /// The peer has sent one, or anything else that shows that it has our answer.
     trickled_to: bool,
     /// Candidates of the peer's that came before its description.
     early_candidates: Option<sdp::Fragment>,
@@ -345,6 +345,8 @@ impl Phase {
 pub(crate) enum SipEvent {
     /// A provisional response.
     Provisional { status: sip_core::StatusCode, headers: RemoteHeaders, body: Option<bytes::Bytes> },
+    /// The peer acknowledged a reliable provisional response of ours, or sent an UPDATE without an offer.
+    Acknowledged,
     /// The provisional response just told of is reliable and makes an offer.
     PrackDue { id: PrackId },
     /// A 2xx to the INVITE.
@@ -394,6 +396,7 @@ impl SessionMachine {
             SipEvent::Provisional { status, headers, body } => {
                 self.got_provisional(context, status, headers, body);
             }
+            SipEvent::Acknowledged => self.early_answer_arrived(),
             SipEvent::PrackDue { id } => self.prack_due(context, id),
             SipEvent::RefreshDue => self.refresh_due(context),
             SipEvent::Answered { body, headers } => self.answered(context, body, headers),

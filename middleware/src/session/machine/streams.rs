@@ -196,6 +196,7 @@ impl SessionMachine {
             }
             MediaEvent::AudioReceived { from } => {
                 audio.heard = true;
+                self.is_heard_early();
                 self.timers.no_audio = None;
                 self.change_audio(|audio| audio.remote_rtp_received = Some(from));
             }
@@ -234,6 +235,9 @@ impl SessionMachine {
     /// ICE is further, or back: told; without any way the stream is lost.
     fn ice_went_on(&mut self, context: Context<'_>, state: IceState, selection: Option<IceSelection>) {
         let mut needs_update = false;
+        if matches!(state, IceState::Connected | IceState::Completed) {
+            self.is_heard_early();
+        }
         if let Some(ice) = self.ice_mut() {
             let chosen = selection.filter(|_| matches!(state, IceState::Completed | IceState::Disconnected));
             needs_update = chosen.is_some_and(|chosen| ice.needs_update(&chosen));
