@@ -11,6 +11,7 @@ mod leave;
 mod listen;
 mod live;
 mod manual;
+mod memory;
 mod message;
 mod output;
 mod publish;
@@ -49,6 +50,7 @@ impl From<sipsimple::settings::SettingsError> for Failure {
 }
 
 fn main() -> ExitCode {
+    memory::give_back();
     let arguments = match settings::command_line(std::env::args_os().collect()) {
         Ok(arguments) => Arguments::try_parse_from(arguments),
         Err(error) => return end(&Output::new(wants_json()), Err(error.into())),

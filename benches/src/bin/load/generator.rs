@@ -36,6 +36,12 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Calls of which each took so many ms to be answered; the others failed.
+    pub(crate) fn of(mut times: Vec<f64>, failed: u32) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self { done: times.len() as u32, failed, repeated: 0, times }
+    }
+
     /// The time below which `share` (0 to 1) of all answers came, in ms.
     pub(crate) fn percentile(&self, share: f64) -> f64 {
         let last = self.times.len().saturating_sub(1);

@@ -7,6 +7,7 @@
 
 mod generator;
 mod plot;
+mod probe;
 mod process;
 mod report;
 mod subject;
@@ -87,45 +88,36 @@ fn measure(subject: &Subject, options: &Options, report: &mut Report) {
     let base = program.usage();
     println!("{}: {} KiB, {} descriptors at rest", subject.name(), base.memory_kib, base.descriptors);
 
+    let count = if options.short { 50 } else { 1_000 };
+    let before = program.usage();
+    let outcome = probe::set_up(subject.port(), count);
+    add(report, Measured::new(subject.name(), "set-up", probe::RATE, &outcome).cpu(&program, &before));
+
+    // First, as memory that calls gave back inside the process is not counted again.
+    let held = options.held.min(subject.most_held());
+    if !options.short && held > 0 {
+        let before = program.usage();
+        let watch = program.watch();
+        let outcome =
+            generator.run(Scenario::Call { hold: Duration::from_secs(10) }, (held / 8).max(1), held);
+        let most = watch.most();
+        let mut measured = Measured::new(subject.name(), "held", held, &outcome).cpu(&program, &before);
+        measured.memory_kib = most.saturating_sub(before.memory_kib) as f64 / f64::from(held);
+        add(report, measured);
+    }
     for &rate in options.rates.iter().filter(|rate| **rate <= subject.most()) {
         let before = program.usage();
         let outcome = generator.run(Scenario::Call { hold: Duration::ZERO }, rate, rate * options.seconds);
-        let after = program.usage();
-        let measured = Measured {
-            subject: subject.name(),
-            what: "calls",
-            rate,
-            count: outcome.done + outcome.failed,
-            failed: outcome.failed,
-            repeated: outcome.repeated,
-            cpu_us: after.cpu_since(&before) / f64::from((outcome.done + outcome.failed).max(1)),
-            p50_ms: outcome.percentile(0.50),
-            p99_ms: outcome.percentile(0.99),
-            memory_kib: after.memory_kib.saturating_sub(base.memory_kib) as f64
-                / f64::from(outcome.done.max(1)),
-        };
-        println!("{measured}");
-        report.add(measured);
+        let mut measured = Measured::new(subject.name(), "calls", rate, &outcome).cpu(&program, &before);
+        let grown = program.usage().memory_kib.saturating_sub(base.memory_kib);
+        measured.memory_kib = grown as f64 / f64::from(outcome.done.max(1));
+        add(report, measured);
     }
     if subject.answers_options() {
         let (rate, count) = if options.short { (1_000, 2_000) } else { (5_000, 30_000) };
         let before = program.usage();
         let outcome = generator.run(Scenario::Options, rate, count);
-        let after = program.usage();
-        let measured = Measured {
-            subject: subject.name(),
-            what: "OPTIONS",
-            rate,
-            count: outcome.done + outcome.failed,
-            failed: outcome.failed,
-            repeated: outcome.repeated,
-            cpu_us: after.cpu_since(&before) / f64::from((outcome.done + outcome.failed).max(1)),
-            p50_ms: outcome.percentile(0.50),
-            p99_ms: outcome.percentile(0.99),
-            memory_kib: 0.0,
-        };
-        println!("{measured}");
-        report.add(measured);
+        add(report, Measured::new(subject.name(), "OPTIONS", rate, &outcome).cpu(&program, &before));
     }
     if options.after {
         pause(AFTER);
@@ -140,31 +132,14 @@ fn measure(subject: &Subject, options: &Options, report: &mut Report) {
             base.descriptors
         );
     }
-    let held = options.held.min(subject.most_held());
-    if !options.short && held > 0 {
-        let rate = (held / 8).max(1);
-        let before = program.usage();
-        let watch = program.watch();
-        let outcome = generator.run(Scenario::Call { hold: Duration::from_secs(10) }, rate, held);
-        let most = watch.most();
-        let measured = Measured {
-            subject: subject.name(),
-            what: "held",
-            rate: held,
-            count: outcome.done + outcome.failed,
-            failed: outcome.failed,
-            repeated: outcome.repeated,
-            cpu_us: program.usage().cpu_since(&before) / f64::from(held),
-            p50_ms: outcome.percentile(0.50),
-            p99_ms: outcome.percentile(0.99),
-            memory_kib: most.saturating_sub(before.memory_kib) as f64 / f64::from(held),
-        };
-        println!("{measured}");
-        report.add(measured);
-    }
     // It ends when it is dropped; what it wrote goes with it.
     drop(program);
     let _ = std::fs::remove_dir_all(&folder);
+}
+
+fn add(report: &mut Report, measured: Measured) {
+    println!("{measured}");
+    report.add(measured);
 }
 
 fn options() -> Result<Option<Options>, String> {

@@ -23,7 +23,7 @@ pub(crate) struct Program {
 pub(crate) struct Usage {
     /// User and system time, in µs.
     cpu_us: f64,
-    /// Memory that is its own, in KiB.
+    /// Memory that it has written to and that is its own, in KiB; its code, which the system may drop, is not counted.
     pub(crate) memory_kib: u64,
     pub(crate) descriptors: usize,
 }
@@ -144,7 +144,7 @@ fn one(id: u32) -> Usage {
         let line = memory.lines().find(|line| line.starts_with(name))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
-    let memory_kib = ["Private_Clean:", "Private_Dirty:"].into_iter().filter_map(kib).sum();
+    let memory_kib = kib("Private_Dirty:").unwrap_or(0);
     let descriptors = fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count);
     Usage { cpu_us: (ticks(11) + ticks(12)) * TICK_US, memory_kib, descriptors }
 }

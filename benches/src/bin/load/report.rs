@@ -4,13 +4,15 @@ use std::fmt::{self, Write};
 use std::path::Path;
 use std::{fs, io};
 
+use crate::generator::Outcome;
 use crate::plot::{Line, plot};
-use crate::process::Usage;
+use crate::process::{Program, Usage};
 
 /// One measurement.
 pub(crate) struct Measured {
     pub(crate) subject: &'static str,
-    /// `calls`, `OPTIONS`, or `held`: calls at one time.
+    /// `calls`, `OPTIONS`, `held`: calls at one time, or `set-up`: one call after the other, timed in µs
+    /// (sipp counts whole ms).
     pub(crate) what: &'static str,
     /// A second; for `held`, how many at one time.
     pub(crate) rate: u32,
@@ -24,6 +26,29 @@ pub(crate) struct Measured {
     pub(crate) p99_ms: f64,
     /// Memory a call right after, transactions included; for `held`, while they are there.
     pub(crate) memory_kib: f64,
+}
+
+impl Measured {
+    pub(crate) fn new(subject: &'static str, what: &'static str, rate: u32, outcome: &Outcome) -> Self {
+        Self {
+            subject,
+            what,
+            rate,
+            count: outcome.done + outcome.failed,
+            failed: outcome.failed,
+            repeated: outcome.repeated,
+            cpu_us: 0.0,
+            p50_ms: outcome.percentile(0.50),
+            p99_ms: outcome.percentile(0.99),
+            memory_kib: 0.0,
+        }
+    }
+
+    /// With what the program has used since `before`, shared among the calls.
+    pub(crate) fn cpu(mut self, program: &Program, before: &Usage) -> Self {
+        self.cpu_us = program.usage().cpu_since(before) / f64::from(self.count.max(1));
+        self
+    }
 }
 
 impl fmt::Display for Measured {

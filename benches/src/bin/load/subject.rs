@@ -17,6 +17,8 @@ enum Kind {
     Listen,
     /// sip-core's example `answering`: signalling alone.
     Answering,
+    /// rsipstack's own benchmark as a server: signalling alone.
+    Rsipstack,
     /// kamailio with a script that answers in transactions, signalling alone.
     Kamailio,
     /// baresip, which has media and a loop of one thread.
@@ -25,7 +27,7 @@ enum Kind {
 
 impl Subject {
     pub(crate) fn all() -> Vec<Self> {
-        let kinds = [Kind::Answering, Kind::Listen, Kind::Kamailio, Kind::Baresip];
+        let kinds = [Kind::Answering, Kind::Listen, Kind::Rsipstack, Kind::Kamailio, Kind::Baresip];
         kinds.map(|kind| Self { kind, port: free_port() }).into()
     }
 
@@ -33,6 +35,7 @@ impl Subject {
         match self.kind {
             Kind::Listen => "listen",
             Kind::Answering => "answering",
+            Kind::Rsipstack => "rsipstack",
             Kind::Kamailio => "kamailio",
             Kind::Baresip => "baresip",
         }
@@ -42,6 +45,7 @@ impl Subject {
         match self.kind {
             Kind::Listen => "sipsimple listen: sessions with media",
             Kind::Answering => "sip-core's example: signalling alone",
+            Kind::Rsipstack => "bench_ua, its own benchmark: signalling alone",
             Kind::Kamailio => "a script that answers in transactions: signalling alone",
             Kind::Baresip => "calls with media",
         }
@@ -65,12 +69,12 @@ impl Subject {
         match self.kind {
             Kind::Kamailio => 0,
             Kind::Baresip => 200,
-            Kind::Listen | Kind::Answering => u32::MAX,
+            Kind::Listen | Kind::Answering | Kind::Rsipstack => u32::MAX,
         }
     }
 
     pub(crate) fn answers_options(&self) -> bool {
-        true
+        self.kind != Kind::Rsipstack
     }
 
     /// Whether it can be run here, or what is missing.
@@ -88,6 +92,8 @@ impl Subject {
         match self.kind {
             Kind::Listen => built("sipsimple"),
             Kind::Answering => built("examples/answering"),
+            // Where `./dev load` has cargo install it.
+            Kind::Rsipstack => built("../peers/bin/bench_ua"),
             Kind::Kamailio => "kamailio".into(),
             Kind::Baresip => "baresip".into(),
         }
@@ -103,6 +109,9 @@ impl Subject {
             }
             Kind::Answering => {
                 command.arg(format!("127.0.0.1:{port}"));
+            }
+            Kind::Rsipstack => {
+                command.args(["--mode", "server", "--port", &port.to_string()]);
             }
             Kind::Kamailio => {
                 let config = folder.join("kamailio.cfg");
