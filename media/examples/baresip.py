@@ -3,8 +3,9 @@
 
 baresip.py FOLDER OUT [WORDS]: for each `.packets` of FOLDER whose name contains WORDS, a baresip (Debian's:
 baresip-core, pulseaudio, pulseaudio-utils, libasound2-plugins) is called on 127.0.0.1 and given those packets;
-what its loudspeaker, a null sink, plays becomes a WAV file of the same name in OUT, for score.py. Its jitter
-buffer is as it comes, and its module for concealment is loaded.
+what its loudspeaker, a null sink, plays becomes a WAV file of the same name in OUT, for score.py. The sink has the
+rate of the codec, so that nothing is resampled on the way: a filter of the sound server's would be heard. Its
+jitter buffer is as it comes, and its module for concealment is loaded.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ import wave
 AT_ONCE = 8
 MODULES = "/usr/lib/baresip/modules"
 CODECS = {"PCMU": ("PCMU/8000/1", 0, ""), "G722": ("G722/16000/1", 9, ""), "opus": ("opus/48000/2", 96, "a=rtpmap:96 opus/48000/2\r\n")}
+# Rate and channels of what each decodes to.
+SOUND = {"PCMU": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}
 
 
 def free_port():
@@ -45,7 +48,9 @@ class Pulse:
         os.makedirs(runtime)
         self.socket = os.path.join(runtime, "native")
         script = [f"load-module module-native-protocol-unix socket={self.socket} auth-anonymous=1"]
-        script += [f"load-module module-null-sink norewinds=1 sink_name=s{n} rate=48000 channels=2" for n in range(AT_ONCE)]
+        for n in range(AT_ONCE):
+            for codec, (rate, channels) in SOUND.items():
+                script.append(f"load-module module-null-sink norewinds=1 sink_name={codec}{n} rate={rate} channels={channels}")
         self.script = os.path.join(folder, "default.pa")
         self.alsa = os.path.join(folder, "asound.conf")
         with open(self.script, "w") as file:
@@ -133,8 +138,9 @@ async def hear(case, folder, out, pulse, number):
     """One case, from the start of baresip to the WAV file."""
     codec = case.split(".")[0]
     name, payload_type, extra = CODECS[codec]
-    rate = 8000 if codec == "PCMU" else 16000
-    environment = dict(pulse.environment, PULSE_SINK=f"s{number}")
+    rate, _ = SOUND[codec]
+    sink = f"{codec}{number}"
+    environment = dict(pulse.environment, PULSE_SINK=sink)
     null = asyncio.subprocess.DEVNULL
     with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sip, socket.socket(
         socket.AF_INET, socket.SOCK_DGRAM
@@ -148,7 +154,7 @@ async def hear(case, folder, out, pulse, number):
         try:
             theirs, bye = await call(sip, port, media, payload_type, extra)
             await asyncio.sleep(0.5)
-            command = ["parec", "-d", f"s{number}.monitor", "--format=s16le", f"--rate={rate}", "--channels=1", "--latency-msec=100"]
+            command = ["parec", "-d", f"{sink}.monitor", "--format=s16le", f"--rate={rate}", "--channels=1", "--latency-msec=100"]
             recorder = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=null)
             reading = asyncio.create_task(recorder.stdout.read())
             await asyncio.sleep(0.3)

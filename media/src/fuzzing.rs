@@ -98,7 +98,7 @@ pub fn jitter(data: &[u8]) {
                 buffer.played(u32::from(g) * 8);
             }
         }
-        buffer.advice(i64::from(e));
+        buffer.advice(i64::from(e), 160);
     }
     let stats = buffer.stats();
     assert!(stats.played <= stats.received);

@@ -6,17 +6,20 @@
 //!     ▲                          ▲                                        │
 //!     └────── restart ───────────┴──── nothing came for STARVE frames ────┘
 //! ```
-//! Delay is measured per packet against the fastest one of the last seconds; the target is
-//! a quantile of these delays, with forgetting. How full the buffer should be against how
-//! full it is becomes an [`Advice`] to stretch or shorten, which the stream follows.
+//! Delay is measured per packet against the fastest one of the last seconds; the target is where
+//! more delay would cost more than the packets that it catches. How full the buffer should be
+//! against how full it is becomes an [`Advice`] to stretch or shorten, which the stream follows.
 //!
 //! Pure: arrival times are arguments and the caller's ticks are its clock.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation))]
 
 mod delay;
+mod level;
 
 pub use delay::DelayEstimator;
+use level::Level;
+pub use level::{Advice, Urgency};
 
 use std::time::Duration;
 
@@ -29,6 +32,9 @@ pub struct JitterConfig {
     pub min_delay: Duration,
     /// Most delay to aim at; what exceeds it by half a second is skipped.
     pub max_delay: Duration,
+    /// How late packets may be before the network is known: a call begins with so much more delay than
+    /// a packet's, which is let out in pauses after a second or two if it is of no use.
+    pub start_delay: Duration,
     /// Most packets held; when it bites, the buffer jumps forward and counts an overflow.
     pub max_packets: usize,
 }
@@ -39,6 +45,7 @@ impl Default for JitterConfig {
             clock_rate: 8_000,
             min_delay: Duration::from_millis(20),
             max_delay: Duration::from_millis(400),
+            start_delay: Duration::from_millis(80),
             max_packets: 128,
         }
     }
@@ -74,19 +81,6 @@ pub enum Next<'a> {
     Pause,
     /// Nothing to play.
     Empty,
-}
-
-/// How the delay should change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advice {
-    /// Leave it.
-    Keep,
-    /// Play faster when it does not hurt.
-    Shorten,
-    /// Play faster now: the delay is far too long.
-    ShortenNow,
-    /// Play slower when it does not hurt.
-    Stretch,
 }
 
 /// Counters since the buffer began.
@@ -149,6 +143,8 @@ pub struct JitterBuffer {
     timestamp: i64,
     newest: u64,
     newest_timestamp: i64,
+    /// How late the newest packet was against the fastest.
+    newest_late: i64,
     held: usize,
     /// Duration of a packet in clock units, as last played.
     frame: i64,
@@ -162,44 +158,13 @@ pub struct JitterBuffer {
     stats: JitterStats,
 }
 
-/// The fullest that the buffer was of late: the packets with no delay show how far behind we play.
-#[derive(Debug, Default)]
-struct Level {
-    now: i64,
-    before: i64,
-    count: u32,
-}
-
-impl Level {
-    const WINDOW: u32 = 16;
-
-    fn observe(&mut self, units: i64) {
-        self.now = self.now.max(units);
-        self.count += 1;
-        if self.count >= Self::WINDOW {
-            self.before = self.now;
-            self.now = units;
-            self.count = 0;
-        }
-    }
-
-    fn most(&self) -> i64 {
-        self.now.max(self.before)
-    }
-
-    fn shift(&mut self, units: i64) {
-        self.now += units;
-        self.before += units;
-    }
-}
-
 impl JitterBuffer {
     /// An empty buffer.
     pub fn new(config: JitterConfig) -> Self {
         let clock = config.clock_rate.max(1);
         let slots: Vec<Slot> = (0..config.max_packets.max(4)).map(|_| Slot::default()).collect();
         Self {
-            delay: DelayEstimator::new(clock),
+            delay: DelayEstimator::new(clock, config.start_delay),
             spare: Vec::with_capacity(slots.len()),
             slots,
             state: State::Idle,
@@ -208,6 +173,7 @@ impl JitterBuffer {
             timestamp: 0,
             newest: 0,
             newest_timestamp: 0,
+            newest_late: 0,
             held: 0,
             frame: i64::from(clock / 50),
             largest: 192,
@@ -260,6 +226,7 @@ impl JitterBuffer {
                     return Inserted::Late;
                 }
                 self.restart();
+                self.delay = DelayEstimator::new(self.config.clock_rate, self.config.start_delay);
                 self.begin(sequence, extended);
             }
         }
@@ -270,7 +237,7 @@ impl JitterBuffer {
             extended = i64::from(timestamp);
         }
         self.late_run = 0;
-        self.delay.observe(extended, arrival);
+        let late = self.delay.observe(extended, arrival);
         let index = self.index(sequence);
         let Some(slot) = self.slots.get_mut(index) else { return Inserted::Late };
         if slot.full && slot.sequence == sequence {
@@ -295,6 +262,7 @@ impl JitterBuffer {
         if sequence >= self.newest {
             self.newest = sequence;
             self.newest_timestamp = extended;
+            self.newest_late = late;
         } else {
             self.stats.reordered += 1;
         }
@@ -332,7 +300,6 @@ impl JitterBuffer {
             self.timestamp += ahead.min(self.starved);
         }
         self.starved = 0;
-        self.level.observe(self.buffered());
         let ahead = timestamp - self.timestamp;
         let limit = self.units(self.config.max_delay + Duration::from_millis(500));
         if ahead > self.frame / 4 && self.buffered() <= limit {
@@ -375,25 +342,24 @@ impl JitterBuffer {
 
     /// Tells that the stream dropped (negative) or added (positive) this many clock units of delay.
     pub fn adjusted(&mut self, units: i64) {
-        self.level.shift(units);
+        self.level.adjusted(units);
     }
 
-    /// What the stream should do about the delay; `decoded` is what it holds decoded, in clock units.
-    pub fn advice(&self, decoded: i64) -> Advice {
+    /// What the stream should do about the delay; asked once a tick, before it plays. `decoded` is what it
+    /// holds decoded and `tick` what it plays at once, in clock units.
+    pub fn advice(&mut self, decoded: i64, tick: i64) -> Advice {
         if self.state != State::Playing {
             return Advice::Keep;
         }
-        let most = self.level.most() + decoded;
-        let target = self.target_units() + self.frame;
-        if most > target + self.units(Duration::from_millis(100)) {
-            Advice::ShortenNow
-        } else if most > target + self.frame {
-            Advice::Shorten
-        } else if most < target - self.frame {
-            Advice::Stretch
-        } else {
-            Advice::Keep
-        }
+        self.level.observe(self.buffered() + decoded - self.frame, self.newest_late, tick);
+        let target = self.target_units() - self.frame;
+        self.level.advice(target, self.delay.is_new(), i64::from(self.config.clock_rate))
+    }
+
+    /// Whether the packet that comes next is here.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Playing
+            && self.oldest().is_some_and(|(_, timestamp)| timestamp - self.timestamp <= self.frame / 4)
     }
 
     /// The delay aimed at.
@@ -403,12 +369,7 @@ impl JitterBuffer {
 
     /// The delay between arrival without jitter and play, as measured of late.
     pub fn delay(&self) -> Duration {
-        self.duration(self.level.most())
-    }
-
-    /// Interarrival jitter as the quantile of delays that the target is made of.
-    pub fn spread(&self) -> Duration {
-        self.duration(self.delay.quantile())
+        self.duration(self.level.delay() + self.frame)
     }
 
     /// Packets held now.
@@ -444,7 +405,6 @@ impl JitterBuffer {
         }
         self.starved += self.frame;
         self.stats.starved += 1;
-        self.level.observe(0);
         Next::Missing { following: None }
     }
 
@@ -472,9 +432,10 @@ impl JitterBuffer {
         if self.held == 0 { 0 } else { (self.newest_timestamp + self.frame - self.timestamp).max(0) }
     }
 
+    /// Lateness that is waited for, and the packet itself.
     fn target_units(&self) -> i64 {
         let least = self.units(self.config.min_delay);
-        self.delay.quantile().clamp(least, self.units(self.config.max_delay).max(least))
+        (self.delay.lateness() + self.frame).clamp(least, self.units(self.config.max_delay).max(least))
     }
 
     fn capacity(&self) -> u64 {

@@ -11,6 +11,7 @@
 
 mod handle;
 mod pauses;
+mod scale;
 
 pub use handle::{StreamFeedback, StreamHandle, StreamStats};
 
@@ -25,7 +26,7 @@ use crate::codec::{self, CodecInfo, CodecParams, Decoder, Encoder};
 use crate::dtmf::DtmfDetector;
 use crate::error::CodecError;
 use crate::frame::Fifo;
-use crate::jitter::{Advice, JitterBuffer, JitterConfig, Next};
+use crate::jitter::{JitterBuffer, JitterConfig, Next};
 use crate::packet::{self, EncodedFrame, PacketDrain, PacketSink, PacketSource};
 use crate::resample::Resampler;
 use crate::timescale;
@@ -39,6 +40,8 @@ pub struct StreamConfig {
     pub min_delay: Duration,
     /// Most delay of the jitter buffer.
     pub max_delay: Duration,
+    /// How late packets may be before the network is known.
+    pub start_delay: Duration,
     /// Packets that the jitter buffer holds at most.
     pub max_packets: usize,
     /// Bytes between the network and the media thread.
@@ -51,6 +54,7 @@ impl Default for StreamConfig {
         Self {
             min_delay: jitter.min_delay,
             max_delay: jitter.max_delay,
+            start_delay: jitter.start_delay,
             max_packets: jitter.max_packets,
             ring_bytes: 16 * 1024,
         }
@@ -193,6 +197,8 @@ pub struct StreamPort {
     last_payload_type: u8,
     /// Ticks since the last change of the playing speed.
     since_scaled: u32,
+    /// Ticks that it has been quiet.
+    quiet: u32,
 }
 
 impl StreamPort {
@@ -221,6 +227,7 @@ impl StreamPort {
             loss: u8::MAX,
             last_payload_type: 0,
             since_scaled: 0,
+            quiet: 0,
         };
         (port, StreamHandle::new(to_port, from_port, shared), source)
     }
@@ -356,41 +363,6 @@ impl StreamPort {
         true
     }
 
-    /// Follows the advice of the jitter buffer, at most every 60 ms unless it is urgent.
-    fn scale(&mut self, keep: usize) {
-        self.since_scaled = self.since_scaled.saturating_add(1);
-        let rate = self.format.rate;
-        let clock = u64::from(self.format.clock_rate);
-        let units = |samples: usize| i64::try_from(samples as u64 * clock / u64::from(rate)).unwrap_or(0);
-        let reserve = self.format.play.len().saturating_sub(keep);
-        match self.jitter.advice(units(reserve)) {
-            Advice::Keep => {}
-            Advice::ShortenNow => self.shorten(keep, true, &units),
-            Advice::Shorten if self.since_scaled >= 3 => self.shorten(keep, false, &units),
-            Advice::Stretch if self.since_scaled >= 3 => {
-                let added = timescale::stretch(&mut self.format.play, rate);
-                if added > 0 {
-                    self.since_scaled = 0;
-                    self.shared.stretched.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Advice::Shorten | Advice::Stretch => {}
-        }
-    }
-
-    fn shorten(&mut self, keep: usize, force: bool, units: &dyn Fn(usize) -> i64) {
-        // Leaving out a period needs two, and enough has to be left for this tick.
-        if self.format.play.len() < 2 * keep && !self.decode_next() {
-            return;
-        }
-        let removed = timescale::shorten(&mut self.format.play, self.format.rate, force);
-        if removed > 0 {
-            self.since_scaled = 0;
-            self.jitter.adjusted(-units(removed));
-            self.shared.shortened.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     fn encode_waiting(&mut self) {
         let StreamFormat { outgoing, capture, pauses, payload, frame, .. } = &mut self.format;
         let units = outgoing.clock_rate * outgoing.ptime_ms / 1000;
@@ -482,7 +454,8 @@ impl Port for StreamPort {
         if let Some(rest) = out.get_mut(filled..) {
             rest.fill(0);
         }
-        self.shared.observe(&self.jitter, self.format.play.len(), self.format.rate);
+        self.quiet = if timescale::is_quiet(out) { self.quiet.saturating_add(1) } else { 0 };
+        self.shared.observe(&self.jitter);
         if let Some(detector) = &mut self.format.detector {
             match out.get(..filled) {
                 Some(heard) if filled > 0 => detector.push(heard, |digit| self.digits.add(digit)),
@@ -540,6 +513,7 @@ fn jitter(config: &StreamConfig, clock_rate: u32) -> JitterBuffer {
         clock_rate,
         min_delay: config.min_delay,
         max_delay: config.max_delay,
+        start_delay: config.start_delay,
         max_packets: config.max_packets,
     })
 }

@@ -4,18 +4,18 @@
 //! signal resembles itself a period later; in quiet any place will do.
 
 use crate::frame::Fifo;
+use crate::jitter::Urgency;
 
 /// Below this mean magnitude it is quiet.
 const QUIET: u32 = 60;
+/// So much like itself a period later is a signal that stands a change.
+const ALIKE: f32 = 0.85;
 
-/// Removes one period from the front of what is decoded; returns the samples removed, 0 if
-/// the signal does not allow it (`force` settles for the best there is).
-pub fn shorten(fifo: &mut Fifo, rate: u32, force: bool) -> usize {
+/// Removes one period of `longest` samples at most from the front of what is decoded; returns the
+/// samples removed, 0 if the signal does not allow it at this urgency.
+pub fn shorten(fifo: &mut Fifo, rate: u32, longest: usize, urgency: Urgency) -> usize {
     let pcm = fifo.as_mut_slice();
-    let Some((lag, good)) = best_lag(pcm, rate) else { return 0 };
-    if !(good || force) {
-        return 0;
-    }
+    let Some(lag) = best_lag(pcm, rate, longest, urgency) else { return 0 };
     // x[0..lag] fades out while x[lag..2 lag] fades in; then x[2 lag..] follows.
     for i in 0..lag {
         pcm[lag + i] = blend(pcm[i], pcm[lag + i], i, lag);
@@ -24,11 +24,11 @@ pub fn shorten(fifo: &mut Fifo, rate: u32, force: bool) -> usize {
     lag
 }
 
-/// Repeats one period at the front of what is decoded; returns the samples added.
-pub fn stretch(fifo: &mut Fifo, rate: u32) -> usize {
+/// Repeats one period at the front of what is decoded; returns the samples added, likewise.
+pub fn stretch(fifo: &mut Fifo, rate: u32, urgency: Urgency) -> usize {
     let pcm = fifo.as_mut_slice();
-    let Some((lag, good)) = best_lag(pcm, rate) else { return 0 };
-    if !good || !fifo.open(lag) {
+    let Some(lag) = best_lag(pcm, rate, usize::MAX, urgency) else { return 0 };
+    if !fifo.open(lag) {
         return 0;
     }
     // The first period twice: between the two, x[lag..2 lag] fades back into x[0..lag].
@@ -41,22 +41,31 @@ pub fn stretch(fifo: &mut Fifo, rate: u32) -> usize {
     lag
 }
 
+/// Whether nobody speaks here.
+pub fn is_quiet(pcm: &[i16]) -> bool {
+    let sum: u32 = pcm.iter().map(|sample| u32::from(sample.unsigned_abs())).sum();
+    sum < QUIET * pcm.len() as u32
+}
+
 fn blend(from: i16, to: i16, i: usize, length: usize) -> i16 {
     let (from, to) = (i32::from(from), i32::from(to));
     (from + (to - from) * i as i32 / length as i32) as i16
 }
 
-/// The lag between 2.5 and 10 ms at which the front resembles itself most, and whether that is enough.
-fn best_lag(pcm: &[i16], rate: u32) -> Option<(usize, bool)> {
+/// The lag between 2.5 and 10 ms, and no longer than `longest`, at which the front resembles itself most,
+/// if that is enough.
+fn best_lag(pcm: &[i16], rate: u32, longest: usize, urgency: Urgency) -> Option<usize> {
     let ms = (rate as usize / 1000).max(1);
     let (least, most) = (5 * ms / 2, 10 * ms);
-    if pcm.len() < 2 * most {
+    if pcm.len() < 2 * most || longest < least {
         return None;
     }
     let front = &pcm[..most];
-    let mean = front.iter().map(|s| u32::from(s.unsigned_abs())).sum::<u32>() / most as u32;
-    if mean < QUIET {
-        return Some((most, true));
+    if is_quiet(front) && is_quiet(&pcm[most..2 * most]) {
+        return Some(most.min(longest));
+    }
+    if urgency == Urgency::Quiet {
+        return None;
     }
     let step = (ms / 8).max(1);
     let score = |lag: usize| {
@@ -70,13 +79,13 @@ fn best_lag(pcm: &[i16], rate: u32) -> Option<(usize, bool)> {
         cross / (here * there).sqrt()
     };
     let mut best = (f32::MIN, least);
-    for lag in (least..=most).step_by(step) {
+    for lag in (least..=most.min(longest)).step_by(step) {
         let found = score(lag);
         if found > best.0 {
             best = (found, lag);
         }
     }
-    Some((best.1, best.0 > 0.85))
+    (best.0 > ALIKE || urgency == Urgency::Now).then_some(best.1)
 }
 
 #[cfg(test)]
@@ -104,11 +113,11 @@ mod tests {
             let original = tone(rate, 220.0, rate as usize / 20);
             let mut fifo = Fifo::new(rate as usize / 10);
             fifo.write(&original);
-            let removed = shorten(&mut fifo, rate, false);
+            let removed = shorten(&mut fifo, rate, usize::MAX, Urgency::Soon);
             assert!(removed > 0);
             assert_eq!(fifo.len(), original.len() - removed);
             smooth(fifo.as_mut_slice(), rate, 220.0);
-            let added = stretch(&mut fifo, rate);
+            let added = stretch(&mut fifo, rate, Urgency::Soon);
             assert!(added > 0);
             assert_eq!(fifo.len(), original.len() - removed + added);
             smooth(fifo.as_mut_slice(), rate, 220.0);
@@ -126,7 +135,8 @@ mod tests {
             .collect();
         let mut fifo = Fifo::new(1_000);
         fifo.write(&noise);
-        assert_eq!(shorten(&mut fifo, 8_000, false), 0);
-        assert!(shorten(&mut fifo, 8_000, true) > 0);
+        assert_eq!(shorten(&mut fifo, 8_000, usize::MAX, Urgency::Soon), 0);
+        assert_eq!(stretch(&mut fifo, 8_000, Urgency::Quiet), 0);
+        assert!(shorten(&mut fifo, 8_000, usize::MAX, Urgency::Now) > 0);
     }
 }

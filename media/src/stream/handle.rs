@@ -102,16 +102,15 @@ impl Shared {
     }
 
     /// Shows the state of the jitter buffer.
-    pub(super) fn observe(&self, jitter: &JitterBuffer, decoded: usize, rate: u32) {
+    pub(super) fn observe(&self, jitter: &JitterBuffer) {
         let stats = jitter.stats();
         self.received.store(stats.received, Ordering::Relaxed);
         self.played.store(stats.played, Ordering::Relaxed);
         self.late.store(stats.late, Ordering::Relaxed);
         self.duplicate.store(stats.duplicate, Ordering::Relaxed);
         self.reordered.store(stats.reordered, Ordering::Relaxed);
-        let decoded = Duration::from_micros(decoded as u64 * 1_000_000 / u64::from(rate.max(1)));
         let micros = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
-        self.delay_us.store(micros(jitter.delay() + decoded), Ordering::Relaxed);
+        self.delay_us.store(micros(jitter.delay()), Ordering::Relaxed);
         self.target_us.store(micros(jitter.target()), Ordering::Relaxed);
     }
 }

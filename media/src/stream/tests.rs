@@ -15,11 +15,13 @@ struct Sent {
     payload: Vec<u8>,
 }
 
-fn stream(
-    name: &str,
-    clock: u32,
-    payload_type: u8,
-) -> (StreamPort, StreamHandle, PacketSource, Receiver<Sent>) {
+type Ends = (StreamPort, StreamHandle, PacketSource, Receiver<Sent>);
+
+fn stream(name: &str, clock: u32, payload_type: u8) -> Ends {
+    configured(StreamConfig::default(), name, clock, payload_type)
+}
+
+fn configured(config: StreamConfig, name: &str, clock: u32, payload_type: u8) -> Ends {
     let (wire, sent) = channel();
     let sink = move |frame: EncodedFrame<'_>| {
         let _ = wire.send(Sent {
@@ -31,7 +33,7 @@ fn stream(
     };
     let info = codec::find(name, clock).expect("built in");
     let format = StreamFormat::symmetric(info, &CodecParams::default(), payload_type).expect("builds");
-    let (port, handle, source) = StreamPort::new(StreamConfig::default(), format, Box::new(sink));
+    let (port, handle, source) = StreamPort::new(config, format, Box::new(sink));
     (port, handle, source, sent)
 }
 
@@ -51,10 +53,14 @@ struct Line {
 }
 
 impl Line {
-    #[expect(clippy::disallowed_methods, reason = "a virtual clock begins somewhere")]
     fn new(name: &str, clock: u32, clip: &Clip) -> Self {
+        Self::with(StreamConfig::default(), name, clock, clip)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a virtual clock begins somewhere")]
+    fn with(config: StreamConfig, name: &str, clock: u32, clip: &Clip) -> Self {
         let (speaking, speaker, _, sent) = stream(name, clock, 96);
-        let (hearing, hearer, source, _) = stream(name, clock, 96);
+        let (hearing, hearer, source, _) = configured(config, name, clock, 96);
         speaker.set_sending(true);
         hearer.set_receiving(true);
         let mut bridge = Bridge::new(BridgeConfig::default());
@@ -121,7 +127,9 @@ fn likeness(clip: &Clip, heard: &[i16]) -> f64 {
 fn speech_arrives_in_every_codec() {
     for info in codec::available() {
         let clip = clip();
-        let mut line = Line::new(info.name, info.clock_rate, &clip);
+        // The delay does not change, so that all that is heard is like all that was said.
+        let config = StreamConfig { start_delay: Duration::ZERO, ..StreamConfig::default() };
+        let mut line = Line::with(config, info.name, info.clock_rate, &clip);
         let heard = line.run(420, |_| vec![0]);
         let found = likeness(&clip, &heard);
         // Opus filters speech for the ear: its phase differs.
@@ -154,6 +162,19 @@ fn speech_survives_a_bad_network() {
         let loud = |pcm: &[i16]| pcm.chunks(1_600).filter(|block| analysis::rms(block) > 300.0).count();
         let (said, got) = (loud(clip.samples()), loud(&heard));
         assert!(got + 4 >= said, "{name}: {got} loud blocks of {said}");
+    }
+}
+
+#[test]
+fn what_is_overtaken_is_heard_in_time() {
+    let clip = clip();
+    for held_back in [50, 70] {
+        let mut line = Line::new("PCMU", 8_000, &clip);
+        line.run(420, |n| vec![if random(n).is_multiple_of(20) { held_back } else { 0 }]);
+        let stats = line.hearer.stats();
+        assert!(stats.reordered > 10, "{held_back}: {stats:?}");
+        assert_eq!((stats.late, stats.concealed, stats.stretched), (0, 0, 0), "{held_back}: {stats:?}");
+        assert!(stats.delay <= Duration::from_millis(held_back + 40), "{held_back}: {stats:?}");
     }
 }
 
