@@ -1,7 +1,7 @@
 //! Samples between blocks of different sizes.
 
 /// A queue of samples with a fixed capacity that stays contiguous.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Fifo {
     samples: Vec<i16>,
     start: usize,
@@ -11,7 +11,7 @@ pub struct Fifo {
 impl Fifo {
     /// A queue for at most `capacity` samples.
     pub fn new(capacity: usize) -> Self {
-        Self { samples: vec![0; capacity * 2], start: 0, end: 0 }
+        Self { samples: vec![0; capacity], start: 0, end: 0 }
     }
 
     /// Samples waiting.
@@ -26,7 +26,7 @@ impl Fifo {
 
     /// Most samples that can wait.
     pub fn capacity(&self) -> usize {
-        self.samples.len() / 2
+        self.samples.len()
     }
 
     /// Samples that can be written now.

@@ -106,6 +106,8 @@ pub struct JitterStats {
     pub refills: u64,
 }
 
+/// Packets that are held at once where nothing is unusual.
+const SPARE: usize = 8;
 /// Frames concealed on an empty buffer before it goes back to filling.
 const STARVE: u32 = 4;
 /// Late packets in a row after which the sender must have started anew.
@@ -165,7 +167,7 @@ impl JitterBuffer {
         let slots: Vec<Slot> = (0..config.max_packets.max(4)).map(|_| Slot::default()).collect();
         Self {
             delay: DelayEstimator::new(clock, config.start_delay),
-            spare: Vec::with_capacity(slots.len()),
+            spare: Vec::with_capacity(SPARE),
             slots,
             state: State::Idle,
             sequence: 0,

@@ -41,6 +41,11 @@ impl Meter {
         Level { peak_db: decibels(peak), rms_db: decibels(mean_square.sqrt()) }
     }
 
+    /// Whether there is a clone that could be read.
+    pub fn is_watched(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
     /// Takes one frame; an empty one counts as silence.
     pub fn measure(&self, pcm: &[i16]) {
         // Eight sums and peaks that do not wait for each other, for vectors.
@@ -90,5 +95,8 @@ mod tests {
             meter.measure(&[]);
         }
         assert_eq!(meter.level(), Level { peak_db: FLOOR_DB, rms_db: FLOOR_DB });
+        assert!(!meter.is_watched());
+        let reader = meter.clone();
+        assert!(meter.is_watched() && reader.is_watched());
     }
 }

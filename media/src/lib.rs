@@ -1,7 +1,7 @@
 //! Audio: codecs, jitter buffer, mixing bridge, WAV files and devices.
 //!
 //! The crate knows no socket, no RTP header and no SIP: encoded frames leave through a
-//! [`PacketSink`], received payloads enter through a [`PacketSource`].
+//! [`PacketSink`], received payloads enter through a [`PacketSource`] or a [`PacketFeed`].
 //!
 //! - wire: [`codec`] (G.711, G.722, Opus RFC 6716 / 7587, L16; RFC 3551 names)
 //! - machines: [`jitter`] (adaptive, pure), [`plc`], [`timescale`], [`comfort`] (RFC 3389), [`resample`],
@@ -91,5 +91,5 @@ pub mod wav;
 pub use bridge::{Bridge, BridgeConfig, Port, PortEvent, PortId, Signal};
 pub use engine::{BridgeHandle, EngineConfig, MediaEngine};
 pub use error::{CodecError, DeviceError, UsageError, WavError};
-pub use packet::{EncodedFrame, MAX_RECEIVED, PacketSink, PacketSource};
+pub use packet::{EncodedFrame, MAX_RECEIVED, PacketFeed, PacketSink, PacketSource, ReceivedPacket};
 pub use stream::{StreamConfig, StreamFeedback, StreamFormat, StreamHandle, StreamPort, StreamStats};

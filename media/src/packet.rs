@@ -1,9 +1,12 @@
-//! The two ends of a stream's network side: frames out ([`PacketSink`]), packets in ([`PacketSource`]).
+//! The two ends of a stream's network side: frames out ([`PacketSink`]), packets in ([`PacketFeed`]).
 //!
 //! ```text
-//!  network task ── PacketSource ══ byte ring ══► media thread ── PacketSink ──► network task
+//!  network ── PacketFeed ──► media thread ── PacketSink ──► network
+//!
+//!  network task ── PacketSource ══ byte ring, a PacketFeed ══► media thread
 //! ```
-//! The ring is wait-free; when the media thread lags it fills, and packets are dropped and counted.
+//! A feed is asked once per tick. The ring is the one for packets that come in on another thread: it is
+//! wait-free; when the media thread lags it fills, and packets are dropped and counted.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation))]
 
@@ -43,18 +46,46 @@ impl<F: FnMut(EncodedFrame<'_>) + Send> PacketSink for F {
     }
 }
 
+/// One received payload on its way to the jitter buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedPacket<'a> {
+    /// Extended (RFC 3550 §A.1): never wraps.
+    pub sequence: u64,
+    /// The RTP one.
+    pub timestamp: u32,
+    /// The RTP one.
+    pub payload_type: u8,
+    /// A new source starts (a new SSRC): what was heard before says nothing about it.
+    pub restart: bool,
+    /// When it came, counted from any moment that stays the same for the feed.
+    pub arrival: Duration,
+    /// The codec's bytes.
+    pub payload: &'a [u8],
+}
+
+/// Where received payloads come from. Asked on the media thread once per tick, right before what came is
+/// needed: must not block and should not allocate.
+pub trait PacketFeed: Send {
+    /// Hands over all that came since the last call, in the order in which it came.
+    fn feed(&mut self, take: &mut dyn FnMut(ReceivedPacket<'_>));
+
+    /// Packets that were dropped before they could be handed over, so far.
+    fn dropped(&self) -> u64 {
+        0
+    }
+}
+
 const HEADER: usize = 24;
 
 /// What the media thread reads back out of the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ReceivedHeader {
-    pub(crate) sequence: u64,
-    pub(crate) timestamp: u32,
-    pub(crate) payload_type: u8,
-    /// A new source starts: what was heard before says nothing about it.
-    pub(crate) restart: bool,
+struct ReceivedHeader {
+    sequence: u64,
+    timestamp: u32,
+    payload_type: u8,
+    restart: bool,
     /// Since the first packet.
-    pub(crate) arrival: Duration,
+    arrival: Duration,
     length: usize,
 }
 
@@ -157,27 +188,41 @@ impl PacketSource {
 pub(crate) struct PacketDrain {
     ring: Consumer<u8>,
     buffer: Vec<u8>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl PacketDrain {
     /// The next packet, if one is waiting.
-    pub(crate) fn pop(&mut self) -> Option<(ReceivedHeader, &[u8])> {
+    fn pop(&mut self) -> Option<ReceivedPacket<'_>> {
         let mut bytes = [0; HEADER];
         self.ring.pop_entire_slice(&mut bytes).ok()?;
         let header = ReceivedHeader::decode(&bytes)?;
         let payload = self.buffer.get_mut(..header.length)?;
         // Header and payload were committed together.
         self.ring.pop_entire_slice(payload).ok()?;
-        Some((header, payload))
+        let ReceivedHeader { sequence, timestamp, payload_type, restart, arrival, .. } = header;
+        Some(ReceivedPacket { sequence, timestamp, payload_type, restart, arrival, payload })
+    }
+}
+
+impl PacketFeed for PacketDrain {
+    fn feed(&mut self, take: &mut dyn FnMut(ReceivedPacket<'_>)) {
+        while let Some(packet) = self.pop() {
+            take(packet);
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 }
 
 /// A ring of `capacity` bytes between the network and the media thread.
-pub(crate) fn channel(capacity: usize) -> (PacketSource, PacketDrain, Arc<AtomicU64>) {
+pub(crate) fn channel(capacity: usize) -> (PacketSource, PacketDrain) {
     let (producer, consumer) = RingBuffer::new(capacity.max(HEADER + MAX_RECEIVED));
     let dropped = Arc::new(AtomicU64::new(0));
     let source = PacketSource { ring: producer, origin: None, restart: false, dropped: dropped.clone() };
-    (source, PacketDrain { ring: consumer, buffer: vec![0; MAX_RECEIVED] }, dropped)
+    (source, PacketDrain { ring: consumer, buffer: vec![0; MAX_RECEIVED], dropped })
 }
 
 #[cfg(test)]
@@ -187,7 +232,7 @@ mod tests {
 
     #[test]
     fn packets_cross_unchanged_and_in_order() {
-        let (mut source, mut drain, _) = channel(8_000);
+        let (mut source, mut drain) = channel(8_000);
         let start = Instant::now();
         for round in 0..50u64 {
             let payload = vec![round as u8; (round as usize * 37) % MAX_RECEIVED];
@@ -198,24 +243,26 @@ mod tests {
                 &payload,
                 start + Duration::from_millis(round)
             ));
-            let (header, received) = drain.pop().expect("was pushed");
-            assert_eq!((header.sequence, header.payload_type, received), (round, 9, &payload[..]));
-            assert_eq!(header.arrival, Duration::from_millis(round));
+            let received = drain.pop().expect("was pushed");
+            let expected = (round, 9, &payload[..]);
+            assert_eq!((received.sequence, received.payload_type, received.payload), expected);
+            assert_eq!(received.arrival, Duration::from_millis(round));
         }
         assert!(drain.pop().is_none());
     }
 
     #[test]
     fn full_ring_drops_and_counts() {
-        let (mut source, mut drain, dropped) = channel(0);
+        let (mut source, mut drain) = channel(0);
         let now = Instant::now();
         assert!(!source.push(0, 0, 0, &[0; MAX_RECEIVED + 1], now));
         let taken = (0..100).filter(|n| source.push(*n, 0, 0, &[0; 1000], now)).count();
-        assert_eq!(dropped.load(Ordering::Relaxed), 101 - taken as u64);
+        assert_eq!((drain.dropped(), source.dropped()), (101 - taken as u64, 101 - taken as u64));
         assert_eq!(std::iter::from_fn(|| drain.pop().map(|_| ())).count(), taken);
         source.restart();
         assert!(source.push(7, 0, 0, &[1], now) && source.push(8, 0, 0, &[1], now));
-        assert!(drain.pop().is_some_and(|(header, _)| header.restart));
-        assert!(drain.pop().is_some_and(|(header, _)| !header.restart));
+        let mut restarts = Vec::new();
+        drain.feed(&mut |packet| restarts.push(packet.restart));
+        assert_eq!(restarts, [true, false]);
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!  bridge ──► Fifo ──► Encoder ──► PacketSink                       (sending)
-//!  bridge ◄── Fifo ◄── time-scale ◄── Decoder ◄── JitterBuffer ◄── PacketSource   (receiving)
+//!  bridge ◄── Fifo ◄── time-scale ◄── Decoder ◄── JitterBuffer ◄── PacketFeed     (receiving)
 //! ```
 //! [`StreamPort::new`] gives three ends: the port for the bridge, a [`StreamHandle`] for whoever
-//! negotiates, a [`PacketSource`] for the network. The port neither sends nor plays until told to.
+//! negotiates, a [`PacketSource`] for the network; [`StreamPort::fed`] takes a [`PacketFeed`] in place of the
+//! last. The port neither sends nor plays until told to.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
 
@@ -27,7 +28,7 @@ use crate::dtmf::DtmfDetector;
 use crate::error::CodecError;
 use crate::frame::Fifo;
 use crate::jitter::{JitterBuffer, JitterConfig, Next};
-use crate::packet::{self, EncodedFrame, PacketDrain, PacketSink, PacketSource};
+use crate::packet::{self, EncodedFrame, PacketFeed, PacketSink, PacketSource};
 use crate::resample::Resampler;
 use crate::timescale;
 use handle::{Command, Shared};
@@ -44,7 +45,7 @@ pub struct StreamConfig {
     pub start_delay: Duration,
     /// Packets that the jitter buffer holds at most.
     pub max_packets: usize,
-    /// Bytes between the network and the media thread.
+    /// Bytes between the network and the media thread, where a ring is between them.
     pub ring_bytes: usize,
 }
 
@@ -113,7 +114,9 @@ pub struct StreamFormat {
     pauses: Pauses,
     detector: Option<Box<DtmfDetector>>,
     payload: Vec<u8>,
-    frame: Vec<i16>,
+    /// Samples of a frame that is sent.
+    sent: usize,
+    /// What was decoded at another rate than the port's; empty where none is.
     decoded: Vec<i16>,
 }
 
@@ -131,10 +134,11 @@ impl StreamFormat {
         let clock_rate = incoming.first().map_or(outgoing.clock_rate, |one| one.clock_rate);
         let frame = rate as usize / 50;
         let sent = (rate * outgoing.ptime_ms / 1000) as usize;
-        let fastest = incoming.iter().map(|one| one.decoder.sample_rate()).max().unwrap_or(rate);
+        let others = incoming.iter().filter(|one| one.resampler.is_some());
+        let fastest = others.map(|one| one.decoder.sample_rate()).max().unwrap_or(0);
         Self {
             payload: vec![0; (2 * sent).max(COMPRESSED)],
-            frame: vec![0; sent],
+            sent,
             decoded: vec![0; (fastest * codec::MAX_FRAME_MS / 1000) as usize],
             pauses: Pauses::default(),
             detector: None,
@@ -142,7 +146,7 @@ impl StreamFormat {
             incoming,
             rate,
             clock_rate,
-            capture: Fifo::new(frame * 8),
+            capture: Fifo::new(sent + frame * 6),
             // The longest payload, a few frames of reserve and what time-scaling adds.
             play: Fifo::new(frame * 16),
         }
@@ -179,7 +183,7 @@ impl StreamFormat {
 pub struct StreamPort {
     format: StreamFormat,
     sink: Box<dyn PacketSink>,
-    drain: PacketDrain,
+    feed: Box<dyn PacketFeed>,
     jitter: JitterBuffer,
     config: StreamConfig,
     commands: Consumer<Command>,
@@ -208,15 +212,26 @@ impl StreamPort {
         format: StreamFormat,
         sink: Box<dyn PacketSink>,
     ) -> (Self, StreamHandle, PacketSource) {
-        let (source, drain, dropped) = packet::channel(config.ring_bytes);
+        let (source, drain) = packet::channel(config.ring_bytes);
+        let (port, handle) = Self::fed(config, format, sink, Box::new(drain));
+        (port, handle, source)
+    }
+
+    /// A stream whose packets come from a feed: the port and its handle.
+    pub fn fed(
+        config: StreamConfig,
+        format: StreamFormat,
+        sink: Box<dyn PacketSink>,
+        feed: Box<dyn PacketFeed>,
+    ) -> (Self, StreamHandle) {
         let (to_port, commands) = RingBuffer::new(8);
         let (garbage, from_port) = RingBuffer::new(16);
-        let shared = Arc::new(Shared::new(dropped));
+        let shared = Arc::new(Shared::new());
         let port = Self {
             jitter: jitter(&config, format.clock_rate),
             format,
             sink,
-            drain,
+            feed,
             config,
             commands,
             garbage,
@@ -229,11 +244,13 @@ impl StreamPort {
             since_scaled: 0,
             quiet: 0,
         };
-        (port, StreamHandle::new(to_port, from_port, shared), source)
+        (port, StreamHandle::new(to_port, from_port, shared))
     }
 
     fn obey(&mut self) {
-        while let Ok(command) = self.commands.pop() {
+        let is_commanded = self.shared.commanded.load(Ordering::Relaxed)
+            && self.shared.commanded.swap(false, Ordering::Acquire);
+        while is_commanded && let Ok(command) = self.commands.pop() {
             let old = match command {
                 Command::Format(format) => {
                     if format.clock_rate != self.format.clock_rate {
@@ -255,24 +272,27 @@ impl StreamPort {
     }
 
     fn receive(&mut self) {
-        while let Some((header, payload)) = self.drain.pop() {
-            if header.restart {
-                self.jitter.restart();
+        let Self { feed, jitter, format, shared, .. } = self;
+        feed.feed(&mut |packet| {
+            if packet.restart {
+                jitter.restart();
             }
-            let known = self.format.incoming.iter().any(|one| one.payload_type == header.payload_type)
-                || self.format.pauses.understands(header.payload_type);
-            if !known {
-                self.shared.unknown.fetch_add(1, Ordering::Relaxed);
-                continue;
+            let payload_type = packet.payload_type;
+            let known = format.incoming.iter().any(|one| one.payload_type == payload_type)
+                || format.pauses.understands(payload_type);
+            if known {
+                jitter.insert(
+                    packet.sequence,
+                    packet.timestamp,
+                    payload_type,
+                    packet.payload,
+                    packet.arrival,
+                );
+            } else {
+                shared.unknown.fetch_add(1, Ordering::Relaxed);
             }
-            self.jitter.insert(
-                header.sequence,
-                header.timestamp,
-                header.payload_type,
-                payload,
-                header.arrival,
-            );
-        }
+        });
+        shared.dropped.store(feed.dropped(), Ordering::Relaxed);
     }
 
     /// Decodes or conceals one packet's worth; false when there is nothing to play.
@@ -292,23 +312,18 @@ impl StreamPort {
                 self.last_payload_type = payload_type;
                 format.pauses.end();
                 let rate = u64::from(one.decoder.sample_rate());
-                match one.decoder.decode(payload, &mut format.decoded) {
-                    Ok(samples) => {
-                        let pcm = format.decoded.get(..samples).unwrap_or_default();
-                        let units = samples as u64 * clock / rate;
-                        one.play(pcm, &mut format.play);
-                        self.jitter.played(u32::try_from(units).unwrap_or(0));
-                    }
-                    Err(_) => {
+                let decode = |decoder: &mut dyn Decoder, out: &mut [i16]| decoder.decode(payload, out).ok();
+                let decoded = one.play(&mut format.play, &mut format.decoded, usize::MAX, decode);
+                let units = match decoded {
+                    Some(samples) => samples as u64 * clock / rate,
+                    None => {
                         self.shared.undecodable.fetch_add(1, Ordering::Relaxed);
                         let samples = frame(one.decoder.sample_rate());
-                        if let Some(pcm) = format.decoded.get_mut(..samples) {
-                            one.decoder.conceal(pcm);
-                            one.play(pcm, &mut format.play);
-                        }
-                        self.jitter.played(u32::try_from(frame_units).unwrap_or(0));
+                        one.play(&mut format.play, &mut format.decoded, samples, conceal);
+                        frame_units
                     }
-                }
+                };
+                self.jitter.played(u32::try_from(units).unwrap_or(0));
             }
             Next::Missing { following } => {
                 if format.pauses.fill(&mut format.play, frame(format.rate)) {
@@ -318,18 +333,16 @@ impl StreamPort {
                 let index = format.incoming.iter().position(|one| one.payload_type == payload_type);
                 let Some(one) = format.incoming.get_mut(index.unwrap_or(0)) else { return false };
                 let samples = frame(one.decoder.sample_rate());
-                let Some(pcm) = format.decoded.get_mut(..samples) else { return false };
-                let recovered = match following {
-                    Some((_, payload)) => one.decoder.recover(payload, pcm),
-                    None => false,
+                let mut recovered = false;
+                let restore = |decoder: &mut dyn Decoder, out: &mut [i16]| {
+                    recovered = following.is_some_and(|(_, payload)| decoder.recover(payload, out));
+                    if recovered { Some(out.len()) } else { conceal(decoder, out) }
                 };
-                if recovered {
-                    self.shared.recovered.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    one.decoder.conceal(pcm);
-                    self.shared.concealed.fetch_add(1, Ordering::Relaxed);
+                if one.play(&mut format.play, &mut format.decoded, samples, restore).is_none() {
+                    return false;
                 }
-                one.play(pcm, &mut format.play);
+                let counter = if recovered { &self.shared.recovered } else { &self.shared.concealed };
+                counter.fetch_add(1, Ordering::Relaxed);
             }
             Next::Pause => {
                 let samples = frame(format.rate);
@@ -357,48 +370,54 @@ impl StreamPort {
         if self.jitter.stats().played == 0 || !format.pauses.goes_on(one.decoder.knows_pauses()) {
             return false;
         }
-        let Some(pcm) = format.decoded.get_mut(..samples(one.decoder.sample_rate())) else { return false };
-        one.decoder.conceal(pcm);
-        one.play(pcm, &mut format.play);
-        true
+        let samples = samples(one.decoder.sample_rate());
+        one.play(&mut format.play, &mut format.decoded, samples, conceal).is_some()
     }
 
+    /// Sends the frames that are complete.
     fn encode_waiting(&mut self) {
-        let StreamFormat { outgoing, capture, pauses, payload, frame, .. } = &mut self.format;
-        let units = outgoing.clock_rate * outgoing.ptime_ms / 1000;
-        while capture.len() >= frame.len() {
-            capture.read(frame);
-            let timestamp = self.timestamp;
-            self.timestamp = self.timestamp.wrapping_add(units);
-            let (payload_type, payload) = match pauses.judge(frame) {
-                Spoken::Pause => {
-                    self.talk_starts = true;
-                    continue;
-                }
-                Spoken::Described(payload_type, description, length) => {
-                    let payload = payload.get_mut(..length).unwrap_or_default();
-                    payload.copy_from_slice(description.get(..length).unwrap_or_default());
-                    (payload_type, &*payload)
-                }
-                Spoken::Speech => match outgoing.encoder.encode(frame, payload) {
-                    Ok(0) => {
-                        self.talk_starts = true;
-                        continue;
-                    }
-                    Ok(length) => (outgoing.payload_type, payload.get(..length).unwrap_or_default()),
-                    Err(_) => {
-                        self.shared.unencodable.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    }
-                },
-            };
-            // RFC 3389 §4: comfort noise has no marker, what is said after it has.
-            let speaks = payload_type == outgoing.payload_type;
-            let marker = speaks && self.talk_starts;
-            self.talk_starts = !speaks;
-            self.sink.send(EncodedFrame { payload, payload_type, timestamp, marker, samples: units });
-            self.shared.sent.fetch_add(1, Ordering::Relaxed);
+        let (sent, mut capture) = (self.format.sent, std::mem::take(&mut self.format.capture));
+        while let Some(frame) = capture.as_slice().get(..sent) {
+            self.encode(frame);
+            capture.discard(sent);
         }
+        self.format.capture = capture;
+    }
+
+    /// Sends one frame.
+    fn encode(&mut self, frame: &[i16]) {
+        let StreamFormat { outgoing, pauses, payload, .. } = &mut self.format;
+        let units = outgoing.clock_rate * outgoing.ptime_ms / 1000;
+        let timestamp = self.timestamp;
+        self.timestamp = self.timestamp.wrapping_add(units);
+        let (payload_type, payload) = match pauses.judge(frame) {
+            Spoken::Pause => {
+                self.talk_starts = true;
+                return;
+            }
+            Spoken::Described(payload_type, description, length) => {
+                let payload = payload.get_mut(..length).unwrap_or_default();
+                payload.copy_from_slice(description.get(..length).unwrap_or_default());
+                (payload_type, &*payload)
+            }
+            Spoken::Speech => match outgoing.encoder.encode(frame, payload) {
+                Ok(0) => {
+                    self.talk_starts = true;
+                    return;
+                }
+                Ok(length) => (outgoing.payload_type, payload.get(..length).unwrap_or_default()),
+                Err(_) => {
+                    self.shared.unencodable.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+            },
+        };
+        // RFC 3389 §4: comfort noise has no marker, what is said after it has.
+        let speaks = payload_type == outgoing.payload_type;
+        let marker = speaks && self.talk_starts;
+        self.talk_starts = !speaks;
+        self.sink.send(EncodedFrame { payload, payload_type, timestamp, marker, samples: units });
+        self.shared.sent.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -477,6 +496,10 @@ impl Port for StreamPort {
             self.talk_starts = true;
             return;
         }
+        if pcm.len() == self.format.sent && self.format.capture.is_empty() {
+            // A frame as it comes need not wait.
+            return self.encode(pcm);
+        }
         self.format.capture.write(pcm);
         self.encode_waiting();
     }
@@ -487,21 +510,36 @@ impl Port for StreamPort {
 }
 
 impl Incoming {
-    /// Puts decoded audio into the queue at the rate of the port.
-    fn play(&mut self, pcm: &[i16], queue: &mut Fifo) {
-        match &mut self.resampler {
-            None => {
-                queue.write(pcm);
-            }
-            Some(resampler) => {
-                let room = queue.room();
-                if let Some(out) = queue.reserve(room) {
-                    let written = resampler.process(pcm, out);
-                    queue.unreserve(room - written);
-                }
-            }
+    /// Has the decoder make at most so many samples, at its rate, for the queue at the rate of the port;
+    /// `made` tells how many it made, if any.
+    fn play(
+        &mut self,
+        queue: &mut Fifo,
+        decoded: &mut [i16],
+        most: usize,
+        made: impl FnOnce(&mut dyn Decoder, &mut [i16]) -> Option<usize>,
+    ) -> Option<usize> {
+        let Some(resampler) = &mut self.resampler else {
+            let room = queue.room().min(most);
+            let made = made(&mut *self.decoder, queue.reserve(room)?);
+            queue.unreserve(room - made.unwrap_or(0).min(room));
+            return made;
+        };
+        let most = most.min(decoded.len());
+        let samples = made(&mut *self.decoder, decoded.get_mut(..most)?)?;
+        let room = queue.room();
+        if let Some(out) = queue.reserve(room) {
+            let written = resampler.process(decoded.get(..samples)?, out);
+            queue.unreserve(room - written);
         }
+        Some(samples)
     }
+}
+
+/// For [`Incoming::play`]: what might have been.
+fn conceal(decoder: &mut dyn Decoder, out: &mut [i16]) -> Option<usize> {
+    decoder.conceal(out);
+    Some(out.len())
 }
 
 fn decoder_for(incoming: &mut [Incoming], payload_type: u8) -> Option<&mut Incoming> {

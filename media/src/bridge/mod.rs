@@ -94,7 +94,7 @@ impl BridgeConfig {
     }
 }
 
-/// The levels of a port.
+/// The levels of a port. On a media thread they are measured while there is a clone to read them.
 #[derive(Debug, Clone, Default)]
 pub struct PortMeters {
     /// What the port gives to the bridge.
@@ -126,14 +126,19 @@ impl Bridge {
     /// Adds a port, connected to nothing.
     pub fn add_port(&mut self, port: Box<dyn Port>) -> PortId {
         let id = PortId(self.next_id);
-        self.insert(id, port, PortMeters::default());
+        self.add(Slot::new(id, port, PortMeters::default(), true, self.config));
         id
     }
 
-    /// Adds a port under an identifier chosen by [`crate::engine`].
+    /// Adds a port under an identifier chosen by [`crate::engine`], with meters that it may have given to
+    /// somebody.
     pub(crate) fn insert(&mut self, id: PortId, port: Box<dyn Port>, meters: PortMeters) {
-        self.next_id = self.next_id.max(id.0 + 1);
-        self.slots.push(Slot::new(id, port, meters, self.config));
+        self.add(Slot::new(id, port, meters, false, self.config));
+    }
+
+    fn add(&mut self, slot: Slot) {
+        self.next_id = self.next_id.max(slot.id.0 + 1);
+        self.slots.push(slot);
         self.mixer.join();
     }
 

@@ -6,6 +6,7 @@ use crate::resample::Resampler;
 pub(super) struct Slot {
     pub(super) id: PortId,
     pub(super) meters: PortMeters,
+    measured: bool,
     port: Box<dyn Port>,
     config: BridgeConfig,
     rate: u32,
@@ -21,10 +22,18 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(id: PortId, port: Box<dyn Port>, meters: PortMeters, config: BridgeConfig) -> Self {
+    /// A port with its meters, which are measured always, or while somebody has a clone.
+    pub(super) fn new(
+        id: PortId,
+        port: Box<dyn Port>,
+        meters: PortMeters,
+        measured: bool,
+        config: BridgeConfig,
+    ) -> Self {
         let mut slot = Self {
             id,
             meters,
+            measured,
             port,
             config,
             rate: 0,
@@ -77,13 +86,17 @@ impl Slot {
                 }
             }
         }
-        let heard = if self.signal == Signal::Silent { &[] } else { &self.given[..] };
-        self.meters.given.measure(heard);
+        if self.measured || self.meters.given.is_watched() {
+            let heard = if self.signal == Signal::Silent { &[] } else { &self.given[..] };
+            self.meters.given.measure(heard);
+        }
     }
 
     pub(super) fn push(&mut self, mixed: &[i16], signal: Signal) {
-        let heard = if signal == Signal::Silent { &[] } else { mixed };
-        self.meters.taken.measure(heard);
+        if self.measured || self.meters.taken.is_watched() {
+            let heard = if signal == Signal::Silent { &[] } else { mixed };
+            self.meters.taken.measure(heard);
+        }
         match &mut self.outward {
             None => self.port.push(mixed, signal),
             Some(resampler) => {

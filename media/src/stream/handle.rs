@@ -56,6 +56,8 @@ pub struct StreamStats {
 pub(super) struct Shared {
     /// In percent, as the peer reports it; 255: nobody has told.
     pub(super) expected_loss: AtomicU8,
+    /// There are commands: one look here spares one at their ring.
+    pub(super) commanded: AtomicBool,
     pub(super) sending: AtomicBool,
     pub(super) receiving: AtomicBool,
     pub(super) sent: AtomicU64,
@@ -66,7 +68,7 @@ pub(super) struct Shared {
     pub(super) recovered: AtomicU64,
     pub(super) shortened: AtomicU64,
     pub(super) stretched: AtomicU64,
-    dropped: Arc<AtomicU64>,
+    pub(super) dropped: AtomicU64,
     received: AtomicU64,
     played: AtomicU64,
     late: AtomicU64,
@@ -77,10 +79,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(dropped: Arc<AtomicU64>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            dropped,
+            dropped: AtomicU64::new(0),
             expected_loss: AtomicU8::new(u8::MAX),
+            commanded: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
             sent: AtomicU64::new(0),
@@ -164,7 +167,9 @@ impl StreamHandle {
 
     fn command(&mut self, command: Command) -> Result<(), UsageError> {
         while self.garbage.pop().is_ok() {}
-        self.commands.push(command).map_err(|_| UsageError::Busy)
+        self.commands.push(command).map_err(|_| UsageError::Busy)?;
+        self.shared.commanded.store(true, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -134,7 +134,7 @@ impl Session {
             max_members: config.max_members,
             started: now,
             wall,
-            members: Vec::with_capacity(config.max_members),
+            members: Vec::new(),
             remote: None,
             given_up: None,
             collided: false,
@@ -142,7 +142,7 @@ impl Session {
             spoke: false,
             extended: ExtendedReports::default(),
             playout: Playout::default(),
-            clocks: Vec::with_capacity(config.max_members.min(MAX_ANSWERS)),
+            clocks: Vec::new(),
             round_trip: None,
         }
     }
@@ -346,7 +346,7 @@ impl Session {
             match block.content() {
                 XrContent::ReferenceTime(ntp) => {
                     self.clocks.retain(|(ssrc, ..)| *ssrc != report.ssrc);
-                    if self.clocks.len() < self.clocks.capacity() {
+                    if self.clocks.len() < self.max_members.min(MAX_ANSWERS) {
                         self.clocks.push((report.ssrc, ntp.middle(), now));
                     }
                 }

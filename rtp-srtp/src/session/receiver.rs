@@ -283,7 +283,9 @@ impl RtpReceiver {
     /// A receiver that has heard nobody.
     #[must_use]
     pub fn new(now: Instant, config: ReceiverConfig) -> Self {
-        Self { config, epoch: now, sources: Vec::with_capacity(config.max_sources), refused: 0 }
+        // Most hear one source; the table grows when another is heard for the first time.
+        let sources = Vec::with_capacity(config.max_sources.min(1));
+        Self { config, epoch: now, sources, refused: 0 }
     }
 
     /// Takes a packet into the statistics and says what it is.

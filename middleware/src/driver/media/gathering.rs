@@ -28,10 +28,12 @@ const RELAY_QUEUE: usize = 256;
 /// Datagrams of a handshake that are kept for the stream to come; the peer sends them again anyway.
 const EARLY: usize = 4;
 
-/// ICE, and what its relays' streams bring.
+/// What the relays' streams of a stream bring, and whatever else does not come on its first two sockets.
+pub(super) type IceInputs = mpsc::Receiver<IceInput>;
+
+/// ICE of a stream.
 pub(super) struct IceLink {
     pub(super) ice: Ice,
-    pub(super) inputs: mpsc::Receiver<IceInput>,
     /// It gathers from other sockets, and has not told yet.
     moving: bool,
     /// What of a handshake came before the stream ran (RFC 5763 §5: an answer may be slower than it).
@@ -77,6 +79,7 @@ impl IceLink {
 pub(super) struct Gathering {
     sockets: AudioSockets,
     link: IceLink,
+    inputs: IceInputs,
     fingerprint: Option<String>,
     /// The stream is ready as soon as there is a look at its sockets.
     trickle: bool,
@@ -105,8 +108,8 @@ impl Gathering {
         }
         let servers = resolver.resolve(&preparation.configuration).await;
         let ice = Ice::start(preparation, servers, &sockets.all()?, sender, tls.clone());
-        let link = IceLink { ice, inputs, moving: false, early: Vec::new() };
-        Ok(Self { sockets, link, fingerprint: None, trickle: preparation.trickle })
+        let link = IceLink { ice, moving: false, early: Vec::new() };
+        Ok(Self { sockets, link, inputs, fingerprint: None, trickle: preparation.trickle })
     }
 
     /// Its STUN messages go into a trace.
@@ -126,7 +129,7 @@ impl Gathering {
         mut self,
         mut wanted: oneshot::Receiver<T>,
         tell: &(impl Fn(MediaEvent) + Send + Sync),
-    ) -> Option<(AudioSockets, IceLink, T)> {
+    ) -> Option<(AudioSockets, (IceLink, IceInputs), T)> {
         let (mut rtp_buffer, mut rtcp_buffer) = ([0; PACKET], [0; PACKET]);
         let mut told = false;
         loop {
@@ -152,7 +155,7 @@ impl Gathering {
                         self.link.ice.close(&self.sockets);
                         return None;
                     };
-                    return Some((self.sockets, self.link, wanted));
+                    return Some((self.sockets, (self.link, self.inputs), wanted));
                 }
                 received = self.sockets.rtp.recv_from(&mut rtp_buffer) => {
                     received.ok().map(|(length, from)| (1, from, rtp_buffer.get(..length)))
@@ -160,7 +163,7 @@ impl Gathering {
                 received = self.sockets.rtcp.recv_from(&mut rtcp_buffer) => {
                     received.ok().map(|(length, from)| (2, from, rtcp_buffer.get(..length)))
                 }
-                Some(input) = self.link.inputs.recv() => {
+                Some(input) = self.inputs.recv() => {
                     if let Some((from, packet)) = self.link.ice.take_input(clock::now().instant, input) {
                         self.link.keep(from, &packet);
                     }

@@ -268,7 +268,7 @@ impl Ice {
     }
 
     /// Whether media from there is the peer's: it was checked, or told.
-    fn is_peer(&self, from: SocketAddr) -> bool {
+    pub(super) fn is_peer(&self, from: SocketAddr) -> bool {
         let selected = |component| self.agent.selected(component).map(|pair| pair.path.remote);
         [1, 2].into_iter().any(|component| selected(component) == Some(from))
             || self.agent.remote_candidates().any(|one| one.socket_address() == Some(from))
@@ -308,6 +308,13 @@ impl Ice {
             }
         }
         None
+    }
+
+    /// Whether the way is found and leads from a socket to the peer, so that what comes is hardly anything
+    /// but its media.
+    pub(super) fn is_settled(&self) -> bool {
+        let direct = self.agent.selected(1).is_some_and(|pair| !pair.relayed && !pair.path.tcp);
+        direct && self.gathered && self.agent.state() == State::Completed
     }
 
     /// Whether media of a component can be sent.

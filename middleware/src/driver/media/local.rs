@@ -111,6 +111,11 @@ impl LocalSide {
         &self.bridge
     }
 
+    /// What it mixes at, in Hz.
+    pub(super) fn rate(&self) -> u32 {
+        self.rate
+    }
+
     /// What speaks to every peer.
     pub(super) fn microphone(&self) -> Option<PortId> {
         self.microphone

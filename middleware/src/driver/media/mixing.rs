@@ -18,7 +18,7 @@ use media::codec::{self, CodecInfo, CodecParams};
 use media::engine::{BridgeHandle, BridgeId, EngineConfig, EngineMeter, EventSink, MediaEngine, PortHandle};
 use media::stream::{Incoming, Outgoing, StreamConfig, StreamFormat, StreamHandle, StreamPort};
 use media::wav::{Clip, Recorder, RecorderConfig, Repeat, WavPlayer};
-use media::{PacketSink, PacketSource, StreamFeedback, UsageError};
+use media::{PacketFeed, PacketSink, StreamFeedback, UsageError};
 use rtrb::Producer;
 
 use super::keys::keys;
@@ -47,11 +47,34 @@ type Watched = Arc<Mutex<HashMap<(BridgeId, PortId), (Key, Option<PathBuf>)>>>;
 /// The media threads and what all sessions have in common.
 pub(super) struct Mixing {
     engine: MediaEngine,
-    microphone: Option<(Clip, Repeat)>,
+    microphone: Option<Microphone>,
     echo: bool,
     local: Option<LocalSide>,
     watched: Watched,
     rooms: Rooms,
+}
+
+/// A file in the place of a microphone.
+struct Microphone {
+    clip: Clip,
+    repeat: Repeat,
+    /// The same at the rates that streams have had.
+    at_rates: HashMap<u32, Clip>,
+}
+
+/// Clips of at most so many seconds are brought to the rate of a stream once, and not in every tick of each.
+const SHORT: usize = 30;
+
+impl Microphone {
+    fn at_rate(&mut self, rate: u32) -> WavPlayer {
+        let clip = &self.clip;
+        let is_short = clip.samples().len() <= SHORT * clip.sample_rate() as usize;
+        let clip = match is_short {
+            true => self.at_rates.entry(rate).or_insert_with(|| clip.at_rate(rate)),
+            false => clip,
+        };
+        WavPlayer::new(clip.clone(), self.repeat).0
+    }
 }
 
 /// The audio of one session.
@@ -105,7 +128,7 @@ impl Mixing {
                 // A packet has a whole number of samples.
                 let clip = if clip.sample_rate().is_multiple_of(50) { clip } else { clip.at_rate(16_000) };
                 let repeat = if *repeat { Repeat::Forever(Duration::ZERO) } else { Repeat::Once };
-                Some((clip, repeat))
+                Some(Microphone { clip, repeat, at_rates: HashMap::new() })
             }
             AudioInput::Null | AudioInput::Device(_) => None,
         };
@@ -119,30 +142,32 @@ impl Mixing {
         self.engine.meter()
     }
 
-    /// Adds a stream with these parameters; frames for the peer go into `sink`.
+    /// Adds a stream with these parameters; frames for the peer go into `sink`, those of the peer come from
+    /// `feed`.
     pub(super) fn add(
-        &self,
+        &mut self,
         key: Key,
         parameters: &AudioParameters,
         sink: impl PacketSink + 'static,
-    ) -> Result<(Voice, PacketSource), Error> {
-        self.build(key, parameters, Box::new(sink))
+        feed: impl PacketFeed + 'static,
+    ) -> Result<Voice, Error> {
+        self.build(key, parameters, (Box::new(sink), Box::new(feed)))
             .map_err(|reason| Error::System { what: "the audio stream".to_owned(), reason })
     }
 
     fn build(
-        &self,
+        &mut self,
         key: Key,
         parameters: &AudioParameters,
-        sink: Box<dyn PacketSink>,
-    ) -> Result<(Voice, PacketSource), String> {
+        (sink, feed): (Box<dyn PacketSink>, Box<dyn PacketFeed>),
+    ) -> Result<Voice, String> {
         let gone = |error: UsageError| error.to_string();
         let format = format(parameters)?;
         let rate = format.sample_rate();
-        let (port, stream, source) = StreamPort::new(stream_config(parameters), format, sink);
-        let bridge = match &self.local {
-            Some(local) => local.bridge().clone(),
-            None => self.engine.bridge(rate).map_err(gone)?,
+        let (port, stream) = StreamPort::fed(stream_config(parameters), format, sink, feed);
+        let (bridge, mixed_at) = match &self.local {
+            Some(local) => (local.bridge().clone(), local.rate()),
+            None => (self.engine.bridge(rate).map_err(gone)?, rate),
         };
         let PortHandle { id: port, meters: levels } = bridge.add_port(port).map_err(gone)?;
         let mut voice = Voice {
@@ -162,9 +187,8 @@ impl Mixing {
             watched: self.watched.clone(),
             key,
         };
-        if let Some((clip, repeat)) = &self.microphone {
-            let (player, _) = WavPlayer::new(clip.clone(), *repeat);
-            voice.own_source(player).map_err(gone)?;
+        if let Some(microphone) = &mut self.microphone {
+            voice.own_source(microphone.at_rate(mixed_at)).map_err(gone)?;
         }
         if self.echo {
             let echo = voice.own_source(Echo::new(rate)).map_err(gone)?;
@@ -180,7 +204,7 @@ impl Mixing {
             }
         }
         voice.direct(parameters);
-        Ok((voice, source))
+        Ok(voice)
     }
 
     /// Puts a stream into a conference, out of the one that it may be in, or takes it out.
@@ -400,11 +424,10 @@ impl Negotiated {
     }
 }
 
-/// Half a second of packets may wait between the network and the media thread.
+/// The jitter buffer holds 1.28 seconds of packets of 20 ms or more.
 fn stream_config(parameters: &AudioParameters) -> StreamConfig {
-    let config = StreamConfig::default();
-    let is_large = parameters.codec.eq_ignore_ascii_case("L16");
-    StreamConfig { ring_bytes: if is_large { 4 * config.ring_bytes } else { 6 * 1024 }, ..config }
+    let max_packets = if parameters.ptime < 20 { 128 } else { 64 };
+    StreamConfig { max_packets, ..StreamConfig::default() }
 }
 
 fn format(parameters: &AudioParameters) -> Result<StreamFormat, String> {

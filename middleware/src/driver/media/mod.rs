@@ -21,6 +21,7 @@ mod protection;
 mod relay_stream;
 mod remote;
 mod sending;
+mod socket;
 mod sockets;
 mod tcp_paths;
 mod tls;
@@ -42,10 +43,10 @@ pub(crate) use self::meters::MeterBoard;
 pub(crate) use self::pcm::{PcmDesk, open as open_pcm};
 pub use self::pcm::{PcmMark, PcmReader, PcmWriter};
 
-use self::audio::{AudioCommand, AudioTask, MediaEnds};
+use self::audio::{AudioCommand, AudioTask, Ends as AudioEnds, intake};
 use self::chat::ChatCommand;
 use self::file::FileCommand;
-use self::gathering::{Gathering, IceLink};
+use self::gathering::{Gathering, IceInputs, IceLink};
 use self::mixing::{Mixing, Voice};
 use self::msrp::Ends;
 use self::relay_stream::TlsClient;
@@ -94,7 +95,7 @@ pub(super) struct MediaHost {
 }
 
 /// What turns a prepared audio stream into a running one.
-type Start = Box<dyn FnOnce(AudioSockets, Option<IceLink>) + Send>;
+type Start = Box<dyn FnOnce(AudioSockets, Option<(IceLink, IceInputs)>) + Send>;
 
 enum AudioEntry {
     Ready(AudioSockets),
@@ -326,7 +327,8 @@ impl MediaHost {
         let key = (session, stream);
         let meters = self.board.add(session);
         let (sink, outbound) = sending::channel(&parameters, meters.clone());
-        let (voice, source) = match self.mixing.add(key, &parameters, sink) {
+        let (feed, intake) = intake();
+        let voice = match self.mixing.add(key, &parameters, sink, feed) {
             Ok(added) => added,
             Err(error) => {
                 self.board.remove(session);
@@ -337,13 +339,13 @@ impl MediaHost {
         meters.attach(voice.feedback(), voice.levels().clone());
         meters.set_codec(&parameters.codec);
         let (commands, received) = mpsc::unbounded_channel();
-        let ends = MediaEnds { outbound, source, meters };
-        let tell = self.teller(session, stream);
+        let tell = Box::new(self.teller(session, stream));
+        let ends = AudioEnds { outbound, intake, meters, tell };
         let identity = self.dtls_identity(&parameters);
         self.audio.insert(key, AudioEntry::Running { commands, voice: Box::new(voice) });
         Some(Box::new(move |sockets, link| {
-            let task = AudioTask::new(sockets, link, received, ends, parameters, identity, tell);
-            tokio::spawn(Box::new(task).run());
+            let task = AudioTask::new(sockets, link, received, ends, parameters, identity);
+            tokio::spawn(task.run());
         }))
     }
 

@@ -25,14 +25,14 @@ pub(super) struct Protection {
     apart: bool,
     lanes: [Lane; 2],
     /// Keys for the RTP that is sent, which is encrypted elsewhere: what has changed and was not taken.
-    sending: Option<Option<SrtpSender>>,
+    sending: Option<Option<Box<SrtpSender>>>,
 }
 
 /// A component: its handshake, and its keys.
 #[derive(Default)]
 struct Lane {
-    keys: Option<Keys>,
-    association: Option<Association>,
+    keys: Option<Box<Keys>>,
+    association: Option<Box<Association>>,
     /// Whether there is a way to the peer.
     open: bool,
     /// Without keys by then it is given up.
@@ -99,7 +99,7 @@ impl Protection {
         } else if parameters.srtp != self.sdes {
             self.sdes.clone_from(&parameters.srtp);
             let (keys, sending) = self.sdes.as_ref().and_then(Keys::told).unzip();
-            (self.lanes[0].keys, self.sending) = (keys, Some(sending));
+            (self.lanes[0].keys, self.sending) = (keys, Some(sending.map(Box::new)));
         }
     }
 
@@ -133,7 +133,7 @@ impl Protection {
             |(hash, digest): &(String, Vec<u8>)| Some(Fingerprint::new(hash.parse().ok()?, digest.clone()));
         let fingerprints = dtls.fingerprints.iter().filter_map(known).collect();
         let role = if dtls.active { Role::Active } else { Role::Passive };
-        place.association = Some(Association::new(now, identity, role, fingerprints));
+        place.association = Some(Box::new(Association::new(now, identity, role, fingerprints)));
     }
 
     /// A datagram of a handshake.
@@ -169,9 +169,9 @@ impl Protection {
                         suite = Some(keys.sending.suite());
                         let (sender, receiver) =
                             (SrtpSender::new(&keys.sending), SrtpReceiver::new(&keys.receiving));
-                        lane.keys = Some(Keys { sender, receiver });
+                        lane.keys = Some(Box::new(Keys { sender, receiver }));
                         if index == 0 {
-                            self.sending = Some(Some(SrtpSender::new(&keys.sending)));
+                            self.sending = Some(Some(Box::new(SrtpSender::new(&keys.sending))));
                         }
                         lane.due = None;
                     }
@@ -213,7 +213,7 @@ impl Protection {
     }
 
     /// The keys for the RTP that is sent, once where there are other ones; `Some(None)`: there are none any more.
-    pub(super) fn take_sending(&mut self) -> Option<Option<SrtpSender>> {
+    pub(super) fn take_sending(&mut self) -> Option<Option<Box<SrtpSender>>> {
         self.sending.take()
     }
 
@@ -257,7 +257,7 @@ impl Protection {
 
 impl Keys {
     /// From what the descriptions told; none where it does not make keys.
-    fn told(parameters: &SrtpParameters) -> Option<(Self, SrtpSender)> {
+    fn told(parameters: &SrtpParameters) -> Option<(Box<Self>, SrtpSender)> {
         let suite: Suite = parameters.suite.parse().ok()?;
         let sending = MasterKey::new(suite, &parameters.local_key).ok()?;
         let receiving = parameters.remote_keys.iter().map(|told| {
@@ -271,7 +271,8 @@ impl Keys {
         for other in others {
             receiver.add_key(other).ok()?;
         }
-        Some((Self { sender: SrtpSender::new(&sending), receiver }, SrtpSender::new(&sending)))
+        let keys = Self { sender: SrtpSender::new(&sending), receiver };
+        Some((Box::new(keys), SrtpSender::new(&sending)))
     }
 }
 

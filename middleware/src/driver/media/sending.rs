@@ -9,9 +9,8 @@
 //! reads without a lock.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::{EncodedFrame, PacketSink};
@@ -19,11 +18,11 @@ use rtp_srtp::dtmf::{Digit, EventSender, EventSenderConfig};
 use rtp_srtp::session::{Progress, RtpSender};
 use rtp_srtp::srtp::SrtpSender;
 use rtrb::{Consumer, Producer, RingBuffer};
-use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::meters::Meters;
-use super::sockets::{PACKET, send_now};
+use super::socket::Socket;
+use super::sockets::PACKET;
 use crate::driver::clock;
 use crate::session::AudioParameters;
 
@@ -36,7 +35,7 @@ pub(super) enum Course {
     /// There is none yet.
     Nowhere,
     /// From this socket to there.
-    Socket(Arc<UdpSocket>, SocketAddr),
+    Socket(Arc<Socket>, SocketAddr),
     /// Through the audio task, which wraps them for a relay.
     Task,
 }
@@ -62,52 +61,48 @@ enum Change {
 
 enum Route {
     Nowhere,
-    Socket(Arc<UdpSocket>, SocketAddr),
+    Socket(Arc<Socket>, SocketAddr),
     Relay(Producer<u8>, Arc<Notify>),
 }
 
 /// Both ends for a stream with these parameters; the sink sends nothing before it is told how.
 pub(super) fn channel(parameters: &AudioParameters, meters: Arc<Meters>) -> (RtpSink, Outbound) {
-    let (sender, changes) = mpsc::channel();
     let shared = Arc::new(Shared::new(clock::now().instant));
     let ptime = u16::try_from(parameters.ptime).unwrap_or(20);
     let sink = RtpSink {
-        changes,
         source: None,
         keys: None,
         terms: Terms::default(),
         route: Route::Nowhere,
         keypad: EventSender::new(EventSenderConfig::new(parameters.clock_rate, ptime)),
-        buffer: vec![0; PACKET],
         shared: shared.clone(),
         meters,
     };
-    (sink, Outbound { changes: sender, shared, relayed: None, sent_to: None })
+    (sink, Outbound { shared, relayed: None, sent_to: None })
 }
 
 /// The media thread's end: never blocks.
 pub(super) struct RtpSink {
-    changes: mpsc::Receiver<Change>,
     source: Option<Box<RtpSender>>,
     keys: Option<Box<SrtpSender>>,
     terms: Terms,
     route: Route,
     keypad: EventSender,
-    buffer: Vec<u8>,
     shared: Arc<Shared>,
     meters: Arc<Meters>,
 }
 
 impl PacketSink for RtpSink {
     fn send(&mut self, frame: EncodedFrame<'_>) {
-        while let Ok(change) = self.changes.try_recv() {
+        for change in self.shared.changes() {
             self.obey(change);
         }
         let now = clock::now().instant;
-        if let Some(length) = self.write(now, frame)
+        let mut buffer = [0; PACKET];
+        if let Some(length) = self.write(now, frame, &mut buffer)
             && !self.shared.is_mute(now)
-            && let Some(length) = self.protect(length)
-            && self.transmit(length)
+            && let Some(length) = self.protect(&mut buffer, length)
+            && self.transmit(buffer.get(..length).unwrap_or_default())
         {
             self.meters.sent.fetch_add(1, Ordering::Relaxed);
         }
@@ -130,7 +125,7 @@ impl RtpSink {
     }
 
     /// The next packet, in the clear: a pressed key's while there is one, else the frame.
-    fn write(&mut self, now: Instant, frame: EncodedFrame<'_>) -> Option<usize> {
+    fn write(&mut self, now: Instant, frame: EncodedFrame<'_>, buffer: &mut [u8]) -> Option<usize> {
         let source = self.source.as_mut()?;
         // A key that is pressed waits until it can be heard.
         let is_closed = self.terms.encrypts && self.keys.is_none();
@@ -139,7 +134,6 @@ impl RtpSink {
             self.terms.dtmf.filter(|_| can_be_heard).and_then(|payload_type| {
                 self.keypad.tick(frame.timestamp).map(|event| (payload_type, event))
             });
-        let buffer = &mut self.buffer[..];
         let written = match &key {
             Some((payload_type, event)) => {
                 let (timestamp, marker) = (event.timestamp, event.marker);
@@ -159,9 +153,9 @@ impl RtpSink {
     }
 
     /// Never in the clear what must not be.
-    fn protect(&mut self, length: usize) -> Option<usize> {
+    fn protect(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
         match &mut self.keys {
-            Some(keys) => match keys.protect(&mut self.buffer, length) {
+            Some(keys) => match keys.protect(buffer, length) {
                 Ok(length) => Some(length),
                 Err(error) => {
                     tracing::error!(%error, "a packet cannot be protected and is not sent");
@@ -173,14 +167,13 @@ impl RtpSink {
     }
 
     /// What the system does not take at once is lost, as on a network.
-    fn transmit(&mut self, length: usize) -> bool {
-        let packet = self.buffer.get(..length).unwrap_or_default();
+    fn transmit(&mut self, packet: &[u8]) -> bool {
         match &mut self.route {
             Route::Nowhere => false,
-            Route::Socket(socket, to) => send_now(socket, packet, *to),
+            Route::Socket(socket, to) => socket.send_now(packet, *to),
             Route::Relay(ring, wake) => {
-                let Ok(size) = u16::try_from(length) else { return false };
-                let Ok(mut chunk) = ring.write_chunk(2 + length) else { return false };
+                let Ok(size) = u16::try_from(packet.len()) else { return false };
+                let Ok(mut chunk) = ring.write_chunk(2 + packet.len()) else { return false };
                 let (first, second) = chunk.as_mut_slices();
                 let bytes = size.to_le_bytes().into_iter().chain(packet.iter().copied());
                 for (slot, byte) in first.iter_mut().chain(second).zip(bytes) {
@@ -196,7 +189,6 @@ impl RtpSink {
 
 /// The audio task's end.
 pub(super) struct Outbound {
-    changes: mpsc::Sender<Change>,
     shared: Arc<Shared>,
     relayed: Option<(Consumer<u8>, Arc<Notify>)>,
     /// Where packets go now, if from a socket: that socket's port and the address.
@@ -215,8 +207,8 @@ impl Outbound {
     }
 
     /// Encrypts from now on, or does not.
-    pub(super) fn encrypt(&self, keys: Option<SrtpSender>) {
-        self.tell(Change::Keys(keys.map(Box::new)));
+    pub(super) fn encrypt(&self, keys: Option<Box<SrtpSender>>) {
+        self.tell(Change::Keys(keys));
     }
 
     /// A key of the keypad, sent in the place of frames.
@@ -260,12 +252,9 @@ impl Outbound {
         self.shared.progress()
     }
 
-    /// Resolves when a packet for a relay may be there.
-    pub(super) async fn ready(&mut self) {
-        match &self.relayed {
-            Some((_, wake)) => wake.notified().await,
-            None => std::future::pending().await,
-        }
+    /// Tells when a packet for a relay may be there, while packets go that way.
+    pub(super) fn relayed(&self) -> Option<Arc<Notify>> {
+        self.relayed.as_ref().map(|(_, wake)| wake.clone())
     }
 
     /// The next packet for a relay, in `buffer`.
@@ -279,15 +268,19 @@ impl Outbound {
         Some(packet)
     }
 
-    /// The sink goes with its port; then nothing is to be told.
+    /// The sink goes with its port; then nobody looks.
     fn tell(&self, change: Change) {
-        let _ = self.changes.send(change);
+        self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+        self.shared.changed.store(true, Ordering::Release);
     }
 }
 
 /// What both ends read: one writes each value.
 struct Shared {
     origin: Instant,
+    /// Whether there are changes.
+    changed: AtomicBool,
+    changes: Mutex<Vec<Change>>,
     /// Microseconds since the origin after which nothing is sent.
     mute_after: AtomicU64,
     /// Odd while the media thread writes the values below; a reader that saw it change reads again.
@@ -304,6 +297,8 @@ impl Shared {
     fn new(origin: Instant) -> Self {
         Self {
             origin,
+            changed: AtomicBool::new(false),
+            changes: Mutex::new(Vec::new()),
             mute_after: AtomicU64::new(u64::MAX),
             version: AtomicU32::new(0),
             ssrc: AtomicU32::new(0),
@@ -312,6 +307,16 @@ impl Shared {
             timestamp: AtomicU32::new(0),
             at: AtomicU64::new(0),
         }
+    }
+
+    /// What was told since the last time. Who is just telling is not waited for.
+    fn changes(&self) -> Vec<Change> {
+        if !self.changed.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let Ok(mut changes) = self.changes.try_lock() else { return Vec::new() };
+        self.changed.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *changes)
     }
 
     fn mute_after(&self, end: Option<Instant>) {

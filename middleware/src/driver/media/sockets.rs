@@ -6,12 +6,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ice_stun::ice::gather;
-use socket2::SockRef;
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::ice::IceInput;
 use super::interfaces;
+use super::socket::Socket;
 use crate::session::AudioPreparation;
 
 /// Largest RTP or RTCP packet that is read or written.
@@ -21,8 +20,8 @@ const ATTEMPTS: usize = 64;
 
 /// The sockets of an audio stream.
 pub(super) struct AudioSockets {
-    pub(super) rtp: Arc<UdpSocket>,
-    pub(super) rtcp: Arc<UdpSocket>,
+    pub(super) rtp: Arc<Socket>,
+    pub(super) rtcp: Arc<Socket>,
     /// Those on other addresses of this host, for ICE.
     more: Vec<MoreSocket>,
 }
@@ -30,13 +29,13 @@ pub(super) struct AudioSockets {
 /// A socket on another address; what it receives goes to ICE's queue.
 struct MoreSocket {
     at: gather::Socket,
-    socket: Arc<UdpSocket>,
+    socket: Arc<Socket>,
     /// Its reader, which ends with it.
     reader: Option<tokio::task::AbortHandle>,
 }
 
 impl MoreSocket {
-    fn new(component: u16, socket: Arc<UdpSocket>, inputs: &mpsc::Sender<IceInput>) -> io::Result<Self> {
+    fn new(component: u16, socket: Arc<Socket>, inputs: &mpsc::Sender<IceInput>) -> io::Result<Self> {
         let at = gather::Socket { component, address: socket.local_addr()? };
         let reading = tokio::spawn(read_more(at, socket.clone(), inputs.clone()));
         Ok(Self { at, socket, reader: Some(reading.abort_handle()) })
@@ -88,10 +87,10 @@ impl AudioSockets {
             }
             None => {
                 for _ in 0..ATTEMPTS {
-                    let probe = bind(*address, 0)?;
+                    let probe = Socket::bind(*address, 0)?;
                     let port = probe.local_addr()?.port();
                     if port % 2 == 0
-                        && let Ok(rtcp) = bind(*address, port + 1)
+                        && let Ok(rtcp) = Socket::bind(*address, port + 1)
                     {
                         return Ok(Self::of(probe, rtcp));
                     }
@@ -101,17 +100,31 @@ impl AudioSockets {
                     }
                 }
                 // RFC 3605: any two ports, the second told in a=rtcp.
-                Ok(Self::of(bind(*address, 0)?, bind(*address, 0)?))
+                Ok(Self::of(Socket::bind(*address, 0)?, Socket::bind(*address, 0)?))
             }
         }
     }
 
     fn pair(address: IpAddr, port: u16) -> io::Result<Self> {
-        Ok(Self::of(bind(address, port)?, bind(address, port + 1)?))
+        Ok(Self::of(Socket::bind(address, port)?, Socket::bind(address, port + 1)?))
     }
 
-    fn of(rtp: UdpSocket, rtcp: UdpSocket) -> Self {
+    fn of(rtp: Socket, rtcp: Socket) -> Self {
         Self { rtp: Arc::new(rtp), rtcp: Arc::new(rtcp), more: Vec::new() }
+    }
+
+    /// Whether nobody watches the first two.
+    pub(super) fn are_polled(&self) -> bool {
+        self.rtp.is_polled()
+    }
+
+    /// Has the first two watched, or not.
+    pub(super) fn poll(&mut self, polled: bool) -> io::Result<()> {
+        if self.are_polled() != polled {
+            let (rtp, rtcp) = (self.rtp.again(polled)?, self.rtcp.again(polled)?);
+            (self.rtp, self.rtcp) = (Arc::new(rtp), Arc::new(rtcp));
+        }
+        Ok(())
     }
 
     /// Marks what leaves from now on (RFC 2474). A system that does not let us is no reason not to talk.
@@ -120,8 +133,8 @@ impl AudioSockets {
         let more = self.more.iter().map(|more| &more.socket);
         for socket in [&self.rtp, &self.rtcp].into_iter().chain(more) {
             let marked = match socket.local_addr() {
-                Ok(address) if address.is_ipv6() => SockRef::from(&**socket).set_tclass_v6(traffic_class),
-                _ => SockRef::from(&**socket).set_tos_v4(traffic_class),
+                Ok(address) if address.is_ipv6() => socket.system().set_tclass_v6(traffic_class),
+                _ => socket.system().set_tos_v4(traffic_class),
             };
             if let Err(error) = marked {
                 tracing::debug!(%error, dscp, "packets are not marked");
@@ -133,16 +146,16 @@ impl AudioSockets {
     /// is lost, as on a network.
     pub(super) fn send(&self, component: u16, data: &[u8], to: SocketAddr) -> bool {
         let socket = if component == 1 { &self.rtp } else { &self.rtcp };
-        send_now(socket, data, to)
+        socket.send_now(data, to)
     }
 
     /// Sends from the socket that has this address.
     pub(super) fn send_from(&self, base: SocketAddr, data: &[u8], to: SocketAddr) -> bool {
-        send_now(self.at(base), data, to)
+        self.at(base).send_now(data, to)
     }
 
     /// The socket that has this address; that for RTP if none has.
-    pub(super) fn at(&self, base: SocketAddr) -> &Arc<UdpSocket> {
+    pub(super) fn at(&self, base: SocketAddr) -> &Arc<Socket> {
         if let Some(more) = self.more.iter().find(|more| more.at.address == base) {
             return &more.socket;
         }
@@ -177,6 +190,7 @@ impl AudioSockets {
             |address| AudioPreparation { address, port_range: to.port_range.clone(), ice: None };
         if self.rtp.local_addr()?.ip() != to.address {
             let Self { rtp, rtcp, .. } = Self::open(&preparation(to.address))?;
+            self.poll(false)?;
             let old =
                 [(1, std::mem::replace(&mut self.rtp, rtp)), (2, std::mem::replace(&mut self.rtcp, rtcp))];
             for (component, socket) in old {
@@ -216,14 +230,8 @@ impl AudioSockets {
     }
 }
 
-/// Straight to the system: tokio would refuse until it has seen that the socket can be written to, and the first
-/// packet of a new socket would be lost.
-pub(super) fn send_now(socket: &UdpSocket, data: &[u8], to: SocketAddr) -> bool {
-    SockRef::from(socket).send_to(data, &to.into()).is_ok()
-}
-
 /// Reads until the socket is closed. Who floods it loses packets of its own.
-async fn read_more(at: gather::Socket, socket: Arc<UdpSocket>, inputs: mpsc::Sender<IceInput>) {
+async fn read_more(at: gather::Socket, socket: Arc<Socket>, inputs: mpsc::Sender<IceInput>) {
     let mut buffer = [0; PACKET];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
@@ -234,12 +242,6 @@ async fn read_more(at: gather::Socket, socket: Arc<UdpSocket>, inputs: mpsc::Sen
             return;
         }
     }
-}
-
-fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind((address, port))?;
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
 }
 
 #[cfg(test)]
@@ -258,7 +260,7 @@ mod tests {
             };
             sockets.mark(46);
             for socket in [&sockets.rtp, &sockets.rtcp] {
-                let socket = SockRef::from(&**socket);
+                let socket = socket.system();
                 let marked = if address.is_ipv6() { socket.tclass_v6() } else { socket.tos_v4() };
                 assert_eq!(marked.expect("it can be asked"), 46 << 2);
             }
