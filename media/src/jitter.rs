@@ -110,6 +110,8 @@ pub struct JitterStats {
 const SPARE: usize = 8;
 /// Frames concealed on an empty buffer before it goes back to filling.
 const STARVE: u32 = 4;
+/// Packets for which a loss is remembered, and redundancy: 10 seconds of 20 ms.
+const MEMORY: u32 = 500;
 /// Late packets in a row after which the sender must have started anew.
 const LATE_RUN: u32 = 25;
 
@@ -155,6 +157,9 @@ pub struct JitterBuffer {
     starved: i64,
     starved_frames: u32,
     late_run: u32,
+    /// Packets for which it holds that such as these restore the one before, and that some are lost.
+    restoring: u32,
+    losing: u32,
     delay: DelayEstimator,
     level: Level,
     stats: JitterStats,
@@ -182,6 +187,8 @@ impl JitterBuffer {
             starved: 0,
             starved_frames: 0,
             late_run: 0,
+            restoring: 0,
+            losing: 0,
             level: Level::default(),
             stats: JitterStats::default(),
             config,
@@ -239,6 +246,8 @@ impl JitterBuffer {
             extended = i64::from(timestamp);
         }
         self.late_run = 0;
+        self.restoring = self.restoring.saturating_sub(1);
+        self.losing = self.losing.saturating_sub(1);
         let late = self.delay.observe(extended, arrival);
         let index = self.index(sequence);
         let Some(slot) = self.slots.get_mut(index) else { return Inserted::Late };
@@ -269,6 +278,12 @@ impl JitterBuffer {
             self.stats.reordered += 1;
         }
         Inserted::Stored
+    }
+
+    /// Tells that the packet just inserted can restore the one before it: where packets are lost, it is worth
+    /// having the next one as well.
+    pub fn restores(&mut self) {
+        self.restoring = MEMORY;
     }
 
     /// What to play; asked once per frame, and again after a packet too short to fill it.
@@ -310,6 +325,7 @@ impl JitterBuffer {
                 return Next::Pause;
             }
             self.stats.missing += 1;
+            self.losing = MEMORY;
             // Redundancy covers the frame right before its packet.
             let adjacent = ahead <= self.frame * 5 / 4;
             let following = if adjacent { self.payload(found) } else { None };
@@ -355,7 +371,8 @@ impl JitterBuffer {
         }
         self.level.observe(self.buffered() + decoded - self.frame, self.newest_late, tick);
         let target = self.target_units() - self.frame;
-        self.level.advice(target, self.delay.is_new(), i64::from(self.config.clock_rate))
+        let wish = if self.restoring > 0 && self.losing > 0 { target + self.frame } else { target };
+        self.level.advice(target, wish, self.delay.is_new(), i64::from(self.config.clock_rate))
     }
 
     /// Whether the packet that comes next is here.

@@ -278,9 +278,9 @@ impl StreamPort {
                 jitter.restart();
             }
             let payload_type = packet.payload_type;
-            let known = format.incoming.iter().any(|one| one.payload_type == payload_type)
-                || format.pauses.understands(payload_type);
-            if known {
+            let decoder = decoder_for(&mut format.incoming, payload_type);
+            let restores = decoder.as_ref().is_some_and(|one| one.decoder.has_redundancy(packet.payload));
+            if decoder.is_some() || format.pauses.understands(payload_type) {
                 jitter.insert(
                     packet.sequence,
                     packet.timestamp,
@@ -288,6 +288,9 @@ impl StreamPort {
                     packet.payload,
                     packet.arrival,
                 );
+                if restores {
+                    jitter.restores();
+                }
             } else {
                 shared.unknown.fetch_add(1, Ordering::Relaxed);
             }

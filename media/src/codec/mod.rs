@@ -116,6 +116,10 @@ pub trait Decoder: Send {
     fn recover(&mut self, _following: &[u8], _out: &mut [i16]) -> bool {
         false
     }
+    /// Whether `payload` has redundancy for [`Self::recover`] in it.
+    fn has_redundancy(&self, _payload: &[u8]) -> bool {
+        false
+    }
     /// Whether [`Self::conceal`] makes the noise of a pause that the sender does not send (DTX).
     fn knows_pauses(&self) -> bool {
         false

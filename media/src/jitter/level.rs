@@ -65,13 +65,14 @@ impl Level {
         }
     }
 
-    /// What to do to wait for packets that are late by `target`. While the network `is_new` nothing is
+    /// What to do to wait for packets that are late by `target`, and for a `wish` in a pause. While the network `is_new` nothing is
     /// let out that may be of use.
-    pub(super) fn advice(&mut self, target: i64, is_new: bool, clock: i64) -> Advice {
+    pub(super) fn advice(&mut self, target: i64, wish: i64, is_new: bool, clock: i64) -> Advice {
         let ms = |ms: i64| ms * clock / 1000;
-        let excess = self.now.max(self.before) - target;
+        let level = self.now.max(self.before);
+        let excess = level - target;
         // What can go and no packet is too late for it.
-        let spare = excess.div_euclid(self.tick) * self.tick + self.beyond;
+        let spare = (level - wish).div_euclid(self.tick) * self.tick + self.beyond;
         self.impatience = if spare > ms(IMPATIENT_MS) { self.impatience + 1 } else { 0 };
         if spare > ms(NOW_MS) {
             Advice::Shorten(Urgency::Now, spare)
@@ -82,7 +83,7 @@ impl Level {
         } else if spare >= ms(LITTLE_MS) {
             Advice::Shorten(Urgency::Quiet, spare)
         } else if excess >= -ms(LITTLE_MS) {
-            Advice::Keep
+            if level < wish - ms(LITTLE_MS) { Advice::Stretch(Urgency::Quiet) } else { Advice::Keep }
         } else if excess >= -ms(LACK_MS) {
             Advice::Stretch(Urgency::Soon)
         } else {
@@ -119,7 +120,7 @@ mod tests {
     }
 
     fn advice(level: &mut Level, target: i64) -> Advice {
-        level.advice(target, false, 8_000)
+        level.advice(target, target, false, 8_000)
     }
 
     #[test]
@@ -154,10 +155,17 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_waits_for_a_pause() {
+        let mut level = at(2 * TICK);
+        assert_eq!(level.advice(2 * TICK, 3 * TICK, false, 8_000), Advice::Stretch(Urgency::Quiet));
+        assert_eq!(level.advice(TICK, 2 * TICK, false, 8_000), Advice::Keep, "it is not let out");
+    }
+
+    #[test]
     fn while_the_network_is_new_nothing_is_let_out() {
         let mut level = at(5 * TICK);
-        assert_eq!(level.advice(0, true, 8_000), Advice::Keep);
-        assert_eq!(level.advice(7 * TICK, true, 8_000), Advice::Stretch(Urgency::Now));
-        assert_eq!(level.advice(-3 * TICK, true, 8_000), Advice::Shorten(Urgency::Now, 8 * TICK));
+        assert_eq!(level.advice(0, 0, true, 8_000), Advice::Keep);
+        assert_eq!(level.advice(7 * TICK, 7 * TICK, true, 8_000), Advice::Stretch(Urgency::Now));
+        assert_eq!(level.advice(-3 * TICK, -3 * TICK, true, 8_000), Advice::Shorten(Urgency::Now, 8 * TICK));
     }
 }

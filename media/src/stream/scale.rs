@@ -49,6 +49,9 @@ impl StreamPort {
 
     /// Repeats a period; gives its clock units.
     fn stretch(&mut self, urgency: Urgency) -> i64 {
+        if urgency == Urgency::Quiet && self.quiet < PAUSE {
+            return 0;
+        }
         let added = timescale::stretch(&mut self.format.play, self.format.rate, urgency);
         self.shared.stretched.fetch_add(u64::from(added > 0), Ordering::Relaxed);
         self.units(added)

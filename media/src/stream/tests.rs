@@ -178,6 +178,22 @@ fn what_is_overtaken_is_heard_in_time() {
     }
 }
 
+#[cfg(feature = "opus")]
+#[test]
+fn redundancy_is_waited_for() {
+    let clip = Clip::from_samples(clip().samples().repeat(3), 16_000);
+    let mut line = Line::new("opus", 48_000, &clip);
+    let network = |n: u64| if random(n).is_multiple_of(10) { vec![] } else { vec![0] };
+    line.speaker.set_expected_loss(10);
+    line.run(250, network);
+    let before = line.hearer.stats();
+    line.run(500, network);
+    let after = line.hearer.stats();
+    let (recovered, concealed) = (after.recovered - before.recovered, after.concealed - before.concealed);
+    assert!(recovered > concealed, "{recovered} and {concealed}: {after:?}");
+    assert!(after.delay <= Duration::from_millis(80), "{after:?}");
+}
+
 #[test]
 fn delay_comes_back_after_a_storm() {
     let clip = Clip::from_samples(clip().samples().repeat(4), 16_000);
