@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use testkit::Random;
 
+#[path = "../../fuzz/src/differential.rs"]
+mod differential;
+
 type Target = (&'static str, fn(&[u8]));
 
 /// Mutations a target and run, shared among its seeds.
@@ -18,7 +21,10 @@ const PREFIXES: usize = 300;
 
 macro_rules! replay {
     ($($krate:ident),+ $(,)?) => {
-        const CRATES: &[(&str, &[Target])] = &[$((stringify!($krate), $krate::fuzzing::TARGETS)),+];
+        const CRATES: &[(&str, &[Target])] = &[
+            $((stringify!($krate), $krate::fuzzing::TARGETS),)+
+            ("differential", differential::TARGETS),
+        ];
 
         $(
             #[test]
@@ -30,6 +36,11 @@ macro_rules! replay {
 }
 
 replay!(sip_core, sdp, rtp_srtp, ice_stun, msrp_cpim, media, sipsimple);
+
+#[test]
+fn beside_others() {
+    replay(differential::TARGETS);
+}
 
 /// Every body has a target for the fuzzer, and every target a body.
 #[test]

@@ -323,7 +323,7 @@ impl<'l> Parser<'l> {
                 return Err(ParseError::new(start, ErrorKind::Limit, "fewer crypto attributes"));
             }
         }
-        if name == 0 {
+        if name == 0 || text.iter().take(name).any(u8::is_ascii_whitespace) {
             self.fault(start + 2, ErrorKind::Syntax, "the name of an attribute");
         }
         let start = start + 2;

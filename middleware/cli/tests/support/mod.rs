@@ -87,6 +87,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.expect("kill runs").success());
@@ -145,6 +149,11 @@ impl Listener {
             std::thread::yield_now();
         };
         Self { running, port }
+    }
+
+    /// Of UDP and TCP.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn uri(&self) -> String {

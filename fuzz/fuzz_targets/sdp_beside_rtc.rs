@@ -1,0 +1,3 @@
+#![no_main]
+
+sipsimple_fuzz::target!(differential, "sdp_beside_rtc");
