@@ -142,6 +142,58 @@ fn a_trace_is_a_capture_that_inspect_reads_and_secrets_are_not_in_it() {
     }
 }
 
+/// What stands behind each of these words in the capture, up to white space.
+fn secrets(capture: &[u8], word: &str) -> Vec<String> {
+    let text = String::from_utf8_lossy(capture);
+    let ends = |c: char| c.is_whitespace() || c.is_control() || "|\"".contains(c);
+    let found =
+        text.match_indices(word).filter_map(|(at, _)| text.get(at + word.len()..)?.split(ends).next());
+    found.filter(|secret| secret.len() >= 20).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_secret_is_in_logs_or_events() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("trace.pcap").to_str().expect("text").to_owned();
+    let registrar = Registrar::start();
+    let proxy = registrar.uri();
+    let listener = Listener::start_with(&[("RUST_LOG", "trace")], &["--srtp", "mandatory", "--ice"]);
+    let uri = listener.uri();
+    let talk =
+        ["call", &uri, "--bind", "127.0.0.1", "--port", "0", "--device", "null", "--json", "--seconds", "1"];
+    let keys = ["--srtp", "mandatory", "--ice", "--trace", &trace, "--trace-secrets"];
+    let relay = ["--turn", "127.0.0.1:9", "--turn-user", "alice", "--turn-password-env", "TURN_SECRET"];
+    let calling = Running::start_with(
+        &[("RUST_LOG", "trace"), ("TURN_SECRET", "a relay's secret")],
+        &[&talk[..], &keys, &relay].concat(),
+    );
+    let (code, logged) = calling.finish_with_all(Duration::from_secs(30));
+    assert_eq!(code, Some(0), "{logged}");
+
+    let account =
+        ["--from", "sip:alice@test.example", "--registrar", &proxy, "--password-env", "SIP_PASSWORD"];
+    let mut registering = Running::start_with(
+        &[("RUST_LOG", "trace")],
+        &[&["register", "--bind", "127.0.0.1", "--port", "0", "--json", "--proxy", &proxy][..], &account]
+            .concat(),
+    );
+    registering.wait_for("SCRegistrationDidSucceed");
+    registering.signal("TERM");
+    let (code, registered) = registering.finish_with_all(Duration::from_secs(10));
+    assert_eq!(code, Some(0), "{registered}");
+
+    let capture = std::fs::read(&trace).expect("the capture");
+    let (keys, passwords) = (secrets(&capture, "inline:"), secrets(&capture, "a=ice-pwd:"));
+    assert!(keys.len() >= 2 && passwords.len() >= 2, "the capture has those of both sides");
+    let logs = [logged, registered, listener.running.errors()];
+    assert!(logs.iter().any(|log| log.contains("SCSessionDidStart")), "what the program says is there");
+    let others = ["alice's secret", "a relay's secret", "response=\"", "inline:"].map(str::to_owned);
+    for secret in keys.iter().chain(&passwords).chain(&others) {
+        let line = logs.iter().flat_map(|log| log.lines()).find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} is in a log");
+    }
+}
+
 #[test]
 fn a_missing_sound_device_is_no_failure() {
     let listener = Listener::start(&[]);

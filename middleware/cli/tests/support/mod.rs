@@ -39,7 +39,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(&[], arguments)
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut child = sipsimple()
+            .envs(environment.iter().copied())
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -100,6 +106,14 @@ impl Running {
         self.errors.lock().expect("nobody panicked").clone()
     }
 
+    /// Waits for its end; its exit code and all that it said, on stderr and as lines.
+    pub(crate) fn finish_with_all(self, within: Duration) -> (Option<i32>, String) {
+        let errors = self.errors.clone();
+        let (code, lines) = self.finish(within);
+        let said: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        (code, errors.lock().expect("nobody panicked").clone() + &said)
+    }
+
     /// Waits for its end; its exit code and all its lines.
     pub(crate) fn finish(mut self, within: Duration) -> (Option<i32>, Vec<Value>) {
         let limit = Instant::now() + within;
@@ -134,10 +148,15 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_with(&[], options)
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_with(environment: &[(&str, &str)], options: &[&str]) -> Self {
         let mut arguments =
             vec!["listen", "--bind", "127.0.0.1", "--port", "0", "--device", "null", "--json"];
         arguments.extend(options);
-        let running = Running::start(&arguments);
+        let running = Running::start_with(environment, &arguments);
         let limit = Instant::now() + PATIENCE;
         let port = loop {
             let errors = running.errors();
