@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use testkit::Random;
 
 #[path = "../../fuzz/src/differential.rs"]
+#[allow(unreachable_pub, reason = "shared with the fuzz package, where it is public")]
 mod differential;
 
 type Target = (&'static str, fn(&[u8]));
