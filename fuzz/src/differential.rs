@@ -3,8 +3,11 @@
 
 use std::io::Cursor;
 
+/// A target: any bytes.
+pub type Target = fn(&[u8]);
+
 /// Name and body of each target.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("sdp_beside_rtc", sdp_beside_rtc)];
+pub const TARGETS: &[(&str, Target)] = &[("sdp_beside_rtc", sdp_beside_rtc)];
 
 /// What `sdp` reads without a complaint and the crate `rtc-sdp` reads too is to both the same session, the same media
 /// and the same attributes. What only one of the two takes is not judged: they are strict in different places.
