@@ -1,6 +1,7 @@
 //! The program as scripts and people run it: its lines, its exit codes, how it leaves.
 #![expect(clippy::disallowed_methods, reason = "how long leaving takes is measured")]
 
+#[allow(dead_code, reason = "shared with the blasts")]
 mod support;
 
 use std::path::Path;
