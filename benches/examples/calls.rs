@@ -82,6 +82,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let rtp = RtpConfiguration {
         use_srtp: encrypted,
         srtp_forced: encrypted,
+        srtp_suites: vec!["AES_CM_128_HMAC_SHA1_80".to_owned()],
         codecs: vec![codec.to_owned()],
         ..RtpConfiguration::default()
     };
@@ -91,6 +92,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (callee, callee_uri) = start("callee", &rtp, &speech).await?;
     let mut heard = callee.notification_center().stream(Filter::any(), 10_000);
     let mut told = caller.notification_center().stream(Filter::any(), 10_000);
+    println!("ready for {calls} calls");
     let before = memory();
     let mut sessions = Vec::new();
     for _ in 0..calls {
@@ -103,6 +105,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         wait_for(&mut told, "SCSessionDidStart").await?;
         sessions.extend([session, called]);
     }
+    println!("up: {calls} calls");
     // The first seconds of the last call are over.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (first, began, spent) = (caller.media_statistics(), Instant::now(), cpu());
