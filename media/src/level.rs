@@ -48,23 +48,26 @@ impl Meter {
 
     /// Takes one frame; an empty one counts as silence.
     pub fn measure(&self, pcm: &[i16]) {
-        // Eight sums and peaks that do not wait for each other, for vectors.
-        let (mut peaks, mut sums) = ([0i16; 8], [0f32; 8]);
+        // Eight sums and peaks that do not wait for each other, for vectors: the squares of two samples fit
+        // into 32 bits.
+        let (mut peaks, mut sums) = ([0i16; 8], [0u64; 4]);
         let (blocks, rest) = pcm.as_chunks::<8>();
+        let square = |sample: i16| i32::from(sample).wrapping_mul(i32::from(sample)).cast_unsigned();
         for block in blocks {
+            for lane in 0..4 {
+                sums[lane] += u64::from(square(block[2 * lane]).wrapping_add(square(block[2 * lane + 1])));
+            }
             for lane in 0..8 {
-                let sample = f32::from(block[lane]);
-                sums[lane] += sample * sample;
                 // -32768 has no positive twin; its complement is one less.
                 peaks[lane] = peaks[lane].max(block[lane] ^ (block[lane] >> 15));
             }
         }
         for sample in rest {
-            sums[0] += f32::from(*sample) * f32::from(*sample);
+            sums[0] += u64::from(square(*sample));
             peaks[0] = peaks[0].max(sample ^ (sample >> 15));
         }
         let peak = peaks.into_iter().max().unwrap_or(0);
-        let sum: f32 = sums.iter().sum();
+        let sum = sums.iter().sum::<u64>() as f32;
         let mean = if pcm.is_empty() { 0.0 } else { sum / pcm.len() as f32 / (32_768.0 * 32_768.0) };
         let before = f32::from_bits(self.shared.mean_square.load(Ordering::Relaxed));
         let smoothed = before + (mean - before) * 0.2;

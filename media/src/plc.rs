@@ -59,8 +59,11 @@ impl<D: PlainDecoder> Decoder for Concealing<D> {
 /// The concealer itself, for mono PCM at one rate.
 #[derive(Debug, Clone)]
 pub struct Plc {
-    /// The last 50 ms heard, oldest first.
+    /// The last 50 ms heard, as a ring while nothing is lost: moving them for each frame would cost more than
+    /// everything else here.
     history: Vec<i16>,
+    /// Where the oldest sample of it is.
+    oldest: usize,
     /// One pitch period, made when a gap begins; repeated through it.
     cycle: Vec<i16>,
     /// Where in `cycle` the next sample comes from.
@@ -78,6 +81,7 @@ impl Plc {
         let ms = (rate as usize / 1000).max(1);
         Self {
             history: vec![0; 50 * ms],
+            oldest: 0,
             cycle: Vec::with_capacity(20 * ms),
             phase: 0,
             made: 0,
@@ -104,6 +108,7 @@ impl Plc {
     /// Fills `out` with what might have been.
     pub fn conceal(&mut self, out: &mut [i16]) {
         if self.made == 0 {
+            self.straighten();
             self.begin();
         }
         for slot in out.iter_mut() {
@@ -112,9 +117,15 @@ impl Plc {
         self.remember(out);
     }
 
-    /// The last 50 ms, made ones included.
-    pub fn heard(&self) -> &[i16] {
+    /// The last 50 ms, made ones included, oldest first.
+    pub fn heard(&mut self) -> &[i16] {
+        self.straighten();
         &self.history
+    }
+
+    /// Brings the oldest sample to the front.
+    fn straighten(&mut self) {
+        self.history.rotate_left(std::mem::take(&mut self.oldest));
     }
 
     fn synthesise(&mut self) -> i16 {
@@ -194,12 +205,11 @@ impl Plc {
 
     fn remember(&mut self, pcm: &[i16]) {
         let length = self.history.len();
-        if pcm.len() >= length {
-            self.history.copy_from_slice(&pcm[pcm.len() - length..]);
-        } else {
-            self.history.copy_within(pcm.len().., 0);
-            self.history[length - pcm.len()..].copy_from_slice(pcm);
-        }
+        let pcm = &pcm[pcm.len().saturating_sub(length)..];
+        let (first, second) = pcm.split_at(pcm.len().min(length - self.oldest));
+        self.history[self.oldest..self.oldest + first.len()].copy_from_slice(first);
+        self.history[..second.len()].copy_from_slice(second);
+        self.oldest = (self.oldest + pcm.len()) % length;
     }
 }
 
@@ -250,6 +260,20 @@ mod tests {
         assert!(loudest[2] > 500 && loudest[8] > 50, "nothing is cut off: {loudest:?}");
         plc.conceal(&mut out);
         assert!(out.iter().all(|s| *s == 0), "320 ms and it is over");
+    }
+
+    #[test]
+    fn what_was_heard_is_in_order_whatever_the_blocks() {
+        let mut plc = Plc::new(8_000);
+        let mut all: Vec<i16> = vec![0; 400];
+        for block in [160, 33, 400, 7, 1_000, 160, 399] {
+            let mut pcm: Vec<i16> = (0..block).map(|n| all.len() as i16 + n as i16).collect();
+            plc.good(&mut pcm);
+            all.extend_from_slice(&pcm);
+            assert_eq!(plc.heard(), &all[all.len() - 400..]);
+            plc.good(&mut pcm[..1].to_vec());
+            all.push(pcm[0]);
+        }
     }
 
     #[test]

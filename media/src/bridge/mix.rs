@@ -129,6 +129,19 @@ impl Mixer {
         }
     }
 
+    /// The only port that gives a destination anything, where it passes bit for bit.
+    pub(super) fn alone(&self, to: usize, slots: &[Slot]) -> Option<usize> {
+        let destination = &self.destinations[to];
+        if destination.group.is_some() {
+            return None;
+        }
+        let mut audible = destination.sources.iter().filter(|(from, _)| slots[*from].given().is_some());
+        match (audible.next(), audible.next()) {
+            (Some((from, UNITY)), None) => Some(*from),
+            _ => None,
+        }
+    }
+
     /// Makes the frame for one destination.
     pub(super) fn mix(&mut self, to: usize, slots: &[Slot]) -> Signal {
         let destination = &self.destinations[to];
@@ -155,15 +168,10 @@ impl Mixer {
             .filter_map(|(from, gain)| slots[*from].given().map(|given| (given, *gain)));
         let Some((first, gain)) = audible.next() else { return self.silence() };
         let Some(second) = audible.next() else {
-            if gain == UNITY {
-                // One source alone passes bit for bit.
-                self.frame.copy_from_slice(first);
-            } else {
-                for (sum, sample) in self.sum.iter_mut().zip(first) {
-                    *sum = (i32::from(*sample) * gain) >> 12;
-                }
-                limit(&self.sum, &mut self.frame);
+            for (sum, sample) in self.sum.iter_mut().zip(first) {
+                *sum = (i32::from(*sample) * gain) >> 12;
             }
+            limit(&self.sum, &mut self.frame);
             return Signal::Audible;
         };
         for (sum, sample) in self.sum.iter_mut().zip(first) {

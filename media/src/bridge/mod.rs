@@ -178,7 +178,14 @@ impl Bridge {
         }
         self.mixer.sum_groups(&self.slots);
         for index in 0..self.slots.len() {
-            if self.slots[index].takes() {
+            if !self.slots[index].takes() {
+                continue;
+            }
+            if let Some(from) = self.mixer.alone(index, &self.slots) {
+                let given = self.slots[from].lend();
+                self.slots[index].push(&given, Signal::Audible);
+                self.slots[from].take_back(given);
+            } else {
                 let signal = self.mixer.mix(index, &self.slots);
                 self.slots[index].push(self.mixer.frame(), signal);
             }

@@ -115,6 +115,15 @@ impl Slot {
         (self.signal == Signal::Audible).then_some(&self.given)
     }
 
+    /// What the port gave, to be given back.
+    pub(super) fn lend(&mut self) -> Vec<i16> {
+        std::mem::take(&mut self.given)
+    }
+
+    pub(super) fn take_back(&mut self, given: Vec<i16>) {
+        self.given = given;
+    }
+
     pub(super) fn take_event(&mut self) -> Option<PortEvent> {
         self.port.take_event()
     }

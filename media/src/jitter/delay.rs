@@ -13,6 +13,8 @@ const BEYOND: u32 = 10;
 const MS_PER_PERCENT: f32 = 150.0;
 /// What one packet leaves of those before: half is forgotten in 7 seconds of 20 ms packets.
 const FORGET: f32 = 0.998;
+/// Units below this become one again.
+const SMALLEST: f32 = 1e-6;
 /// What changes by so much at once is another path or another clock: what was counted says nothing of it.
 const JUMP_MS: i64 = 200;
 /// How long the fastest packet counts.
@@ -26,7 +28,10 @@ const RECENT: Duration = Duration::from_millis(1_500);
 #[derive(Debug)]
 pub struct DelayEstimator {
     clock: i64,
+    /// The share of packets in each bucket, counted in units that shrink with every packet: so what is older
+    /// counts less, and a packet touches its own bucket alone.
     shares: [f32; BUCKETS],
+    unit: f32,
     /// Lowest transit time in this window and the one before; their minimum is the base.
     fastest: [Option<i64>; 2],
     window_end: Duration,
@@ -55,6 +60,7 @@ impl DelayEstimator {
         Self {
             clock,
             shares: [0.0; BUCKETS],
+            unit: 1.0,
             fastest: [None; 2],
             window_end: Duration::ZERO,
             base: None,
@@ -78,10 +84,10 @@ impl DelayEstimator {
 
     /// Takes one packet's timestamp and arrival; gives how late it is.
     pub fn observe(&mut self, timestamp: i64, arrival: Duration) -> i64 {
-        let micros = i64::try_from(arrival.as_micros()).unwrap_or(i64::MAX / 400_000);
-        let transit = i64::try_from(i128::from(micros) * i128::from(self.clock) / 1_000_000)
-            .unwrap_or(i64::MAX / 2)
-            - timestamp;
+        let seconds =
+            i64::try_from(arrival.as_secs()).unwrap_or(i64::MAX).min(i64::MAX / 400_000 / self.clock);
+        let parts = i64::from(arrival.subsec_micros()) * self.clock / 1_000_000;
+        let transit = seconds * self.clock + parts - timestamp;
         if arrival >= self.window_end {
             let [current, _] = self.fastest;
             self.fastest = [None, current];
@@ -112,11 +118,15 @@ impl DelayEstimator {
         self.packets = self.packets.saturating_add(1);
         // The first packets weigh as in a plain average, so that the start is quick.
         let weight = (1.0 / self.packets as f32).max(1.0 - FORGET);
-        for (index, share) in self.shares.iter_mut().enumerate() {
-            *share *= 1.0 - weight;
-            if index == bucket {
-                *share += weight;
-            }
+        if self.packets > 1 {
+            self.unit *= 1.0 - weight;
+        }
+        if self.unit < SMALLEST {
+            self.shares.iter_mut().for_each(|share| *share *= self.unit);
+            self.unit = 1.0;
+        }
+        if let Some(share) = self.shares.get_mut(bucket) {
+            *share += weight / self.unit;
         }
         self.best = self.cheapest();
         if arrival >= *self.start_end.get_or_insert(arrival + START) {
@@ -138,6 +148,7 @@ impl DelayEstimator {
     /// Nothing that was counted holds any longer.
     fn forget(&mut self) {
         (self.shares, self.latest, self.packets, self.beyond) = ([0.0; BUCKETS], [0; 2], 0, 0);
+        self.unit = 1.0;
         self.rebase();
     }
 
@@ -187,7 +198,7 @@ impl DelayEstimator {
             if cost <= best.0 {
                 best = (cost, bucket as i64 + 1);
             }
-            late += share;
+            late += share * self.unit;
         }
         (best.1 * self.width() - self.below).min(latest)
     }

@@ -12,6 +12,11 @@ pub(crate) fn now() -> Now {
     Now { instant: Instant::now(), wall: SystemTime::now() }
 }
 
+/// Reads the one for timers alone.
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
 /// 256 bits from the operating system.
 pub(crate) fn seed() -> [u8; 32] {
     let mut seed = [0; 32];

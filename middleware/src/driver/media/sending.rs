@@ -97,7 +97,7 @@ impl PacketSink for RtpSink {
         for change in self.shared.changes() {
             self.obey(change);
         }
-        let now = clock::now().instant;
+        let now = clock::instant();
         let mut buffer = [0; PACKET];
         if let Some(length) = self.write(now, frame, &mut buffer)
             && !self.shared.is_mute(now)

@@ -18,7 +18,7 @@ const WAITING: usize = 16 * 1024;
 /// Both ends of what a stream receives: the media thread's, and where the stream comes in once it runs.
 pub(in crate::driver::media) fn intake() -> (RtpFeed, Intake) {
     let place = Arc::new(OnceLock::new());
-    (RtpFeed { place: place.clone(), dropped: 0 }, Intake { place })
+    (RtpFeed { place: place.clone(), shared: None, dropped: 0 }, Intake { place })
 }
 
 /// Where a stream comes in.
@@ -37,12 +37,17 @@ impl Intake {
 /// The media thread's end.
 pub(in crate::driver::media) struct RtpFeed {
     place: Arc<OnceLock<Arc<Shared>>>,
+    /// The stream, once it runs.
+    shared: Option<Arc<Shared>>,
     dropped: u64,
 }
 
 impl PacketFeed for RtpFeed {
     fn feed(&mut self, take: &mut dyn FnMut(ReceivedPacket<'_>)) {
-        let Some(shared) = self.place.get() else { return };
+        if self.shared.is_none() {
+            self.shared = self.place.get().cloned();
+        }
+        let Some(shared) = &self.shared else { return };
         // The task is at it: what has come waits until the next tick, and the media thread does not.
         let Ok(mut stream) = shared.stream.try_lock() else { return };
         let is_stirred = stream.collect(take);

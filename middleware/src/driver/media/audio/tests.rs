@@ -155,7 +155,7 @@ async fn once_media_flows_the_media_thread_reads_it() {
     let length = writer.finish();
     bench.send(&report[..length], rtcp);
     let before = bench.stream().alive();
-    (0..10).for_each(|_| drop(bench.tick()));
+    (0..25).for_each(|_| drop(bench.tick()));
     tokio::time::timeout(Duration::from_secs(5), shared.wake.notified()).await.expect("the task is woken");
     bench.stream().take_aside();
     assert!(bench.stream().alive() > before, "it was understood");

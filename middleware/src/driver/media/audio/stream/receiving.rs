@@ -1,8 +1,9 @@
 //! What comes to an audio stream, read by its task or by the media thread.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::ReceivedPacket;
 use rtp_srtp::rtcp::Compound;
@@ -21,8 +22,13 @@ use crate::session::MediaEvent;
 const MOST: usize = 64;
 /// What is not RTP and waits for the task at most; who sends more loses some.
 const ASIDE: usize = 16;
-/// RTCP of a port of its own is looked at in one tick of so many.
-const RTCP_TICKS: u32 = 5;
+/// RTCP of a port of its own is looked at in one tick of so many, and where ICE checks that port too.
+const RTCP_TICKS: u32 = 25;
+const CHECKED_TICKS: u32 = 5;
+/// A packet that came since the last tick, and so long after the one before, is one of a regular flow: what may
+/// already stand behind it came early and is not needed before the next tick, and the system is not asked for it.
+const FRESH: Duration = Duration::from_millis(19);
+const REGULAR: RangeInclusive<Duration> = Duration::from_millis(15)..=Duration::from_millis(25);
 
 impl AudioStream {
     /// Reads what came on a socket that is watched.
@@ -61,7 +67,8 @@ impl AudioStream {
             self.ticks = self.ticks.wrapping_add(1);
             let now = clock::now();
             self.collect_rtp(now, take);
-            if self.ticks.is_multiple_of(RTCP_TICKS) {
+            let pause = if self.ice.is_some() { CHECKED_TICKS } else { RTCP_TICKS };
+            if self.ticks.is_multiple_of(pause) {
                 self.collect_rtcp(now);
             }
         }
@@ -82,10 +89,15 @@ impl AudioStream {
                 Some(link) => link.ice.is_peer(from),
                 None => self.remote.takes(at, from),
             };
+            let since = self.heard.map(|before| at.saturating_duration_since(before));
+            let is_last = is_last(since, now.instant.saturating_duration_since(at));
             match is_rtp {
                 true if is_known => self.received_rtp(at, from, packet).into_iter().for_each(&mut *take),
                 true => {}
                 false => self.put_aside(1, from, at, packet),
+            }
+            if is_last && is_rtp && is_known {
+                return;
             }
         }
     }
@@ -259,5 +271,25 @@ impl AudioStream {
                 u64::from(source.jitter()) * 1_000_000 / u64::from(self.parameters.clock_rate.max(1));
             self.meters.jitter_us.store(u32::try_from(micros).unwrap_or(u32::MAX), Ordering::Relaxed);
         }
+    }
+}
+
+/// Whether nothing is needed in this tick after a packet that came so long after the one before, and is so old.
+fn is_last(since: Option<Duration>, age: Duration) -> bool {
+    age < FRESH && since.is_some_and(|since| REGULAR.contains(&since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regular_flow_is_asked_once_and_whatever_else_until_nothing_is_left() {
+        let ms = Duration::from_millis;
+        assert!(is_last(Some(ms(20)), ms(0)) && is_last(Some(ms(17)), ms(18)));
+        assert!(!is_last(None, ms(0)), "the first one");
+        assert!(!is_last(Some(ms(10)), ms(5)), "two packets in a tick");
+        assert!(!is_last(Some(ms(0)), ms(5)) && !is_last(Some(ms(80)), ms(5)), "those of a burst");
+        assert!(!is_last(Some(ms(20)), ms(20)), "it waited for longer than a tick: so may others");
     }
 }
