@@ -47,8 +47,8 @@ pub struct RegistrationConfig {
     pub keep_datagrams: Duration,
     /// The wait after a first failure; it doubles with each, up to `max_retry`.
     pub retry: Duration,
-    /// The longest wait as long as it has not failed for two minutes: what was restarted is back
-    /// soon.
+    /// The longest wait as long as it has not failed for a quarter of an hour: what was restarted is
+    /// back soon, and whoever comes back is to be reached within ten seconds.
     pub max_early_retry: Duration,
     /// The longest wait after a failure.
     pub max_retry: Duration,
@@ -505,7 +505,7 @@ impl Registration {
 }
 
 /// How long failures are taken for a restart.
-const EARLY: Duration = Duration::from_secs(120);
+const EARLY: Duration = Duration::from_secs(900);
 /// Proxies of one Service-Route.
 const MAX_ROUTES: usize = 16;
 /// The longest Retry-After that is obeyed.
@@ -604,7 +604,7 @@ mod tests {
         registration.start(now);
         sent(&mut registration);
         let (first, mut now) = (now, now);
-        for n in 0..60 {
+        for n in 0..250 {
             registration.failed(now, Cause::Timeout, "nobody answered".to_owned());
             let RegistrationOutput::Failed { retry: Some(wait), .. } = registration.poll_output() else {
                 panic!()

@@ -39,6 +39,8 @@ struct World {
     next_host: u8,
     /// Whether addresses become others here.
     moving: bool,
+    /// A connection says nothing any more, and nobody has been told.
+    frozen: bool,
 }
 
 impl World {
@@ -65,6 +67,7 @@ impl World {
             journal,
             next_host: 100,
             moving: false,
+            frozen: false,
         }
     }
 
@@ -149,6 +152,8 @@ impl World {
             2 => {
                 self.journal.note(now, || format!("* {address} and {other} are apart"));
                 self.network.set_between(address, other, Link::down());
+                // What is written now to a connection between them arrives nowhere.
+                self.frozen = true;
             }
             3 => {
                 self.journal.note(now, || format!("* {address} and {other} are together"));
@@ -172,7 +177,12 @@ impl World {
                     let stream = *self.random.pick(&streams);
                     let cut = self.random.chance(0.5);
                     self.journal.note(now, || format!("* {stream:?} dies, cut: {cut}"));
-                    if cut { self.network.cut(now, stream) } else { self.network.freeze(stream) }
+                    if cut {
+                        self.network.cut(now, stream)
+                    } else {
+                        self.network.freeze(stream)
+                    }
+                    self.frozen |= !cut;
                 }
             }
         }
@@ -272,8 +282,8 @@ impl World {
             self.parties[at].leave(now);
             self.pass(Duration::from_millis(100));
         }
-        // A BYE to where nobody is any more is given up after 32 s.
-        self.pass(Duration::from_secs(if self.moving { 40 } else { 3 }));
+        // A BYE to where nobody is any more, or into a connection that says nothing, is given up after 32 s.
+        self.pass(Duration::from_secs(if self.moving || self.frozen { 40 } else { 3 }));
         for party in &self.parties {
             let living: Vec<(SessionId, State)> = party.sessions.living();
             self.journal.check(living.is_empty(), || format!("{} still has {living:?}", party.name));
