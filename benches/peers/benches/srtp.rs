@@ -4,7 +4,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 fn benches(criterion: &mut Criterion) {
     for work in sipsimple_peers::srtp::works() {
-        criterion.bench_function(format!("{}/{}", work.group, work.who), |bench| bench.iter(|| (work.run)()));
+        let name = format!("{}/{}", work.group, work.who);
+        criterion.bench_function(name, |bench| {
+            bench.iter_custom(|times| work.time(usize::try_from(times).expect("64 bits")))
+        });
     }
 }
 

@@ -1,7 +1,8 @@
 //! SRTP: a packet protected, and one unprotected, with 160 and 1,200 bytes of payload. Peers that
-//! return a packet of their own instead of working in place do what their interface asks for; who works
-//! in place copies what it unprotects into its buffer first. Packets are numbered on from one to the
-//! next; each receiver hears a thousand and is then replaced, for it would refuse to hear them twice.
+//! return a packet of their own instead of working in place do what their interface asks for. What is
+//! unprotected lies in a buffer of its own, as if it had just come: fifty packets are put there at once,
+//! which is not timed. Packets are numbered on from one to the next; each receiver hears a thousand and
+//! is then replaced, for it would refuse to hear them twice, which is not timed either.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -17,8 +18,9 @@ use crate::{LIMIT, OURS, Work};
 
 const SSRC: u32 = 3;
 const HEADER: usize = 12;
-/// Packets that a receiver hears.
+/// Packets that a receiver hears, and those of them that come at once: a second of a call.
 const LIFE: u16 = 1_000;
+const BATCH: usize = 50;
 const KEY: [u8; 46] = [7; 46];
 /// Protected and unprotected.
 type Group = [&'static str; 2];
@@ -79,7 +81,7 @@ pub fn works() -> Vec<Work> {
         for side in [Some(case.limit()), Some(case.ours(&wire)), case.webrtc(&wire), case.rtc(&wire)] {
             works.extend(side.into_iter().flatten());
         }
-        works.extend(case.str0m(&wire).into_iter().flatten());
+        works.extend(case.str0m().into_iter().flatten());
         #[cfg(feature = "libsrtp")]
         works.extend(case.libsrtp(&wire).into_iter().flatten());
     }
@@ -111,27 +113,51 @@ impl Speaker {
     }
 }
 
-/// Who hears: the next of the packets, and its receiver.
-struct Hearer<R, F: Fn() -> R> {
+/// Who hears: packets that have come, each in its buffer, and their receiver.
+struct Hearer<R> {
     wire: Rc<Vec<Vec<u8>>>,
+    /// Of `wire`, what comes next.
     at: usize,
-    make: F,
+    make: Box<dyn Fn() -> R>,
     receiver: R,
+    arrived: Vec<Vec<u8>>,
+    /// Of `arrived`, what is to be read next.
+    next: usize,
 }
 
-impl<R, F: Fn() -> R> Hearer<R, F> {
-    fn new(wire: &Rc<Vec<Vec<u8>>>, make: F) -> RefCell<Self> {
+impl<R: 'static> Hearer<R> {
+    /// The work of unprotecting with `read`.
+    fn work<T>(
+        group: &'static str,
+        who: &'static str,
+        wire: &Rc<Vec<Vec<u8>>>,
+        make: impl Fn() -> R + 'static,
+        read: impl Fn(&mut R, &mut Vec<u8>) -> T + 'static,
+    ) -> Work {
         let receiver = make();
-        RefCell::new(Self { wire: wire.clone(), at: 0, make, receiver })
+        let arrived = vec![Vec::with_capacity(2_048); BATCH];
+        let hearer = Self { wire: wire.clone(), at: 0, make: Box::new(make), receiver, arrived, next: 0 };
+        let hearer = Rc::new(RefCell::new(hearer));
+        let arriving = hearer.clone();
+        let work = Work::new(group, who, move || {
+            let Self { receiver, arrived, next, .. } = &mut *hearer.borrow_mut();
+            *next += 1;
+            read(receiver, &mut arrived[*next - 1])
+        });
+        work.after(BATCH, move || arriving.borrow_mut().fill())
     }
 
-    fn next(&mut self) -> (&mut R, &[u8]) {
+    fn fill(&mut self) {
         if self.at == self.wire.len() {
             self.at = 0;
             self.receiver = (self.make)();
         }
-        self.at += 1;
-        (&mut self.receiver, &self.wire[self.at - 1])
+        for (buffer, packet) in self.arrived.iter_mut().zip(&self.wire[self.at..]) {
+            buffer.clear();
+            buffer.extend_from_slice(packet);
+        }
+        self.at += BATCH;
+        self.next = 0;
     }
 }
 
@@ -179,63 +205,71 @@ impl Case {
             let (head, body) = sealed.split_at_mut(HEADER);
             let tag = sealing.seal_in_place_separate_tag(nonce(), Aad::from(&*head), body).expect("sealed");
             sealed.extend_from_slice(tag.as_ref());
-            let buffer = RefCell::new(sealed.clone());
+            let sealed = Rc::new(vec![sealed; BATCH]);
             return [
                 Work::new(protect, LIMIT, move || {
                     let mut plain = plain.borrow_mut();
                     let (head, body) = plain.split_at_mut(HEADER);
                     sealing.seal_in_place_separate_tag(nonce(), Aad::from(&*head), body).expect("sealed")
                 }),
-                Work::new(unprotect, LIMIT, move || {
-                    let mut buffer = buffer.borrow_mut();
-                    buffer.copy_from_slice(black_box(&sealed));
-                    let (head, body) = buffer.split_at_mut(HEADER);
-                    opening.open_in_place(nonce(), Aad::from(&*head), body).expect("sealed so").len()
-                }),
+                Hearer::work(
+                    unprotect,
+                    LIMIT,
+                    &sealed,
+                    || (),
+                    move |(), packet| {
+                        let (head, body) = packet.split_at_mut(HEADER);
+                        opening.open_in_place(nonce(), Aad::from(&*head), body).expect("sealed so").len()
+                    },
+                ),
             ];
         }
-        self.group.map(|group| {
-            let mac = Hmac::<sha1::Sha1>::new_from_slice(&KEY[..20]).expect("any length");
-            let buffer = RefCell::new(vec![0xd5; HEADER + self.size + 4]);
-            let end = HEADER + self.size;
-            if self.key_len() == 32 {
-                let cipher = aes::Aes256Enc::new(&[7; 32].into());
-                Work::new(group, LIMIT, move || {
-                    let mut buffer = buffer.borrow_mut();
-                    let core = ctr::CtrCore::inner_iv_init(&cipher, &[9; 16].into());
-                    ctr::Ctr32BE::from_core(core).apply_keystream(&mut buffer[HEADER..end]);
-                    mac.clone().chain_update(&*buffer).finalize()
-                })
-            } else {
-                let cipher = aes::Aes128Enc::new(&[7; 16].into());
-                Work::new(group, LIMIT, move || {
-                    let mut buffer = buffer.borrow_mut();
-                    let core = ctr::CtrCore::inner_iv_init(&cipher, &[9; 16].into());
-                    ctr::Ctr32BE::from_core(core).apply_keystream(&mut buffer[HEADER..end]);
-                    mac.clone().chain_update(&*buffer).finalize()
-                })
-            }
-        })
+        let (sealing, opening) = (self.bare(), self.bare());
+        let buffer = RefCell::new(vec![0xd5; HEADER + self.size + 4]);
+        let arriving = Rc::new(vec![buffer.borrow().clone(); BATCH]);
+        [
+            Work::new(protect, LIMIT, move || sealing(&mut buffer.borrow_mut())),
+            Hearer::work(unprotect, LIMIT, &arriving, || (), move |(), packet| opening(packet)),
+        ]
+    }
+
+    /// AES-CM and HMAC-SHA1, which are the same in both directions.
+    fn bare(&self) -> Box<dyn Fn(&mut [u8])> {
+        let mac = Hmac::<sha1::Sha1>::new_from_slice(&KEY[..20]).expect("any length");
+        let end = HEADER + self.size;
+        if self.key_len() == 32 {
+            let cipher = aes::Aes256Enc::new(&[7; 32].into());
+            Box::new(move |packet| {
+                let core = ctr::CtrCore::inner_iv_init(&cipher, &[9; 16].into());
+                ctr::Ctr32BE::from_core(core).apply_keystream(&mut packet[HEADER..end]);
+                black_box(mac.clone().chain_update(&*packet).finalize());
+            })
+        } else {
+            let cipher = aes::Aes128Enc::new(&[7; 16].into());
+            Box::new(move |packet| {
+                let core = ctr::CtrCore::inner_iv_init(&cipher, &[9; 16].into());
+                ctr::Ctr32BE::from_core(core).apply_keystream(&mut packet[HEADER..end]);
+                black_box(mac.clone().chain_update(&*packet).finalize());
+            })
+        }
     }
 
     fn ours(&self, wire: &Rc<Vec<Vec<u8>>>) -> [Work; 2] {
         let [protect, unprotect] = self.group;
         let (speaker, sender) = (Speaker::new(self.size), RefCell::new(SrtpSender::new(&self.key())));
         let key = self.key();
-        let hearer = Hearer::new(wire, move || SrtpReceiver::new(&key));
-        let buffer = RefCell::new(vec![0; 2_048]);
         let length = HEADER + self.size;
         [
             Work::new(protect, OURS, move || {
                 sender.borrow_mut().protect(speaker.borrow_mut().next(), length).expect("there is room")
             }),
-            Work::new(unprotect, OURS, move || {
-                let (mut hearer, mut buffer) = (hearer.borrow_mut(), buffer.borrow_mut());
-                let (receiver, packet) = hearer.next();
-                let buffer = &mut buffer[..packet.len()];
-                buffer.copy_from_slice(packet);
-                receiver.unprotect(buffer).expect("it is authentic")
-            }),
+            Hearer::work(
+                unprotect,
+                OURS,
+                wire,
+                move || SrtpReceiver::new(&key),
+                |receiver, packet| receiver.unprotect(packet).expect("it is authentic"),
+            ),
         ]
     }
 
@@ -262,18 +296,20 @@ impl Case {
             expected,
             "{WHO}"
         );
-        let (sender, hearer) = (RefCell::new(first), Hearer::new(wire, move || make().expect("it worked")));
+        let sender = RefCell::new(first);
         let [protect, unprotect] = self.group;
         Some([
             Work::new(protect, WHO, move || {
                 let mut speaker = speaking.borrow_mut();
                 sender.borrow_mut().encrypt_rtp(&speaker.next()[..length]).expect("there is room").len()
             }),
-            Work::new(unprotect, WHO, move || {
-                let mut hearer = hearer.borrow_mut();
-                let (receiver, packet) = hearer.next();
-                receiver.decrypt_rtp(packet).expect("it is authentic").len()
-            }),
+            Hearer::work(
+                unprotect,
+                WHO,
+                wire,
+                move || make().expect("it worked"),
+                |receiver, packet| receiver.decrypt_rtp(packet).expect("it is authentic").len(),
+            ),
         ])
     }
 
@@ -299,24 +335,26 @@ impl Case {
         let length = HEADER + self.size;
         let written = first.encrypt_rtp(&speaking.get_mut().next()[..length]).expect("there is room");
         assert_eq!(&written[..], &wire[0], "{WHO}");
-        let (sender, hearer) = (RefCell::new(first), Hearer::new(wire, move || make().expect("it worked")));
+        let sender = RefCell::new(first);
         let [protect, unprotect] = self.group;
         Some([
             Work::new(protect, WHO, move || {
                 let mut speaker = speaking.borrow_mut();
                 sender.borrow_mut().encrypt_rtp(&speaker.next()[..length]).expect("there is room").len()
             }),
-            Work::new(unprotect, WHO, move || {
-                let mut hearer = hearer.borrow_mut();
-                let (receiver, packet) = hearer.next();
-                receiver.decrypt_rtp(packet).expect("it is authentic").len()
-            }),
+            Hearer::work(
+                unprotect,
+                WHO,
+                wire,
+                move || make().expect("it worked"),
+                |receiver, packet| receiver.decrypt_rtp(packet).expect("it is authentic").len(),
+            ),
         ])
     }
 
     /// Its SRTP is not public: its ciphers are, and are put together here as it does. Header, index and
     /// replay window, which it keeps elsewhere, are left out.
-    fn str0m(&self, wire: &Rc<Vec<Vec<u8>>>) -> Option<[Work; 2]> {
+    fn str0m(&self) -> Option<[Work; 2]> {
         use str0m_proto::crypto::{AeadAes128Gcm, Aes128CmSha1_80};
         const WHO: &str = "str0m 0.25 (aws-lc), its ciphers";
         const PADDING: usize = 15;
@@ -325,7 +363,7 @@ impl Case {
         let [protect, unprotect] = self.group;
         let length = HEADER + self.size;
         let number = |packet: &[u8]| u16::from_be_bytes([packet[2], packet[3]]);
-        let (speaking, hearer) = (Speaker::new(self.size), Hearer::new(wire, || ()));
+        let speaking = Speaker::new(self.size);
         let scratch = RefCell::new(Vec::<u8>::new());
         match self.suite {
             Suite::AesCm128HmacSha1_80 => {
@@ -346,24 +384,30 @@ impl Case {
                 };
                 let mut other = Speaker::new(self.size);
                 let theirs: Vec<_> = (0..LIFE).map(|_| write(&other.get_mut().next()[..length])).collect();
-                let hearer = Hearer::new(&Rc::new(theirs), || ());
+                let theirs = Rc::new(theirs);
                 Some([
                     Work::new(protect, WHO, move || write(&speaking.borrow_mut().next()[..length]).len()),
-                    Work::new(unprotect, WHO, move || {
-                        let mut hearer = hearer.borrow_mut();
-                        let ((), packet) = hearer.next();
-                        let (signed, theirs) = packet.split_at(packet.len() - Aes128CmSha1_80::HMAC_TAG_LEN);
-                        let index = u64::from(number(packet));
-                        assert!(Aes128CmSha1_80::rtp_verify(tag, &[7; 20], signed, index, theirs));
-                        let iv = Aes128CmSha1_80::rtp_iv([7; 14], SSRC, index);
-                        let mut scratch = scratch.borrow_mut();
-                        scratch.resize(signed.len() - HEADER + PADDING, 0);
-                        dec.borrow_mut().decrypt(&iv, &signed[HEADER..], &mut scratch).expect("decrypted");
-                    }),
+                    Hearer::work(
+                        unprotect,
+                        WHO,
+                        &theirs,
+                        || (),
+                        move |(), packet| {
+                            let (signed, theirs) =
+                                packet.split_at(packet.len() - Aes128CmSha1_80::HMAC_TAG_LEN);
+                            let index = u64::from(number(packet));
+                            assert!(Aes128CmSha1_80::rtp_verify(tag, &[7; 20], signed, index, theirs));
+                            let iv = Aes128CmSha1_80::rtp_iv([7; 14], SSRC, index);
+                            let mut scratch = scratch.borrow_mut();
+                            scratch.resize(signed.len() - HEADER + PADDING, 0);
+                            dec.borrow_mut()
+                                .decrypt(&iv, &signed[HEADER..], &mut scratch)
+                                .expect("decrypted");
+                        },
+                    ),
                 ])
             }
             Suite::AeadAes128Gcm => {
-                drop(hearer);
                 let cipher =
                     |encrypts| RefCell::new(srtp.aead_aes_128_gcm().create_cipher([7; 16], encrypts));
                 let (enc, dec) = (cipher(true), cipher(false));
@@ -377,18 +421,22 @@ impl Case {
                 };
                 let mut other = Speaker::new(self.size);
                 let theirs: Vec<_> = (0..LIFE).map(|_| write(&other.get_mut().next()[..length])).collect();
-                let hearer = Hearer::new(&Rc::new(theirs), || ());
+                let theirs = Rc::new(theirs);
                 Some([
                     Work::new(protect, WHO, move || write(&speaking.borrow_mut().next()[..length]).len()),
-                    Work::new(unprotect, WHO, move || {
-                        let mut hearer = hearer.borrow_mut();
-                        let ((), packet) = hearer.next();
-                        let iv = AeadAes128Gcm::rtp_iv([7; 12], SSRC, 0, number(packet));
-                        let (head, body) = packet.split_at(HEADER);
-                        let mut scratch = scratch.borrow_mut();
-                        scratch.resize(body.len() - AeadAes128Gcm::TAG_LEN, 0);
-                        dec.borrow_mut().decrypt(&iv, &[head], body, &mut scratch).expect("authentic")
-                    }),
+                    Hearer::work(
+                        unprotect,
+                        WHO,
+                        &theirs,
+                        || (),
+                        move |(), packet| {
+                            let iv = AeadAes128Gcm::rtp_iv([7; 12], SSRC, 0, number(packet));
+                            let (head, body) = packet.split_at(HEADER);
+                            let mut scratch = scratch.borrow_mut();
+                            scratch.resize(body.len() - AeadAes128Gcm::TAG_LEN, 0);
+                            dec.borrow_mut().decrypt(&iv, &[head], body, &mut scratch).expect("authentic")
+                        },
+                    ),
                 ])
             }
             _ => None,
@@ -418,8 +466,7 @@ impl Case {
         sender.protect(&mut packet).expect("protected");
         assert_eq!(packet, wire[0], "{WHO}");
         let (sender, packet) = (RefCell::new(sender), RefCell::new(packet));
-        let hearer = Hearer::new(wire, move || Session::with_inbound_template(policy()).expect("a session"));
-        let buffer = RefCell::new(Vec::with_capacity(2_048));
+        let hearing = move || Session::with_inbound_template(policy()).expect("a session");
         let [protect, unprotect] = self.group;
         Some([
             Work::new(protect, WHO, move || {
@@ -429,13 +476,9 @@ impl Case {
                 sender.borrow_mut().protect(&mut *packet).expect("protected");
                 packet.len()
             }),
-            Work::new(unprotect, WHO, move || {
-                let (mut hearer, mut buffer) = (hearer.borrow_mut(), buffer.borrow_mut());
-                let (receiver, packet) = hearer.next();
-                buffer.clear();
-                buffer.extend_from_slice(packet);
-                receiver.unprotect(&mut *buffer).expect("it is authentic");
-                buffer.len()
+            Hearer::work(unprotect, WHO, wire, hearing, |receiver, packet| {
+                receiver.unprotect(packet).expect("it is authentic");
+                packet.len()
             }),
         ])
     }

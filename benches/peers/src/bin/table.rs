@@ -54,7 +54,7 @@ fn main() {
         && flag == "--count"
     {
         let (at, times): (usize, usize) = (at.parse().expect("a number"), times.parse().expect("a number"));
-        (0..times).for_each(|_| (works[at].run)());
+        works[at].time(times);
         return;
     }
     let chosen: Vec<usize> = (0..works.len())
@@ -81,11 +81,7 @@ fn main() {
 
 /// Nanoseconds of each, in turn.
 fn measure(works: &[Work], chosen: &[usize]) -> Vec<f64> {
-    let once = |work: &Work, times: usize| {
-        let start = Instant::now();
-        (0..times).for_each(|_| (work.run)());
-        start.elapsed().as_nanos() as f64 / times as f64
-    };
+    let once = |work: &Work, times: usize| work.time(times).as_nanos() as f64 / times as f64;
     let times: Vec<usize> =
         chosen.iter().map(|at| (ROUND / once(&works[*at], 200).max(1.0)).ceil() as usize).collect();
     let mut best = vec![f64::MAX; chosen.len()];
@@ -98,6 +94,7 @@ fn measure(works: &[Work], chosen: &[usize]) -> Vec<f64> {
 }
 
 fn allocations(work: &Work) -> u64 {
+    work.ready();
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     (work.run)();
     ALLOCATIONS.load(Ordering::Relaxed) - before
