@@ -211,6 +211,26 @@ fn a_missing_sound_device_is_no_failure() {
     assert!(errors.contains("no such card") && errors.contains("--device null"), "{errors}");
 }
 
+/// What was opened before the device was missed is free again: a port of one's own is had every time.
+#[test]
+fn a_missing_sound_device_leaves_the_port() {
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let port = port.expect("a free port").port().to_string();
+    for _ in 0..5 {
+        let options =
+            ["listen", "--bind", "127.0.0.1", "--port", &port, "--json", "--device", "no such card"];
+        let running = Running::start(&options);
+        let begun = Instant::now();
+        while !running.errors().contains("listening on") {
+            let errors = running.errors();
+            assert!(!errors.contains("in use") && begun.elapsed() < Duration::from_secs(10), "{errors}");
+            std::thread::yield_now();
+        }
+        running.signal("TERM");
+        assert_eq!(running.finish(LEAVING).0, Some(0));
+    }
+}
+
 #[test]
 fn chat_can_be_added_in_the_course_of_a_call() {
     let mut listener = Listener::start(&[]);

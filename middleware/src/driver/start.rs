@@ -63,8 +63,27 @@ pub(crate) async fn start(
     let security = Arc::new(Security::new(builder.tls.clone()));
     let system = |what: String| move |error: io::Error| Error::System { what, reason: error.to_string() };
     security.check(false).map_err(system("the configuration of TLS".to_owned()))?;
+    // First of all: who goes on without a device that there is not finds all ports free.
+    let (commander, jobs) = Commander::new();
+    let manager = SessionManager::new(commander.clone(), numbers, session);
+    let (notes, media_notes) = mpsc::unbounded_channel();
+    let (answers, resolved) = mpsc::unbounded_channel();
+    let resolver = Resolver::new(&builder.dns_servers, answers);
+    let backlog = builder.center.backlog().clone();
+    let boards = (commander.board().clone(), commander.pcm().clone());
+    let tracer = builder.tracer.clone();
+    let media = MediaHost::new(
+        &builder.audio,
+        security.clone(),
+        resolver.clone(),
+        own,
+        tracer,
+        (notes, backlog),
+        boards,
+    )?;
+
     let mut sockets =
-        Sockets { udp: UdpSockets::default(), streams: Streams::new(stream_sender, security.clone(), own) };
+        Sockets { udp: UdpSockets::default(), streams: Streams::new(stream_sender, security, own) };
     let mut addresses = Vec::new();
     let mut port = builder.port;
     for bind in &binds {
@@ -95,17 +114,6 @@ pub(crate) async fn start(
     }
     let Sockets { udp, streams } = sockets;
     let network = Network::new(&binds, &addresses);
-
-    let (commander, jobs) = Commander::new();
-    let manager = SessionManager::new(commander.clone(), numbers, session);
-    let (notes, media_notes) = mpsc::unbounded_channel();
-    let (answers, resolved) = mpsc::unbounded_channel();
-    let resolver = Resolver::new(&builder.dns_servers, answers);
-    let backlog = builder.center.backlog().clone();
-    let boards = (commander.board().clone(), commander.pcm().clone());
-    let tracer = builder.tracer.clone();
-    let media =
-        MediaHost::new(&builder.audio, security, resolver.clone(), own, tracer, (notes, backlog), boards)?;
     let signalling = Signalling {
         engine,
         jobs,

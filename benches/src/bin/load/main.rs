@@ -1,5 +1,5 @@
-//! `./dev load`: user agents under sipp. CPU and memory a call, failures, how long a call takes to
-//! be answered, and what of the memory comes back.
+//! `./dev load`: user agents under sipp. How long they take to start, CPU and memory a call, failures, how
+//! long a call takes to be answered, and what of the memory comes back.
 //!
 //! Each subject runs alone on this machine with sipp beside it; CPU and memory are what the system
 //! counts for its process and those that it started. What is printed is a table; the same goes
@@ -10,14 +10,15 @@ mod plot;
 mod probe;
 mod process;
 mod report;
+mod start;
 mod subject;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use generator::{Generator, Scenario};
 use process::{Program, pause};
-use report::{Measured, Report};
+use report::{Measured, Report, Started};
 use subject::Subject;
 
 /// How long after the last call memory has to be back (RFC 3261 keeps transactions for 32 s).
@@ -30,6 +31,7 @@ usage: ./dev load [OPTION ...]
   --rates LIST     calls a second, such as 100,1000 [default: 100,500,1000,2000,3000]
   --seconds N      how long each rate lasts [default: 10]
   --only WORDS     subjects whose names have one of these words, such as listen,kamailio
+  --starts N       how often each is started, for the time until it answers [default: 20]
   --held N         calls at one time where memory is measured [default: 2000]
   --no-after       do not wait 70 s to see what memory comes back
   --out FOLDER     where the report goes [default: target/load]
@@ -40,6 +42,7 @@ struct Options {
     seconds: u32,
     only: Vec<String>,
     held: u32,
+    starts: u32,
     after: bool,
     short: bool,
     out: PathBuf,
@@ -80,6 +83,9 @@ fn measure(subject: &Subject, options: &Options, report: &mut Report) {
     let folder =
         std::env::temp_dir().join(format!("sipsimple-load-{}-{}", std::process::id(), subject.name()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
+    if options.starts > 0 {
+        measure_starts(subject, options.starts, &folder, report);
+    }
     let program = Program::start(&mut subject.command(&folder), subject.port(), &folder);
     let generator = Generator { folder: folder.clone(), port: subject.port() };
     // What a first call sets up is not a call's cost.
@@ -142,12 +148,27 @@ fn add(report: &mut Report, measured: Measured) {
     report.add(measured);
 }
 
+/// From when it is executed until it answers: the median, and the longest of them.
+fn measure_starts(subject: &Subject, count: u32, folder: &Path, report: &mut Report) {
+    let times = start::starts(|| subject.command(folder), subject.port(), folder, count);
+    let at = |index: usize| times.get(index).copied().unwrap_or(0.0);
+    let started = Started {
+        subject: subject.name(),
+        count,
+        median_ms: at(times.len() / 2),
+        longest_ms: at(times.len().saturating_sub(1)),
+    };
+    println!("{started}");
+    report.started(started);
+}
+
 fn options() -> Result<Option<Options>, String> {
     let mut options = Options {
         rates: vec![100, 500, 1_000, 2_000, 3_000],
         seconds: 10,
         only: Vec::new(),
         held: 2_000,
+        starts: 20,
         after: true,
         short: false,
         out: PathBuf::from("target/load"),
@@ -160,6 +181,7 @@ fn options() -> Result<Option<Options>, String> {
             "--short" => {
                 options.short = true;
                 options.after = false;
+                options.starts = 5;
                 options.rates = vec![300];
                 options.seconds = 3;
             }
@@ -169,6 +191,7 @@ fn options() -> Result<Option<Options>, String> {
             }
             "--seconds" => options.seconds = number(value()?)?,
             "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+            "--starts" => options.starts = number(value()?)?,
             "--held" => options.held = number(value()?)?,
             "--no-after" => options.after = false,
             "--out" => options.out = value()?.into(),

@@ -39,9 +39,7 @@ impl Program {
     /// Starts it, and waits until somebody has bound the UDP port.
     pub(crate) fn start(command: &mut Command, port: u16, folder: &Path) -> Self {
         let log = File::create(folder.join("subject.log")).expect("a log can be written");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let program =
-            Self { child: child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")) };
+        let program = Self::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log));
         let begin = Instant::now();
         while UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             assert!(begin.elapsed() < Duration::from_secs(20), "{command:?} does not bind {port}");
@@ -49,6 +47,12 @@ impl Program {
         }
         pause(Duration::from_millis(500));
         program
+    }
+
+    /// Starts it, and waits for nothing.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let child = command.spawn();
+        Self { child: child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")) }
     }
 
     pub(crate) fn usage(&self) -> Usage {

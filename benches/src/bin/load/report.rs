@@ -51,6 +51,22 @@ impl Measured {
     }
 }
 
+/// How long it took to start.
+pub(crate) struct Started {
+    pub(crate) subject: &'static str,
+    pub(crate) count: u32,
+    /// From when it was executed until it answered, in ms.
+    pub(crate) median_ms: f64,
+    pub(crate) longest_ms: f64,
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subject, count, median_ms, longest_ms } = self;
+        write!(f, "{subject:<10} start, ms {median_ms:>6.1} median of {count}, {longest_ms:.1} at most")
+    }
+}
+
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { subject, what, rate, count, failed, repeated, cpu_us, p50_ms, p99_ms, memory_kib } = self;
@@ -69,6 +85,7 @@ const HEAD: &str = "subject    what      rate   count  failed  resent  CPU µs a
 /// All measurements of a run.
 #[derive(Default)]
 pub(crate) struct Report {
+    started: Vec<Started>,
     measured: Vec<Measured>,
     after: Vec<String>,
     left_out: Vec<String>,
@@ -77,6 +94,10 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn add(&mut self, measured: Measured) {
         self.measured.push(measured);
+    }
+
+    pub(crate) fn started(&mut self, started: Started) {
+        self.started.push(started);
     }
 
     /// What was there before the calls, and 70 s after the last.
@@ -102,12 +123,16 @@ impl Report {
     pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         let mut text = String::from("# Under load\n\n");
-        text += "| subject | what | rate | count | failed | sent again | CPU µs | p50 ms | p99 ms | KiB a call |\n";
+        text += "| subject | start, ms: median | longest | starts |\n|---|--:|--:|--:|\n";
+        for Started { subject, count, median_ms, longest_ms } in &self.started {
+            // Writing to memory does not fail.
+            let _ = writeln!(text, "| {subject} | {median_ms:.1} | {longest_ms:.1} | {count} |");
+        }
+        text += "\n| subject | what | rate | count | failed | sent again | CPU µs | p50 ms | p99 ms | KiB a call |\n";
         text += "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n";
         for Measured { subject, what, rate, count, failed, repeated, cpu_us, p50_ms, p99_ms, memory_kib } in
             &self.measured
         {
-            // Writing to memory does not fail.
             let _ = writeln!(
                 text,
                 "| {subject} | {what} | {rate} | {count} | {failed} | {repeated} | {cpu_us:.1} | {p50_ms:.2} | {p99_ms:.2} | {memory_kib:.1} |"
@@ -144,6 +169,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for started in &self.started {
+            writeln!(f, "{started}")?;
+        }
         writeln!(f, "{HEAD}")?;
         for measured in &self.measured {
             writeln!(f, "{measured}")?;
