@@ -55,6 +55,16 @@ impl Program {
         Self { child: child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")) }
     }
 
+    /// Ends it and those that it started without asking: some take seconds to leave.
+    pub(crate) fn end_now(mut self) {
+        let mut all = descendants(self.child.id());
+        all.push(self.child.id());
+        for id in all {
+            let _ = Command::new("kill").arg("-KILL").arg(id.to_string()).status();
+        }
+        let _ = self.child.wait();
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         usage(self.child.id())
     }
@@ -75,6 +85,9 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
         let _ = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(5) {
@@ -151,6 +164,10 @@ fn one(id: u32) -> Usage {
     let memory_kib = kib("Private_Dirty:").unwrap_or(0);
     let descriptors = fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count);
     Usage { cpu_us: (ticks(11) + ticks(12)) * TICK_US, memory_kib, descriptors }
+}
+
+fn descendants(id: u32) -> Vec<u32> {
+    children(id).into_iter().flat_map(|child| [descendants(child), vec![child]].concat()).collect()
 }
 
 fn children(id: u32) -> Vec<u32> {

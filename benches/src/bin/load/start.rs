@@ -47,7 +47,7 @@ fn start(command: &mut Command, port: u16, folder: &Path) -> f64 {
         assert!(begin.elapsed() < Duration::from_secs(20), "{command:?} does not answer on {port}");
     }
     let time = begin.elapsed().as_secs_f64() * 1_000.0;
-    drop(program);
+    program.end_now();
     time
 }
 
