@@ -6,6 +6,7 @@
 
 mod punctual;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -313,10 +314,8 @@ impl Worker {
         while self.obey() {
             let began = Instant::now();
             let late = began.saturating_duration_since(deadline);
-            for (id, bridge) in &mut self.bridges {
-                bridge.tick();
-                bridge.take_events(|port, event| (self.events)(Event { bridge: *id, port, event }));
-            }
+            let events = &self.events;
+            self.bridges.retain_mut(|(id, bridge)| goes_on(*id, bridge, events));
             let ended = Instant::now();
             let took = ended.saturating_duration_since(began);
             self.count(late, took);
@@ -388,6 +387,20 @@ impl Worker {
     }
 }
 
+/// Ticks a bridge. One in which something panics, an application's port perhaps, is silent from then on; the others of
+/// the thread do not notice.
+fn goes_on(id: BridgeId, bridge: &mut Bridge, events: &EventSink) -> bool {
+    let tick = AssertUnwindSafe(|| {
+        bridge.tick();
+        bridge.take_events(|port, event| events(Event { bridge: id, port, event }));
+    });
+    let whole = catch_unwind(tick).is_ok();
+    if !whole {
+        tracing::error!(?id, "a port panicked: its bridge is given up");
+    }
+    whole
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,6 +426,35 @@ mod tests {
         assert!(stats.wake_p99 <= stats.worst_wake * 5 / 4 + Duration::from_micros(2), "{stats:?}");
         drop(engine);
         assert_eq!(bridge.add_port(crate::device::null_device(8_000)).err(), Some(UsageError::EngineGone));
+    }
+
+    struct Broken;
+
+    impl Port for Broken {
+        fn sample_rate(&self) -> u32 {
+            8_000
+        }
+
+        fn prepare(&mut self) {
+            panic!("a port that is broken on purpose");
+        }
+    }
+
+    #[test]
+    fn a_port_that_panics_ends_its_own_bridge_alone() {
+        let (tell, told) = channel();
+        let sink: EventSink = Arc::new(move |event| {
+            let _ = tell.send(event);
+        });
+        let engine = MediaEngine::start(EngineConfig::default(), sink).expect("a thread starts");
+        let (broken, fine) =
+            (engine.bridge(8_000).expect("engine runs"), engine.bridge(8_000).expect("engine runs"));
+        let _port = broken.add_port(Broken).expect("engine runs");
+        // It plays after the other has panicked, and ends as ever.
+        let (player, _) = WavPlayer::new(Clip::from_samples(vec![100i16; 800], 8_000), Repeat::Once);
+        let port = fine.add_port(player).expect("engine runs");
+        let event = told.recv_timeout(Duration::from_secs(10)).expect("the other bridge goes on");
+        assert_eq!(event, Event { bridge: fine.id(), port: port.id, event: PortEvent::Finished });
     }
 
     #[test]
