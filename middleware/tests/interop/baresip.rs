@@ -7,29 +7,52 @@ use std::process::Command;
 use crate::process::{Running, free_port, wait_until_bound};
 use crate::sound::Sound;
 
-/// Whether the media are encrypted, on both sides.
+/// How the media are encrypted, on both sides.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encryption {
     /// Plain RTP.
     None,
-    /// SRTP with SDES keys, or no call.
+    /// SRTP with SDES keys, or no call: AES in counter mode.
     Mandatory,
+    /// The same in Galois/counter mode (RFC 7714).
+    Gcm,
+    /// DTLS-SRTP (RFC 5763), or no call.
+    Dtls,
 }
 
 impl Encryption {
-    /// The value of the program's `--srtp`.
-    pub(crate) fn ours(self) -> &'static str {
+    /// The options of the program.
+    pub(crate) fn ours(self) -> &'static [&'static str] {
         match self {
-            Self::None => "off",
-            Self::Mandatory => "mandatory",
+            Self::None => &["--srtp", "off"],
+            Self::Mandatory | Self::Gcm => &["--srtp", "mandatory"],
+            Self::Dtls => &["--srtp", "mandatory", "--keying", "dtls"],
         }
+    }
+
+    /// The suites of the program, as its environment.
+    pub(crate) fn suites(self) -> [(&'static str, String); 1] {
+        let suites = if self == Self::Gcm { "AEAD_AES_128_GCM" } else { "AES_CM_128_HMAC_SHA1_80" };
+        [("SIPSIMPLE_RTP_SRTP_SUITES", suites.to_owned())]
     }
 
     /// The parameter of baresip's account.
     fn theirs(self) -> &'static str {
         match self {
             Self::None => "",
-            Self::Mandatory => ";mediaenc=srtp-mand",
+            Self::Mandatory | Self::Gcm => ";mediaenc=srtp-mand",
+            Self::Dtls => ";mediaenc=dtls_srtp",
+        }
+    }
+
+    /// Whether baresip's log says that it was so.
+    pub(crate) fn is_in(self, log: &str) -> bool {
+        let (sdes, dtls) = ("SRTP is Enabled (cryptosuite=", "DTLS-SRTP complete (audio/RTP)");
+        match self {
+            Self::None => !log.contains(sdes) && !log.contains(dtls),
+            Self::Mandatory => log.contains(&format!("{sdes}AES_CM_128_HMAC_SHA1_80)")),
+            Self::Gcm => log.contains(&format!("{sdes}AEAD_AES_128_GCM)")),
+            Self::Dtls => log.contains(dtls) && !log.contains(sdes),
         }
     }
 }
@@ -106,6 +129,7 @@ impl Baresip {
              module aubridge.so\n\
              module sndfile.so\n\
              module srtp.so\n\
+             module dtls_srtp.so\n\
              module stun.so\n\
              module turn.so\n\
              module ice.so\n\

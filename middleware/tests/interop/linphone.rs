@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::baresip::Encryption;
 use crate::process::{Running, free_port, wait_until_bound};
 use crate::sound::Sound;
 
@@ -15,7 +16,7 @@ pub(crate) struct Linphone {
 impl Linphone {
     /// Writes a configuration into a new folder within `folder`; it will play `playing`. `None`, and loudly so, if
     /// this system has none.
-    pub(crate) fn new(folder: &Path, encrypted: bool, playing: &Sound) -> Option<Self> {
+    pub(crate) fn new(folder: &Path, encryption: Encryption, playing: &Sound) -> Option<Self> {
         if Command::new("linphonec").arg("-v").output().is_err() {
             eprintln!("LEFT OUT: there is no linphonec (Debian: linphone-cli)");
             return None;
@@ -25,13 +26,20 @@ impl Linphone {
             std::fs::create_dir_all(folder.join(place)).expect("new folders");
         }
         playing.write(&folder.join("playing.wav"));
-        let encryption = if encrypted { "srtp" } else { "none" };
+        let suite = |name| format!("srtp_crypto_suites={name}\n");
+        let (kind, suites) = match encryption {
+            Encryption::None => ("none", String::new()),
+            Encryption::Mandatory => ("srtp", suite("AES_CM_128_HMAC_SHA1_80")),
+            Encryption::Gcm => ("srtp", suite("AEAD_AES_128_GCM")),
+            Encryption::Dtls => ("dtls", String::new()),
+        };
         let config = format!(
             "[sip]\nsip_port={port}\nsip_tcp_port=0\nsip_tls_port=0\nregister_only_when_network_is_up=0\n\
              auto_net_state_mon=0\nbind_address=127.0.0.1\nguess_hostname=0\ncontact=sip:linphone@127.0.0.1\n\
-             ipv6_migration_done=1\nmedia_encryption={encryption}\nmedia_encryption_mandatory={}\n\
+             ipv6_migration_done=1\nmedia_encryption={kind}\nmedia_encryption_mandatory={}\n\
+             {suites}\
              [rtp]\naudio_rtp_port={}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n[net]\ndownload_bw=0\nupload_bw=0\n",
-            u8::from(encrypted),
+            u8::from(encryption != Encryption::None),
             20_000 + port % 10_000 * 2,
         );
         std::fs::write(folder.join("rc"), config).expect("a new file");

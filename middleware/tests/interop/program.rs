@@ -48,12 +48,12 @@ impl Events {
 
 /// `sipsimple call`, to its end, which must be a good one.
 pub(crate) fn call(uri: &str, options: &[&str]) -> Events {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(program());
-    command
-        .args(["call", uri, "--bind", "127.0.0.1", "--port", "0", "--device", "null", "--json"])
-        .args(options);
-    let mut running = Running::start(&mut command, folder.path(), "call");
+    call_in(uri, options, &[])
+}
+
+/// The same in an environment.
+pub(crate) fn call_in(uri: &str, options: &[&str], environment: &[(&'static str, String)]) -> Events {
+    let (mut running, _folder) = call_with(uri, &[&["--device", "null"], options].concat(), environment);
     let status = running.wait(Duration::from_secs(40));
     let errors = running.stderr();
     assert!(status.success(), "call ended with {status}: {errors}");

@@ -134,7 +134,8 @@ impl Session {
             max_members: config.max_members,
             started: now,
             wall,
-            members: Vec::new(),
+            // Most hear one peer; the tables grow when another comes.
+            members: Vec::with_capacity(1),
             remote: None,
             given_up: None,
             collided: false,
@@ -142,7 +143,7 @@ impl Session {
             spoke: false,
             extended: ExtendedReports::default(),
             playout: Playout::default(),
-            clocks: Vec::new(),
+            clocks: Vec::with_capacity(1),
             round_trip: None,
         }
     }
