@@ -16,8 +16,6 @@ pub(crate) enum Encryption {
     Mandatory,
     /// The same in Galois/counter mode (RFC 7714).
     Gcm,
-    /// DTLS-SRTP (RFC 5763), or no call.
-    Dtls,
 }
 
 impl Encryption {
@@ -26,7 +24,6 @@ impl Encryption {
         match self {
             Self::None => &["--srtp", "off"],
             Self::Mandatory | Self::Gcm => &["--srtp", "mandatory"],
-            Self::Dtls => &["--srtp", "mandatory", "--keying", "dtls"],
         }
     }
 
@@ -41,18 +38,16 @@ impl Encryption {
         match self {
             Self::None => "",
             Self::Mandatory | Self::Gcm => ";mediaenc=srtp-mand",
-            Self::Dtls => ";mediaenc=dtls_srtp",
         }
     }
 
     /// Whether baresip's log says that it was so.
     pub(crate) fn is_in(self, log: &str) -> bool {
-        let (sdes, dtls) = ("SRTP is Enabled (cryptosuite=", "DTLS-SRTP complete (audio/RTP)");
+        let sdes = "SRTP is Enabled (cryptosuite=";
         match self {
-            Self::None => !log.contains(sdes) && !log.contains(dtls),
+            Self::None => !log.contains(sdes),
             Self::Mandatory => log.contains(&format!("{sdes}AES_CM_128_HMAC_SHA1_80)")),
             Self::Gcm => log.contains(&format!("{sdes}AEAD_AES_128_GCM)")),
-            Self::Dtls => log.contains(dtls) && !log.contains(sdes),
         }
     }
 }
@@ -129,7 +124,6 @@ impl Baresip {
              module aubridge.so\n\
              module sndfile.so\n\
              module srtp.so\n\
-             module dtls_srtp.so\n\
              module stun.so\n\
              module turn.so\n\
              module ice.so\n\

@@ -31,7 +31,6 @@ impl Linphone {
             Encryption::None => ("none", String::new()),
             Encryption::Mandatory => ("srtp", suite("AES_CM_128_HMAC_SHA1_80")),
             Encryption::Gcm => ("srtp", suite("AEAD_AES_128_GCM")),
-            Encryption::Dtls => ("dtls", String::new()),
         };
         let config = format!(
             "[sip]\nsip_port={port}\nsip_tcp_port=0\nsip_tls_port=0\nregister_only_when_network_is_up=0\n\
