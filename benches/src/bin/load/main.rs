@@ -83,7 +83,7 @@ fn measure(subject: &Subject, options: &Options, report: &mut Report) {
     let folder =
         std::env::temp_dir().join(format!("sipsimple-load-{}-{}", std::process::id(), subject.name()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
-    if options.starts > 0 {
+    if options.starts > 0 && subject.answers_options() {
         measure_starts(subject, options.starts, &folder, report);
     }
     let program = Program::start(&mut subject.command(&folder), subject.port(), &folder);
