@@ -13,6 +13,10 @@ pub const TARGETS: &[(&str, Target)] = &[("sdp_beside_rtc", sdp_beside_rtc)];
 /// and the same attributes. What only one of the two takes is not judged: they are strict in different places.
 pub fn sdp_beside_rtc(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
+    // rtc-sdp takes any white space of Unicode for a space, RFC 8866 does not.
+    if text.chars().any(|c| c.is_whitespace() && !" \r\n".contains(c)) {
+        return;
+    }
     let Ok(ours) = sdp::SessionDescription::parse(text) else { return };
     if !ours.defects().is_empty() {
         return;
