@@ -183,7 +183,8 @@ impl Checklist {
     }
 
     /// RFC 8445 §6.1.2.6: of each foundation that has none waiting or in progress, the pair with
-    /// the lowest component and the highest priority waits.
+    /// the lowest component and the highest priority waits. Candidates may be told in any order, so
+    /// a pair does not stay behind one of a higher component.
     pub(super) fn unfreeze_groups(&mut self) {
         while let Some(at) = self.next_frozen() {
             if let Some(pair) = self.pairs.get_mut(at) {
@@ -202,16 +203,17 @@ impl Checklist {
     }
 
     fn next_frozen(&self) -> Option<usize> {
-        let busy = |foundation| {
+        let busy = |frozen: &Pair| {
             self.pairs.iter().any(|pair| {
-                pair.foundation == foundation
+                pair.foundation == frozen.foundation
+                    && pair.path.component <= frozen.path.component
                     && matches!(pair.state, PairState::Waiting | PairState::InProgress)
             })
         };
         self.pairs
             .iter()
             .enumerate()
-            .filter(|(_, pair)| pair.state == PairState::Frozen && !busy(pair.foundation))
+            .filter(|(_, pair)| pair.state == PairState::Frozen && !busy(pair))
             .max_by_key(|(_, pair)| (std::cmp::Reverse(pair.path.component), pair.priority))
             .map(|(at, _)| at)
     }
@@ -303,6 +305,17 @@ mod tests {
         assert_eq!(waiting(&list), [10, 99, 20, 5]);
         list.trigger(3);
         assert_eq!(list.next(), Some(3), "triggered ones go first");
+    }
+
+    #[test]
+    fn the_first_component_does_not_stay_behind_the_second() {
+        let mut list = Checklist::default();
+        for new in [pair(2, 7, 10, 1), pair(1, 7, 20, 2)] {
+            assert!(!list.add(new, 100).1);
+            list.unfreeze_groups();
+        }
+        assert!(list.pairs.iter().all(|pair| pair.state == PairState::Waiting));
+        assert_eq!(list.next(), Some(1));
     }
 
     #[test]
