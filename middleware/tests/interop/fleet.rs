@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::kamailio::Kamailio;
 use crate::process::{Running, free_port, pass, until};
-use crate::program::Listen;
+use crate::program::{Listen, call};
+use crate::register::PASSWORD;
 use crate::sipp;
 
 const RATE: u32 = 200;
@@ -24,7 +26,7 @@ fn a_fleet_goes_on_without_one() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut fleet: Vec<Listen> = (0..3).map(|_| Listen::start(&["--accept", "audio"])).collect();
     let port = free_port();
-    let mut proxy = start(folder.path(), port, &fleet);
+    let mut proxy = start(folder.path(), port, "", &fleet);
 
     let calling = std::thread::spawn(move || sipp::calls_through_a_proxy(port, RATE * 12, RATE));
     pass(Duration::from_secs(5));
@@ -49,13 +51,39 @@ fn a_fleet_goes_on_without_one() {
     proxy.terminate(Duration::from_secs(10));
 }
 
-fn start(folder: &Path, port: u16, fleet: &[Listen]) -> Running {
+/// A process that registers through the dispatcher is called through it too (RFC 3327).
+#[test]
+#[ignore = "needs kamailio: ./dev interop"]
+fn who_registers_through_a_proxy_is_called_through_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let Some(registrar) = Kamailio::start(folder.path(), free_port(), free_port()) else { return };
+    let behind = format!("sip:127.0.0.1:{}", registrar.port);
+    let port = free_port();
+    let mut proxy = start(folder.path(), port, &behind, &[]);
+    let password = folder.path().join("password");
+    std::fs::write(&password, PASSWORD).expect("the disk has room");
+    let password = password.to_string_lossy();
+    let alice = ["--from", "sip:alice@test.local", "--password-file", &password];
+    let way = format!("sip:127.0.0.1:{port}");
+    let listen = Listen::start(&[&["--register", "--proxy", &way][..], &alice].concat());
+    assert!(until(Duration::from_secs(5), || registrar.registered("udp") == 1), "alice is registered");
+    let bob = ["--from", "sip:bob@test.local", "--password-file", &password, "--proxy", &behind];
+    let events = call("sip:alice@test.local", &[&bob[..], &["--seconds", "1"]].concat());
+    events.expect_in_order(&["SCSessionWillStart", "SCSessionDidStart", "SCSessionDidEnd"]);
+    assert!(listen.wait_for_ends(1), "and alice's side ends too");
+    listen.stop().expect_in_order(&["SCRegistrationDidSucceed", "SCSessionDidStart", "SCSessionDidEnd"]);
+    assert!(proxy.stderr().contains("along its Path: INVITE sip:alice@"), "{}", proxy.stderr());
+    proxy.terminate(Duration::from_secs(10));
+}
+
+fn start(folder: &Path, port: u16, registrar: &str, fleet: &[Listen]) -> Running {
     let mut list = String::new();
     for listen in fleet {
         let _ = writeln!(list, "1 sip:127.0.0.1:{}", listen.port());
     }
     let config = include_str!("kamailio-fleet.cfg")
         .replace("@PORT@", &port.to_string())
+        .replace("@REGISTRAR@", registrar)
         .replace("@RUN@", &folder.to_string_lossy());
     std::fs::write(folder.join("fleet.list"), list).expect("the disk has room");
     std::fs::write(folder.join("fleet.cfg"), config).expect("the disk has room");
