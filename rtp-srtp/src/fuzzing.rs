@@ -7,10 +7,19 @@ use crate::packet::{RtpHeader, RtpPacket};
 use crate::rtcp::{Compound, Packet, RunLengths, Writer, XrBlock, XrContent, XrWriter};
 use crate::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 
+mod keyed;
+
+pub use keyed::srtp_keyed;
+
 /// Name and body of every target.
 #[expect(clippy::type_complexity, reason = "the shape that every crate's fuzz targets have")]
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("rtp_packet", rtp_packet), ("rtcp_compound", rtcp_compound), ("srtp", srtp), ("dtmf", dtmf)];
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("rtp_packet", rtp_packet),
+    ("rtcp_compound", rtcp_compound),
+    ("srtp", srtp),
+    ("srtp_keyed", srtp_keyed),
+    ("dtmf", dtmf),
+];
 
 /// What parses is written back to the same bytes, padding apart; its elements survive being written again.
 pub fn rtp_packet(data: &[u8]) {
