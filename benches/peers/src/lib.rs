@@ -3,6 +3,7 @@
 
 pub mod ice;
 pub mod msrp;
+pub mod page;
 pub mod sdp;
 pub mod sip;
 pub mod srtp;

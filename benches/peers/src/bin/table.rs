@@ -1,4 +1,5 @@
-//! The table of `benches/README.md`: `cargo run --release --bin table [WORDS]`.
+//! The table of `benches/README.md`: `cargo run --release --bin table [WORDS]`. The same as a page with plots goes to
+//! `target/peers.html`.
 //!
 //! Times are the best of many short rounds, taken in turn so that a busy machine hurts all alike;
 //! allocations are counted; instructions are callgrind's, if valgrind is here.
@@ -14,6 +15,7 @@ use sip_core::{
     header::{Contact, Route, Via},
 };
 use sipsimple_benches::sip::{HOSTILE, hostile};
+use sipsimple_peers::page::{Row, page};
 use sipsimple_peers::{LIMIT, OURS, Work, works};
 
 struct Counting;
@@ -60,8 +62,10 @@ fn main() {
     let chosen: Vec<usize> = (0..works.len())
         .filter(|at| arguments.iter().all(|word| works[*at].group.contains(word.as_str())))
         .collect();
+    let machine = machine();
+    println!("{machine}");
     let measured = measure(&works, &chosen);
-    let mut group = "";
+    let (mut rows, mut group) = (Vec::new(), "");
     for (at, nanoseconds) in chosen.iter().zip(&measured) {
         let work = &works[*at];
         if work.group != group {
@@ -70,13 +74,41 @@ fn main() {
         }
         let ours = chosen.iter().position(|one| works[*one].group == group && works[*one].who == OURS);
         let ratio = ours.map_or(f64::NAN, |ours| nanoseconds / measured[ours]);
-        let instructions = instructions(*at).map_or("?".to_owned(), thousands);
+        let instructions = instructions(*at);
+        rows.push(Row { group, who: work.who, nanoseconds: *nanoseconds, instructions });
+        let instructions = instructions.map_or("?".to_owned(), thousands);
         let ratio = if work.who == LIMIT { String::new() } else { format!("{ratio:.1}") };
         println!("| {} | {nanoseconds:.0} | {} | {instructions} | {ratio} |", work.who, allocations(work));
     }
     if arguments.is_empty() {
         growth();
     }
+    let folder = std::env::var("CARGO_TARGET_DIR").unwrap_or("target".to_owned());
+    let file = std::path::Path::new(&folder).join("peers.html");
+    match std::fs::write(&file, page(&machine, &rows)) {
+        Ok(()) => println!("\nplots: {}", file.display()),
+        Err(error) => eprintln!("{}: {error}", file.display()),
+    }
+}
+
+/// Processor, compiler and day, as far as this system tells.
+fn machine() -> String {
+    let told = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let (rustc, day) = (told("rustc", &["--version"]), told("date", &["-u", "+%F"]));
+    let unknown = || "unknown".to_owned();
+    format!(
+        "{}: {} cores of {}, {}",
+        day.unwrap_or_else(unknown),
+        cores,
+        model.unwrap_or("an unknown processor"),
+        rustc.unwrap_or_else(unknown)
+    )
 }
 
 /// Nanoseconds of each, in turn.
