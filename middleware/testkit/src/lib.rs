@@ -7,6 +7,7 @@
 //!   kind that RFC 4787 names. Seeded: the same calls give the same deliveries.
 //! - [`run`]: moves [`Host`]s and a network through virtual time.
 //! - [`conformance!`]: the sans-IO rules of ARCHITECTURE.md as tests of any [`Subject`].
+//! - [`sound`]: where one sound is in another.
 //! - [`Random`]: small seeded random values for test data.
 //!
 //! It depends on no other crate of the workspace, so that each of them may use it.
@@ -34,6 +35,7 @@ pub mod conformance;
 pub mod network;
 mod random;
 mod simulation;
+pub mod sound;
 
 pub use clock::Clock;
 pub use conformance::{Step, Subject};

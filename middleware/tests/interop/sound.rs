@@ -3,6 +3,8 @@
 use std::f64::consts::TAU;
 use std::path::Path;
 
+use testkit::sound::best_fit;
+
 /// Samples per second at which sounds are made and written.
 const RATE: u32 = 48_000;
 /// Samples per second at which they are compared, which every codec carries.
@@ -212,28 +214,12 @@ fn find(windows: &[&[f32]], heard: &[f32], from: usize, to: usize) -> Option<(us
     let looked_for = rough(window);
     let phases = (0..ROUGH).filter_map(|phase| {
         let area = rough(heard.get(from + phase..to + window.len())?);
-        let (at, likeness) = best(&looked_for, &area, 0, area.len())?;
+        let (at, likeness) = best_fit(&looked_for, &area, 0, area.len())?;
         Some((from + phase + at * ROUGH, likeness))
     });
     let (near, _) = phases.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-    let fits = windows.iter().filter_map(|window| best(window, heard, near.saturating_sub(8), near + 8));
+    let fits = windows.iter().filter_map(|window| best_fit(window, heard, near.saturating_sub(8), near + 8));
     fits.max_by(|(_, a), (_, b)| a.total_cmp(b))
-}
-
-fn best(window: &[f32], heard: &[f32], from: usize, to: usize) -> Option<(usize, f32)> {
-    (from..=to)
-        .filter_map(|at| Some((at, correlation(window, heard.get(at..at + window.len())?))))
-        .max_by(|(_, a), (_, b)| a.total_cmp(b))
-}
-
-fn correlation(a: &[f32], b: &[f32]) -> f32 {
-    let (mut ab, mut aa, mut bb) = (0.0, 1e-9, 1e-9);
-    for (a, b) in a.iter().zip(b) {
-        ab += a * b;
-        aa += a * a;
-        bb += b * b;
-    }
-    ab / (aa * bb).sqrt()
 }
 
 /// At the rate of comparison, `shift` of a sample later. Our sounds end below half that
