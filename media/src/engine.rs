@@ -87,6 +87,16 @@ struct Counters {
     wakes: Histogram,
 }
 
+impl Counters {
+    /// So many bridges of the thread have ended. The engine's end stays what it is.
+    fn fewer_bridges(&self, ended: usize) {
+        if ended > 0 {
+            let fewer = |n: u64| (n != u64::MAX).then(|| n.saturating_sub(ended as u64));
+            let _ = self.bridges.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+        }
+    }
+}
+
 /// Durations in buckets that grow by a quarter of an octave, from a microsecond on.
 #[derive(Debug)]
 struct Histogram {
@@ -315,7 +325,9 @@ impl Worker {
             let began = Instant::now();
             let late = began.saturating_duration_since(deadline);
             let events = &self.events;
+            let before = self.bridges.len();
             self.bridges.retain_mut(|(id, bridge)| goes_on(*id, bridge, events));
+            self.counters.fewer_bridges(before - self.bridges.len());
             let ended = Instant::now();
             let took = ended.saturating_duration_since(began);
             self.count(late, took);
@@ -353,10 +365,7 @@ impl Worker {
             Command::RemoveBridge(id) => {
                 let before = self.bridges.len();
                 self.bridges.retain(|(other, _)| *other != id);
-                if self.bridges.len() < before {
-                    let fewer = |n: u64| (n != u64::MAX).then(|| n.saturating_sub(1));
-                    let _ = self.counters.bridges.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
-                }
+                self.counters.fewer_bridges(before - self.bridges.len());
                 Ok(())
             }
             Command::AddPort(bridge, id, port, meters) => {
@@ -455,6 +464,15 @@ mod tests {
         let port = fine.add_port(player).expect("engine runs");
         let event = told.recv_timeout(Duration::from_secs(10)).expect("the other bridge goes on");
         assert_eq!(event, Event { bridge: fine.id(), port: port.id, event: PortEvent::Finished });
+        // It no longer counts where new bridges are spread over the threads, and is not counted off again.
+        let count = || engine.lanes[0].counters.bridges.load(Ordering::Relaxed);
+        assert_eq!(count(), 1);
+        drop(broken);
+        let next = engine.bridge(8_000).expect("engine runs");
+        let (player, _) = WavPlayer::new(Clip::from_samples(vec![100i16; 800], 8_000), Repeat::Once);
+        let _port = next.add_port(player).expect("engine runs");
+        let event = told.recv_timeout(Duration::from_secs(10)).expect("the thread obeys");
+        assert_eq!((event.bridge, count()), (next.id(), 2));
     }
 
     #[test]
