@@ -341,14 +341,49 @@ fn who_is_called_at_once_hears_the_others() {
     assert!(loudness(&to, 1_000.0) > 2_500.0 && loudness(&to, 1_700.0) < 300.0, "the first call");
     let second = path("us.heard-2.wav");
     assert!(loudness(&second, 1_700.0) > 2_500.0 && loudness(&second, 1_000.0) < 300.0, "the second");
-    for (who, others) in [("bob", [400.0, 1_700.0]), ("carol", [400.0, 1_000.0])] {
-        let own = tones.iter().find(|(name, _)| *name == who).map_or(0.0, |(_, hertz)| *hertz);
-        let recording = recorded(&path(who));
-        assert!(loudness(&recording, own) < 300.0, "{who} hears itself");
-        for hertz in others {
-            let loud = loudness(&recording, hertz);
-            assert!(loud > 2_500.0, "{who} does not hear {hertz} Hz: {loud}");
-        }
+    hears(&recorded(&path("bob")), "bob", 1_000.0, &[400.0, 1_700.0]);
+    hears(&recorded(&path("carol")), "carol", 1_700.0, &[400.0, 1_000.0]);
+}
+
+/// Who plays one tone hears the others and not itself.
+fn hears(recording: &Path, who: &str, own: f64, others: &[f64]) {
+    let loud = loudness(recording, own);
+    assert!(loud < 300.0, "{who} hears itself: {loud}");
+    for hertz in others {
+        let loud = loudness(recording, *hertz);
+        assert!(loud > 2_500.0, "{who} does not hear {hertz} Hz: {loud}");
+    }
+}
+
+#[test]
+fn who_calls_a_conference_hears_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let tones = [("us", 400.0), ("alice", 1_000.0), ("bob", 1_700.0), ("carol", 2_600.0)];
+    let sound = |(who, hertz): (&str, f64)| tone(folder.path(), &format!("{who}.wav"), hertz);
+    let ours = sound(tones[0]);
+    let mut listener = Listener::start(&["--conference", "--codecs", "pcmu", "--play", &ours, "--loop"]);
+    let uri = listener.uri();
+    let dial = |tone: (&str, f64), options: &[&str]| {
+        let (play, record) = (sound(tone), path(&format!("{}.heard.wav", tone.0)));
+        let media = ["--codecs", "pcmu", "--play", &play, "--loop", "--record", &record];
+        let mut calling = call(&uri, &[&media[..], options].concat());
+        calling.wait_for("SCSessionDidStart");
+        calling
+    };
+    let (alice, bob) = (dial(tones[1], &[]), dial(tones[2], &[]));
+    // The last that comes tells the end: it has heard all of the others, and they it.
+    let mut carol = dial(tones[3], &["--seconds", "3"]);
+    carol.wait_for("SCSessionWillEnd");
+    alice.signal("TERM");
+    bob.signal("TERM");
+    for (who, calling) in [("alice", alice), ("bob", bob), ("carol", carol)] {
+        assert_eq!(calling.finish(LEAVING).0, Some(0), "{who}");
+        listener.running.wait_for("SCSessionDidEnd");
+    }
+    for (who, own) in &tones[1..] {
+        let others: Vec<f64> = tones.iter().filter(|(other, _)| other != who).map(|tone| tone.1).collect();
+        hears(Path::new(&path(&format!("{who}.heard.wav"))), who, *own, &others);
     }
 }
 
