@@ -219,7 +219,8 @@ impl Engine {
             Some(live) => {
                 live.request = Some(id);
                 let tag = request.from().ok().and_then(|from| from.tag().map(str::to_owned));
-                self.tell(now, call, SipEvent::Reinvite { tag, body, icons: icons(request) });
+                let may_wait = *request.method() == Method::Invite;
+                self.tell(now, call, SipEvent::Reinvite { tag, body, icons: icons(request), may_wait });
             }
             None => self.respond(now, id, StatusCode::CALL_DOES_NOT_EXIST),
         }

@@ -123,7 +123,7 @@ impl SessionMachine {
         self.timers.reconnect = None;
         self.timers.auto_answer = None;
         self.give_up_transfer();
-        self.exchange = Exchange::Idle;
+        (self.exchange, self.waiting) = (Exchange::Idle, None);
         self.changes.clear();
     }
 

@@ -37,8 +37,6 @@ pub(super) enum Exchange {
     Preparing(Change),
     /// Our re-INVITE is out.
     Sent(Change),
-    /// It met one of the peer's (491) and is sent again later.
-    Waiting(Change),
     /// The peer's re-INVITE waits for the application.
     Asked {
         accepted: StreamSet,
@@ -100,17 +98,25 @@ impl SessionMachine {
 
     /// Streams that are on their way out: no offer and no answer of ours has them.
     pub(super) fn leaving(&self) -> StreamSet {
-        match self.exchange {
-            Exchange::Preparing(Change::Remove(streams))
-            | Exchange::Sent(Change::Remove(streams))
-            | Exchange::Waiting(Change::Remove(streams)) => streams,
+        let change = match self.exchange {
+            Exchange::Preparing(change) | Exchange::Sent(change) => Some(change),
+            _ => self.waiting,
+        };
+        match change {
+            Some(Change::Remove(streams)) => streams,
             _ => StreamSet::NONE,
         }
     }
 
-    /// Starts the next change if nothing is in flight.
+    /// Starts the next change if nothing is in flight, and none waits.
     pub(super) fn next_change(&mut self, context: Context<'_>) {
-        while matches!(self.phase, Phase::Established) && matches!(self.exchange, Exchange::Idle) {
+        if self.timers.retry.is_none() {
+            self.retry_exchange(context);
+        }
+        while matches!(self.phase, Phase::Established)
+            && matches!(self.exchange, Exchange::Idle)
+            && self.waiting.is_none()
+        {
             let Some(change) = self.changes.pop_front() else { return };
             self.begin(context, change);
         }
@@ -173,7 +179,7 @@ impl SessionMachine {
 
     /// Sends the re-INVITE of the change that is being prepared.
     pub(super) fn send_exchange(&mut self, context: Context<'_>) {
-        let (Exchange::Preparing(change) | Exchange::Waiting(change)) = self.exchange else { return };
+        let Exchange::Preparing(change) = self.exchange else { return };
         self.exchange = Exchange::Sent(change);
         let offer = self.make_offer();
         self.sip(SipAction::Reinvite { offer });
@@ -182,8 +188,13 @@ impl SessionMachine {
         }
     }
 
+    /// What met one of the peer's may be sent again, unless another one of the peer's is in flight: then it
+    /// is once that is over.
     pub(super) fn retry_exchange(&mut self, context: Context<'_>) {
-        if matches!(self.exchange, Exchange::Waiting(_)) {
+        if matches!(self.exchange, Exchange::Idle)
+            && let Some(change) = self.waiting.take()
+        {
+            self.exchange = Exchange::Preparing(change);
             self.send_exchange(context);
         }
     }
@@ -289,7 +300,7 @@ impl SessionMachine {
         }
         self.description.rollback();
         if let (491 | 500, Some(wait)) = (code, retry_after) {
-            self.exchange = Exchange::Waiting(change);
+            (self.exchange, self.waiting) = (Exchange::Idle, Some(change));
             self.timers.retry = Some(context.now + wait);
             return;
         }
@@ -371,12 +382,15 @@ impl SessionMachine {
     pub(super) fn proposal_media_failed(&mut self, context: Context<'_>, streams: StreamSet, reason: &str) {
         let running = self.audio.as_ref().is_some_and(|audio| audio.running && streams.audio)
             || self.chat.as_ref().is_some_and(|chat| chat.running && streams.chat);
-        match (&self.phase, &self.exchange) {
-            (Phase::Proposing, Exchange::Preparing(change)) if !running => {
-                let change = *change;
+        let unsent = match self.exchange {
+            Exchange::Preparing(change) => Some(change),
+            _ => self.waiting,
+        };
+        match (&self.phase, unsent) {
+            (Phase::Proposing, Some(change)) if !running => {
                 self.exchange = Exchange::Idle;
                 self.timers.stream_start = None;
-                self.undo(context, change, reason);
+                self.withdraw(context, change, reason);
             }
             (Phase::Proposed, _) if !running => {
                 self.close(context, streams);
@@ -397,9 +411,12 @@ impl SessionMachine {
         context: Context<'_>,
         body: Option<Bytes>,
         icons: Vec<(String, FileIcon)>,
+        may_wait: bool,
     ) {
-        if self.state() != State::Established
-            || matches!(self.exchange, Exchange::Sent(_) | Exchange::Asked { .. } | Exchange::AwaitingAnswer)
+        // A proposal of ours that met the peer's and is to be sent again.
+        let met = self.waiting.filter(|_| matches!(self.phase, Phase::Proposing) && body.is_some());
+        if !(matches!(self.phase, Phase::Established) || met.is_some())
+            || !matches!(self.exchange, Exchange::Idle)
         {
             // RFC 3261 §14.2
             self.sip(SipAction::RejectReinvite { status: StatusCode::REQUEST_PENDING });
@@ -413,27 +430,61 @@ impl SessionMachine {
         }
         let offered = match self.description.offered(body.as_deref(), &self.config) {
             Ok(offered) => offered,
-            Err(refusal) => {
-                self.description.rollback();
-                self.sip(SipAction::RejectReinvite { status: refusal.status });
-                return;
-            }
+            Err(refusal) => return self.refuse_reinvite(refusal.status),
         };
         let acceptable = offered.acceptable.with_only(self.config.accepts);
-        let adds = StreamSet { file: acceptable.file, ..acceptable.without(self.streams()) };
-        if adds.file {
-            self.got_files(offered.files, &icons);
+        let ours = match met {
+            Some(Change::Add(streams)) => streams,
+            _ => StreamSet::NONE,
+        };
+        let adds = StreamSet { file: acceptable.file, ..acceptable.without(self.streams().without(ours)) };
+        match met {
+            None if adds.is_empty() => drop(self.answer_reinvite(context)),
+            // The peer's may wait as well as ours.
+            Some(_) if adds.is_empty() => self.refuse_reinvite(StatusCode::REQUEST_PENDING),
+            // RFC 3311 §5.2: UPDATE is answered promptly, so nobody can be asked.
+            _ if !may_wait => self.refuse_reinvite(StatusCode::SERVER_TIMEOUT),
+            // Either side would refuse the other's for ever: who is asked again is asked.
+            Some(change) => {
+                self.withdraw(context, change, "the peer proposes at the same time");
+                self.got_reinvite(context, body, icons, may_wait);
+            }
+            None => {
+                if adds.file {
+                    self.got_files(offered.files, &icons);
+                }
+                self.ask(context, adds);
+            }
         }
-        if adds.is_empty() {
-            self.answer_reinvite(context);
-            return;
-        }
+    }
+
+    fn refuse_reinvite(&mut self, status: StatusCode) {
+        self.description.rollback();
+        self.sip(SipAction::RejectReinvite { status });
+    }
+
+    /// Asks the application for these streams.
+    fn ask(&mut self, context: Context<'_>, adds: StreamSet) {
         self.exchange = Exchange::Asked { accepted: StreamSet::NONE };
         self.timers.no_answer = Some(context.now + self.config.timers.ringing);
         self.change(|snapshot| snapshot.proposed_streams = adds);
         self.sip(SipAction::ReinviteProvisional { status: StatusCode::RINGING });
         self.enter(Phase::Proposed);
         self.notify(Self::proposal(Originator::Remote, adds));
+    }
+
+    /// Takes a change back that was not sent, or is to be sent again.
+    fn withdraw(&mut self, context: Context<'_>, change: Change, reason: &str) {
+        (self.waiting, self.timers.retry, self.timers.no_answer) = (None, None, None);
+        self.undo(context, change, reason);
+    }
+
+    /// Nobody answers a proposal of ours for too long.
+    pub(super) fn proposing_unanswered(&mut self, context: Context<'_>) {
+        match self.waiting {
+            Some(change) => self.withdraw(context, change, "no answer"),
+            None => self.sip(SipAction::CancelReinvite),
+        }
     }
 
     /// Answers an offer that asks nothing of the application: hold, codecs, removed streams.
@@ -452,8 +503,7 @@ impl SessionMachine {
                 true
             }
             _ => {
-                self.description.rollback();
-                self.sip(SipAction::RejectReinvite { status: StatusCode::NOT_ACCEPTABLE_HERE });
+                self.refuse_reinvite(StatusCode::NOT_ACCEPTABLE_HERE);
                 false
             }
         }
@@ -520,8 +570,7 @@ impl SessionMachine {
     }
 
     fn refuse_proposal(&mut self, context: Context<'_>, status: StatusCode, reason: &str) {
-        self.description.rollback();
-        self.sip(SipAction::RejectReinvite { status });
+        self.refuse_reinvite(status);
         self.leave_proposed();
         let (proposer, reason) = (Originator::Remote, reason.to_owned());
         self.notify(SessionEvent::RejectedStreamProposal { proposer, reason });

@@ -91,6 +91,8 @@ pub(crate) struct SessionMachine {
     /// Streams asked to stop that have not said so yet; true for a chat that ran.
     stopping: Vec<(StreamId, bool)>,
     exchange: Exchange,
+    /// A change that met one of the peer's (491), and is sent again later.
+    waiting: Option<Change>,
     changes: VecDeque<Change>,
     /// What the application knows the session to have.
     told_streams: StreamSet,
@@ -175,6 +177,7 @@ impl SessionMachine {
             stopping_files: Vec::new(),
             stopping: Vec::new(),
             exchange: Exchange::Idle,
+            waiting: None,
             changes: VecDeque::new(),
             told_streams: StreamSet::NONE,
             relay_login: None,
@@ -357,11 +360,13 @@ pub(crate) enum SipEvent {
     Confirmed { body: Option<bytes::Bytes> },
     /// The peer gave its INVITE up; 487 was sent.
     Cancelled,
-    /// The peer's re-INVITE or UPDATE, or a PRACK with an offer; `tag` says in which early dialog.
+    /// The peer's re-INVITE or UPDATE, or a PRACK with an offer; `tag` says in which early dialog, and
+    /// `may_wait` whether its answer may be the application's, which takes its time.
     Reinvite {
         tag: Option<String>,
         body: Option<bytes::Bytes>,
         icons: Vec<(String, crate::session::FileIcon)>,
+        may_wait: bool,
     },
     /// The peer gave its re-INVITE up; 487 was sent.
     ReinviteCancelled,
@@ -405,11 +410,11 @@ impl SessionMachine {
             }
             SipEvent::Confirmed { body } => self.confirmed(context, body),
             SipEvent::Cancelled => self.cancelled(context),
-            SipEvent::Reinvite { tag, body, icons } => match self.state() {
+            SipEvent::Reinvite { tag, body, icons, may_wait } => match self.state() {
                 State::Calling | State::Incoming | State::Accepting => {
                     self.got_early_offer(context, tag.as_deref(), body.as_deref());
                 }
-                _ => self.got_reinvite(context, body, icons),
+                _ => self.got_reinvite(context, body, icons, may_wait),
             },
             SipEvent::ReinviteCancelled => self.reinvite_cancelled(context),
             SipEvent::ReinviteAnswered { body } => self.reinvite_answered(context, body),

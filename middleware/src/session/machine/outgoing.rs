@@ -253,9 +253,7 @@ impl SessionMachine {
                 let reason = "neither accepted nor rejected".to_owned();
                 self.fail(context, Originator::Local, status.code(), reason);
             }
-            Phase::Proposing => {
-                self.sip(SipAction::CancelReinvite);
-            }
+            Phase::Proposing => self.proposing_unanswered(context),
             Phase::Proposed => self.proposal_unanswered(context),
             _ => {}
         }
