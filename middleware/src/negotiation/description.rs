@@ -62,6 +62,11 @@ impl Description {
         }
     }
 
+    /// One of which nothing is agreed yet: for another dialog of the same call.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.session_id)
+    }
+
     pub(crate) fn has_remote_offer(&self) -> bool {
         self.remote_offer.is_some()
     }

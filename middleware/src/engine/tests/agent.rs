@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use ice_stun::ice::{Candidate, Transport};
 use sip_core::endpoint as sip;
-use sip_core::{Message, StatusCode};
+use sip_core::{Message, Method, StatusCode};
 use testkit::{Delivery, Host, Network};
 
 use super::ice::Ice;
@@ -745,7 +745,10 @@ fn summary(data: &Bytes) -> String {
             let end = if body.contains("a=end-of-candidates") { ", all" } else { "" };
             format!("INFO candidates: {}{end}", body.matches("a=candidate:").count())
         }
-        Ok(Message::Request(request)) => request.method().to_string(),
+        Ok(Message::Request(request)) => {
+            let described = *request.method() == Method::Ack && !request.body().is_empty();
+            format!("{}{}", request.method(), if described { ", a description" } else { "" })
+        }
         Ok(Message::Response(response)) => {
             let cseq = response.headers().text("CSeq").unwrap_or_default();
             let method = cseq.split_whitespace().nth(1).unwrap_or_default();

@@ -5,6 +5,7 @@
 //! the files: read the difference before keeping it.
 
 mod agent;
+mod branches;
 mod event_state;
 mod ice;
 mod matrix;

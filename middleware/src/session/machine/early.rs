@@ -8,14 +8,17 @@ use sip_core::endpoint::PrackId;
 use super::{Context, MediaCommand, Originator, SessionMachine, SipAction, State};
 use crate::negotiation::{Description, Negotiated};
 
-/// An early dialog of a call of ours in which the offer was answered reliably: each branch of a fork has
+/// Branches of a fork whose early sessions are kept: as many as the endpoint follows.
+const MAX_BRANCHES: usize = 16;
+
+/// An early dialog of a call of ours in which an offer was answered reliably: each branch of a fork has
 /// its own.
 #[derive(Debug)]
 pub(super) struct EarlyDialog {
     /// The peer's.
     tag: Option<String>,
     description: Description,
-    /// What the peer's last offer came to, if it made one: the 2xx has nothing to say then.
+    /// What the peer's last offer came to, if it made one: the 2xx has nothing more to say then.
     updated: Option<Box<Negotiated>>,
 }
 
@@ -41,8 +44,7 @@ impl SessionMachine {
                 if negotiated.audio.is_some() {
                     self.hear_early(context, &negotiated);
                 }
-                // The endpoint follows so many branches and no more.
-                if reliable && is_new {
+                if reliable && is_new && self.early_dialogs.len() < MAX_BRANCHES {
                     self.early_dialogs.push(EarlyDialog { tag, description, updated: None });
                 }
             }
@@ -61,16 +63,16 @@ impl SessionMachine {
 
     /// A reliable provisional response makes the offer: PRACK has the answer (RFC 3262 §5).
     pub(super) fn prack_due(&mut self, context: Context<'_>, id: PrackId) {
-        let offer = self.early_offer.take();
-        if offer.is_none() || !self.offers_late() {
+        let Some((tag, offer)) = self.early_offer.take().filter(|_| self.offers_late()) else {
             self.sip(SipAction::Prack { id, answer: None });
             return;
-        }
-        match self.answer_offer(offer.as_deref()) {
+        };
+        match self.answer_late_offer(Some(&offer)) {
             Ok((answer, negotiated)) => {
                 self.sip(SipAction::Prack { id, answer: Some(answer) });
                 self.hear_early(context, &negotiated);
-                self.early_answer = Some(Box::new(negotiated));
+                let (description, updated) = (self.description.clone(), Some(Box::new(negotiated)));
+                self.early_dialogs.push(EarlyDialog { tag, description, updated });
             }
             Err(reason) => {
                 self.sip(SipAction::Prack { id, answer: None });
@@ -113,25 +115,25 @@ impl SessionMachine {
         tag: Option<&str>,
         offer: Option<&[u8]>,
     ) -> Result<(Bytes, Negotiated), StatusCode> {
-        let index = self.early_dialogs.iter().position(|early| early.tag.as_deref() == tag);
-        let index = index.filter(|_| self.state() == State::Calling);
-        let place = match index.and_then(|index| self.early_dialogs.get_mut(index)) {
-            Some(early) => &mut early.description,
-            None => &mut self.description,
-        };
-        if !place.is_agreed() {
+        let Some(before) = self.description_in(tag).filter(|it| it.is_agreed()).cloned() else {
             return Err(StatusCode::REQUEST_PENDING);
-        }
-        let before = place.clone();
-        let own = std::mem::replace(&mut self.description, before.clone());
+        };
+        let own = std::mem::replace(&mut self.description, before);
         let answered = self.answer_with_what_there_is(offer);
         let changed = std::mem::replace(&mut self.description, own);
-        let place = match index.and_then(|index| self.early_dialogs.get_mut(index)) {
-            Some(early) => &mut early.description,
-            None => &mut self.description,
-        };
-        *place = if answered.is_ok() { changed } else { before };
+        if let (Some(place), Ok(_)) = (self.description_in(tag), &answered) {
+            *place = changed;
+        }
         answered
+    }
+
+    /// The description of the early dialog of this tag: of a call of the peer's there is one.
+    fn description_in(&mut self, tag: Option<&str>) -> Option<&mut Description> {
+        if self.state() != State::Calling {
+            return Some(&mut self.description);
+        }
+        let mut dialogs = self.early_dialogs.iter_mut();
+        dialogs.find(|early| early.tag.as_deref() == tag).map(|early| &mut early.description)
     }
 
     fn answer_with_what_there_is(&mut self, offer: Option<&[u8]>) -> Result<(Bytes, Negotiated), StatusCode> {
@@ -147,9 +149,9 @@ impl SessionMachine {
         let calling = self.state() == State::Calling;
         if calling {
             self.hear_early(context, &negotiated);
-            let early = self.early_dialogs.iter_mut().find(|early| early.tag.as_deref() == tag);
-            let place = early.map_or(&mut self.early_answer, |early| &mut early.updated);
-            *place = Some(Box::new(negotiated));
+            if let Some(early) = self.early_dialogs.iter_mut().find(|early| early.tag.as_deref() == tag) {
+                early.updated = Some(Box::new(negotiated));
+            }
         } else if let Some(early) = &mut self.early_media {
             early.update(negotiated.clone());
             self.apply_audio(context, &negotiated);
@@ -158,7 +160,7 @@ impl SessionMachine {
         }
     }
 
-    /// What the early dialog of this tag came to, if the peer made another offer in it: its 2xx needs no
+    /// What the early dialog of this tag came to, if the peer made an offer in it: its 2xx needs no
     /// description, and one that it has is none (RFC 3261 §13.2.1).
     pub(super) fn agreed_early(&mut self, tag: Option<&str>) -> Option<Box<Negotiated>> {
         let index = self.early_dialogs.iter().position(|early| early.tag.as_deref() == tag)?;
@@ -166,5 +168,11 @@ impl SessionMachine {
         let updated = early.updated?;
         self.description = early.description;
         Some(updated)
+    }
+
+    /// How many branches are kept.
+    #[cfg(test)]
+    pub(crate) fn branches(&self) -> usize {
+        self.early_dialogs.len()
     }
 }

@@ -50,7 +50,7 @@ use super::effect::{Effect, MediaCommand, SipAction, StreamId};
 use super::{AutoAnswer, Direction, Invitation, Operation, RemoteHeaders, SessionSnapshot, State, StreamSet};
 use crate::configuration::{MsrpConfiguration, RingtoneConfiguration, RtpConfiguration, SessionTimers};
 use crate::error::Error;
-use crate::negotiation::{Description, Negotiated, OfferedFile};
+use crate::negotiation::{Description, OfferedFile};
 use crate::notification::{Event, Originator, SessionEvent};
 
 /// What a session copies when it is created.
@@ -102,9 +102,8 @@ pub(crate) struct SessionMachine {
     ringing: bool,
     /// The peer is heard before it has answered.
     early: bool,
-    /// The peer's offer in a provisional response, and what our answer in PRACK came to.
-    early_offer: Option<bytes::Bytes>,
-    early_answer: Option<Box<Negotiated>>,
+    /// The peer's offer in a provisional response, and of which early dialog it is.
+    early_offer: Option<(Option<String>, bytes::Bytes)>,
     early_dialogs: Vec<early::EarlyDialog>,
     /// We are heard before we have accepted.
     early_media: Option<incoming::EarlyMedia>,
@@ -185,7 +184,6 @@ impl SessionMachine {
             ringing: false,
             early: false,
             early_offer: None,
-            early_answer: None,
             early_dialogs: Vec::new(),
             early_media: None,
             transfer: Transfer::Idle,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip_core::header::{Require, To, Unsupported};
+use sip_core::header::{RSeq, Require, To, Unsupported};
 use sip_core::usage::{Redirection, redirect_contacts};
 use sip_core::{Response, StatusCode};
 
@@ -95,12 +95,14 @@ impl SessionMachine {
         if self.state() != State::Calling {
             return;
         }
-        let reliable = headers.get::<Require>().is_some_and(|tags| tags.is_ok_and(|it| it.has("100rel")));
+        // RFC 3262 §4
+        let reliable = headers.get::<RSeq>().is_some()
+            && headers.get::<Require>().is_some_and(|tags| tags.is_ok_and(|it| it.has("100rel")));
         let tag = tag_of(&headers);
         self.learn_headers(headers);
         match body {
             // An offer, if it is to be acknowledged.
-            Some(body) if self.offers_late() => self.early_offer = Some(body),
+            Some(body) if self.offers_late() => self.early_offer = reliable.then_some((tag, body)),
             Some(body) => {
                 self.early_media(context, tag, reliable, &body);
                 if self.early
@@ -121,9 +123,10 @@ impl SessionMachine {
         }
     }
 
-    /// Answers an offer that comes in a response to our INVITE.
-    pub(super) fn answer_offer(&mut self, offer: Option<&[u8]>) -> Result<(Bytes, Negotiated), String> {
+    /// Answers an offer that comes in a response to our INVITE: the first of its branch.
+    pub(super) fn answer_late_offer(&mut self, offer: Option<&[u8]>) -> Result<(Bytes, Negotiated), String> {
         let offer = offer.ok_or("the peer makes no offer")?;
+        self.description = self.description.anew();
         self.description.offered(Some(offer), &self.config).map_err(|refusal| refusal.reason)?;
         self.make_answer().map_err(|error| error.to_string())
     }
@@ -134,11 +137,11 @@ impl SessionMachine {
         tag: Option<&str>,
         body: Option<&[u8]>,
     ) -> Result<(Option<Bytes>, Negotiated), String> {
-        if let Some(agreed) = self.early_answer.take().or_else(|| self.agreed_early(tag)) {
+        if let Some(agreed) = self.agreed_early(tag) {
             return Ok((None, *agreed));
         }
         if self.offers_late() {
-            return self.answer_offer(body).map(|(answer, negotiated)| (Some(answer), negotiated));
+            return self.answer_late_offer(body).map(|(answer, negotiated)| (Some(answer), negotiated));
         }
         let negotiated = self.description.answered(body, &self.config).map_err(|error| error.to_string())?;
         Ok((None, negotiated))
