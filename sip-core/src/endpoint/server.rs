@@ -179,9 +179,10 @@ impl Endpoint {
                 builder = builder.header(Contact::from(uri));
             }
         }
-        // RFC 6086 §4.2.1: who may send INFO in an early dialog is told what is taken.
+        // RFC 6086 §4.2.1, RFC 3311 §4: who may send INFO and UPDATE in an early dialog is told what is taken.
         let early = status != StatusCode::TRYING && status.code() < 200 && method == Method::Invite;
-        if (status.is_success() && dialog) || (early && !self.texts.info_packages.is_empty()) {
+        let may_ask = early && (body.is_some() || !self.texts.info_packages.is_empty());
+        if (status.is_success() && dialog) || may_ask {
             builder = self.capabilities(builder);
             if matches!(method, Method::Invite | Method::Update) {
                 builder = with_text(builder, "Recv-Info", &self.texts.info_packages);

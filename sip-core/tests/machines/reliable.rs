@@ -37,6 +37,8 @@ fn an_answer_waits_for_the_prack() {
     solo.drain();
     let progress = solo.response();
     assert_eq!(progress.headers().text("Require"), Some("100rel"));
+    let allow = progress.headers().text("Allow").unwrap_or_default();
+    assert!(allow.contains("UPDATE"), "RFC 3311 §4: it may be changed before it is answered");
     let rseq: u32 = progress.headers().text("RSeq").expect("RSeq").parse().expect("a number");
     let tag = progress.to().expect("To").tag().expect("a tag").to_owned();
     solo.quiet();
