@@ -14,6 +14,8 @@ use super::Shared;
 
 /// Bytes of payloads that may wait for the media thread: more than half a second of all but the largest.
 const WAITING: usize = 16 * 1024;
+/// And packets, since a peer may send any number without a payload.
+const PACKETS: usize = 512;
 
 /// Both ends of what a stream receives: the media thread's, and where the stream comes in once it runs.
 pub(in crate::driver::media) fn intake() -> (RtpFeed, Intake) {
@@ -86,7 +88,7 @@ impl Queue {
     pub(super) fn push(&mut self, packet: ReceivedPacket<'_>) {
         let ReceivedPacket { sequence, timestamp, payload_type, restart, arrival, payload } = packet;
         let length = payload.len();
-        if self.payloads.len() + length > WAITING {
+        if self.payloads.len() + length > WAITING || self.packets.len() >= PACKETS {
             self.dropped += 1;
             return;
         }
@@ -139,6 +141,24 @@ mod tests {
             assert_eq!((taken, queue.dropped()), (16, 4 * (round + 1)));
             queue.empty(&mut |_| panic!("it is empty"));
         }
+    }
+
+    #[test]
+    fn packets_without_a_payload_do_not_wait_without_end_either() {
+        let mut queue = Queue::default();
+        for sequence in 0..2_000 {
+            queue.push(ReceivedPacket {
+                sequence,
+                timestamp: 0,
+                payload_type: 0,
+                restart: false,
+                arrival: Duration::ZERO,
+                payload: &[],
+            });
+        }
+        let mut taken = 0;
+        queue.empty(&mut |_| taken += 1);
+        assert_eq!((taken, queue.dropped()), (PACKETS, 2_000 - PACKETS as u64));
     }
 
     #[test]
