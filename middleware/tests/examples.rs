@@ -1,5 +1,7 @@
 //! The examples, each run as it stands, with somebody at the other end.
 
+#[path = "support/example.rs"]
+mod example;
 #[path = "interop/process.rs"]
 #[allow(dead_code, reason = "shared with the interop tests, which use all of it")]
 mod process;
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use example::write_wav;
 use process::{Running, until};
 use sipsimple::configuration::AudioConfiguration;
 use sipsimple::notification::{Filter, NotificationStream, SessionEvent};
@@ -17,18 +20,9 @@ use sipsimple::{Application, Credentials, Session, StreamSet};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An example, built where the tests are.
+/// An example of this package.
 fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("this test");
-    let folder = test.ancestors().nth(2).expect("the folder of the profile").join("examples");
-    let path = folder.join(name);
-    if !path.exists() {
-        // `cargo test` builds examples unless it is asked for one test alone.
-        let status =
-            Command::new(env!("CARGO")).args(["build", "-q", "-p", "sipsimple", "--examples"]).status();
-        assert!(status.is_ok_and(|status| status.success()), "the examples build");
-    }
-    path
+    example::example("sipsimple", name)
 }
 
 /// The other end: echoes audio, answers messages, keeps files.
@@ -292,20 +286,6 @@ async fn transfer_hands_over_blindly_and_attended() {
 fn tone(hertz: f64, seconds: f64) -> Vec<i16> {
     let sample = |n: u32| (f64::from(n) * hertz * std::f64::consts::TAU / 16_000.0).sin() * 10_000.0;
     (0..(seconds * 16_000.0) as u32).map(|n| sample(n) as i16).collect()
-}
-
-fn write_wav(path: &Path, samples: &[i16]) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 16_000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut writer = hound::WavWriter::create(path, spec).expect("a file");
-    for sample in samples {
-        writer.write_sample(*sample).expect("the disk has room");
-    }
-    writer.finalize().expect("the disk has room");
 }
 
 /// Whether a frame is this tone for the most part.
