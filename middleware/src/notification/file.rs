@@ -1,6 +1,7 @@
 //! What happens to files.
 
-use super::event::{ChatFailureContext, Value};
+use super::chat::ChatFailureContext;
+use super::value::Value;
 use crate::session::{FileDirection, FileInfo};
 
 /// What happens on an MSRP file transfer; the variants are the bus names without

@@ -1,6 +1,6 @@
 //! What is told about subscriptions of peers, and about what they ask for outside of sessions.
 
-use super::event::Value;
+use super::value::Value;
 
 /// What happens to a peer's subscription; the variants are the bus names without `SCIncomingSubscription`.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,23 +16,29 @@
 
 mod backlog;
 mod center;
+mod chat;
 mod event;
 mod file;
 mod filter;
 mod incoming;
 mod services;
+mod session;
 mod settings;
 mod stream;
+mod value;
 
 pub(crate) use backlog::Backlog;
 pub use center::{NotificationCenter, Subscription};
-pub use event::{ChatFailureContext, Event, MsrpChatEvent, Originator, SessionEvent, Value};
+pub use chat::{ChatFailureContext, MsrpChatEvent};
+pub use event::{Event, Originator};
 pub use file::{MsrpFileTransferEvent, MsrpFileTransferEventKind};
 pub use filter::Filter;
 pub use incoming::{IncomingReferralEvent, IncomingSubscriptionEvent};
 pub use services::{MessageEvent, PublicationEvent, RegistrationEvent, SubscriptionEvent};
+pub use session::SessionEvent;
 pub use settings::{SettingChange, SettingsEvent};
 pub use stream::NotificationStream;
+pub use value::Value;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -156,40 +162,24 @@ impl Sender {
     }
 }
 
-impl From<&Session> for Sender {
-    fn from(session: &Session) -> Self {
-        Sender::Session(session.clone())
-    }
+/// Each handle is a sender.
+macro_rules! handle {
+    ($($sender:ident $handle:ty;)*) => {$(
+        impl From<&$handle> for Sender {
+            fn from(handle: &$handle) -> Self {
+                Sender::$sender(handle.clone())
+            }
+        }
+    )*};
 }
 
-impl From<&Registration> for Sender {
-    fn from(registration: &Registration) -> Self {
-        Sender::Registration(registration.clone())
-    }
-}
-
-impl From<&crate::subscription::Subscription> for Sender {
-    fn from(subscription: &crate::subscription::Subscription) -> Self {
-        Sender::Subscription(subscription.clone())
-    }
-}
-
-impl From<&Publication> for Sender {
-    fn from(publication: &Publication) -> Self {
-        Sender::Publication(publication.clone())
-    }
-}
-
-impl From<&IncomingSubscription> for Sender {
-    fn from(subscription: &IncomingSubscription) -> Self {
-        Sender::IncomingSubscription(subscription.clone())
-    }
-}
-
-impl From<&IncomingReferral> for Sender {
-    fn from(referral: &IncomingReferral) -> Self {
-        Sender::IncomingReferral(referral.clone())
-    }
+handle! {
+    Session Session;
+    Registration Registration;
+    Subscription crate::subscription::Subscription;
+    Publication Publication;
+    IncomingSubscription IncomingSubscription;
+    IncomingReferral IncomingReferral;
 }
 
 /// `application`, `session-7`, `registration-1`, `subscription-1`, `publication-1`, `incoming-subscription-1`,

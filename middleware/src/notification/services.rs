@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::event::{Value, message_data};
+use super::value::{Value, message_data};
 use crate::presence::EventBody;
 
 /// What happens to a registration; the variants are the bus names without `SCRegistration`.

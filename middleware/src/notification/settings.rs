@@ -1,6 +1,6 @@
 //! What is told about settings and accounts.
 
-use super::event::Value;
+use super::value::Value;
 
 /// What happens to settings; the variants are the bus names without `CFGSettingsObject`.
 ///
