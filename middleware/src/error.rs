@@ -1,5 +1,7 @@
 //! What can be wrong with a call of this API.
 
+use sip_core::StatusCode;
+
 use crate::session::{Operation, State};
 
 /// The caller was wrong, or what it asked for cannot be had.
@@ -69,6 +71,15 @@ pub enum Error {
     /// The application has been stopped.
     #[error("the application has been stopped")]
     Stopped,
+}
+
+/// What a peer is refused with says no.
+pub(crate) fn check_refusal(status: StatusCode) -> Result<(), Error> {
+    if status.code() < 300 {
+        let value = status.code().to_string();
+        return Err(Error::BadValue { what: "status", value, expected: "from 300 to 699" });
+    }
+    Ok(())
 }
 
 fn names(states: &[State]) -> String {

@@ -6,7 +6,7 @@ use sip_core::StatusCode;
 
 use crate::credentials::Credentials;
 use crate::driver::{Commander, Reply};
-use crate::error::Error;
+use crate::error::check_refusal;
 use crate::session::{Session, StreamSet};
 
 /// The name of such a request for as long as the application runs.
@@ -58,10 +58,7 @@ impl IncomingReferral {
     pub fn reject(&self, status: StatusCode) -> Reply<()> {
         let id = self.id;
         self.commander.ask(move |engine, now| {
-            if status.code() < 300 {
-                let value = status.code().to_string();
-                return Err(Error::BadValue { what: "status", value, expected: "from 300 to 699" });
-            }
+            check_refusal(status)?;
             engine.reject_referral(now, id, status)
         })
     }

@@ -6,7 +6,7 @@ use sip_core::StatusCode;
 use sip_core::usage::NotifierState;
 
 use crate::driver::{Commander, Reply};
-use crate::error::Error;
+use crate::error::check_refusal;
 use crate::presence::EventBody;
 
 /// The name of a subscription of a peer's for as long as the application runs.
@@ -64,10 +64,7 @@ impl IncomingSubscription {
     pub fn reject(&self, status: StatusCode) -> Reply<()> {
         let id = self.id;
         self.commander.ask(move |engine, now| {
-            if status.code() < 300 {
-                let value = status.code().to_string();
-                return Err(Error::BadValue { what: "status", value, expected: "from 300 to 699" });
-            }
+            check_refusal(status)?;
             engine.reject_subscriber(now, id, status)
         })
     }

@@ -19,7 +19,7 @@ use super::{
 use crate::credentials::Credentials;
 use crate::driver::{Commander, PcmReader, PcmWriter, Reply, open_pcm};
 use crate::engine::{Engine, Now};
-use crate::error::Error;
+use crate::error::{Error, check_refusal};
 
 /// A session between this side and a peer, with its media streams.
 ///
@@ -158,10 +158,7 @@ impl Session {
     /// The same, with further headers: the Contact of a redirection, or a Reason. Legal in INCOMING.
     pub fn reject_with_headers(&self, status: StatusCode, headers: Vec<(String, String)>) -> Reply<()> {
         self.ask(Operation::Reject, move |session, context| {
-            if status.code() < 300 {
-                let value = status.code().to_string();
-                return Err(Error::BadValue { what: "status", value, expected: "from 300 to 699" });
-            }
+            check_refusal(status)?;
             session.reject(context, Some(status), headers)
         })
     }
