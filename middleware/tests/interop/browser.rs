@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::process::{Running, until};
+use crate::process::{Running, left_out, until};
 use crate::sound::Sound;
 
 /// A browser on its way through one call.
@@ -33,9 +33,7 @@ impl Browser {
     /// Starts it; `None`, and loudly so, where there is none.
     pub(crate) fn start(folder: &Path, plan: &Plan<'_>, speech: &Sound) -> Option<Self> {
         let Some(driver) = std::env::var_os("BROWSER_DRIVER").map(PathBuf::from) else {
-            eprintln!(
-                "LEFT OUT: there is no browser to drive (Debian: chromium; and npm), see ./dev interop"
-            );
+            left_out("there is no browser to drive (Debian: chromium; and npm), see ./dev interop");
             return None;
         };
         let program = ["chromium", "chromium-browser"].into_iter().find_map(found)?;
@@ -91,9 +89,7 @@ fn found(program: &str) -> Option<PathBuf> {
 pub(crate) fn proxy(folder: &Path, port: u16) -> Option<Running> {
     const MODULES: &str = "/usr/lib/x86_64-linux-gnu/kamailio/modules/";
     if !Path::new(MODULES).join("websocket.so").exists() {
-        eprintln!(
-            "LEFT OUT: there is no kamailio with WebSockets (Debian: kamailio kamailio-websocket-modules)"
-        );
+        left_out("there is no kamailio with WebSockets (Debian: kamailio kamailio-websocket-modules)");
         return None;
     }
     let modules = [

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::kamailio::Kamailio;
-use crate::process::{Running, free_port, pass, until};
+use crate::process::{Running, free_port, left_out, pass, until};
 use crate::program::{Listen, call};
 use crate::register::PASSWORD;
 use crate::sipp;
@@ -20,7 +20,7 @@ const RATE: u32 = 200;
 #[ignore = "needs sipp and kamailio: ./dev interop"]
 fn a_fleet_goes_on_without_one() {
     if Command::new("kamailio").arg("-v").output().is_err() {
-        eprintln!("LEFT OUT: kamailio is not installed");
+        left_out("kamailio is not installed");
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

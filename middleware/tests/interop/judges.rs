@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::Running;
+use crate::process::{Running, left_out};
 use crate::program::{Listen, call};
 
 /// What tshark says of a capture: a line for each packet that `filter` lets through.
@@ -21,7 +21,7 @@ fn dissected(capture: &Path, filter: &str) -> Vec<String> {
 #[ignore = "needs tshark: ./dev interop"]
 fn tshark_finds_nothing_malformed() {
     if Command::new("tshark").arg("-v").output().is_err() {
-        eprintln!("LEFT OUT: there is no tshark (Debian: tshark)");
+        left_out("there is no tshark (Debian: tshark)");
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -55,7 +55,7 @@ fn tshark_finds_nothing_malformed() {
 #[ignore = "needs sipvicious: ./dev interop"]
 fn sipvicious_learns_nothing_and_stops_nobody() {
     if Command::new("svmap").arg("--version").output().is_err() {
-        eprintln!("LEFT OUT: there is no sipvicious (Debian: sipvicious)");
+        left_out("there is no sipvicious (Debian: sipvicious)");
         return;
     }
     let listen = Listen::start(&[]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, SanType};
 
-use crate::process::{Running, until};
+use crate::process::{Running, left_out, until};
 use crate::register::PASSWORD;
 
 /// Its modules, where Debian puts them.
@@ -49,9 +49,9 @@ impl Kamailio {
                 command.status().is_ok_and(|status| status.success())
             });
             if !made || !Path::new(MODULES).join("presence_xml.so").exists() {
-                eprintln!(
-                    "LEFT OUT: there is no presence in kamailio (Debian: kamailio-presence-modules \
-                     kamailio-sqlite-modules sqlite3)"
+                left_out(
+                    "there is no presence in kamailio (Debian: kamailio-presence-modules \
+                     kamailio-sqlite-modules sqlite3)",
                 );
                 return None;
             }
@@ -62,9 +62,7 @@ impl Kamailio {
     fn run(folder: &Path, port: u16, tls_port: u16, presence: bool) -> Option<Self> {
         let present = Command::new("kamailio").arg("-v").output().is_ok_and(|out| out.status.success());
         if !present || !Path::new(MODULES).join("tls.so").exists() {
-            eprintln!(
-                "LEFT OUT: there is no kamailio with its TLS module (Debian: kamailio kamailio-tls-modules)"
-            );
+            left_out("there is no kamailio with its TLS module (Debian: kamailio kamailio-tls-modules)");
             return None;
         }
         certificate(folder);

@@ -9,13 +9,12 @@
 //!                     203.0.113.10
 //! ```
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::process::{Running, until};
+use crate::process::{Running, left_out, until};
 
 /// Where the servers are.
 pub(crate) const SERVER: &str = "203.0.113.10";
@@ -71,10 +70,7 @@ impl Laboratory {
     /// Builds it; `None`, and a loud word on the terminal, where that cannot be done here.
     pub(crate) fn build(left: Nat, right: Nat, programs: &[&str]) -> Option<Self> {
         if let Some(lack) = lack(programs) {
-            // Not by eprintln!, which the test harness keeps to itself.
-            let thread = std::thread::current();
-            let name = thread.name().unwrap_or_default();
-            drop(writeln!(std::io::stderr(), "\nLEFT OUT: {name} needs {lack}\n"));
+            left_out(&format!("needs {lack}"));
             return None;
         }
         let number = BUILT.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::baresip::Encryption;
-use crate::process::{Running, free_port, wait_until_bound};
+use crate::process::{Running, free_port, left_out, wait_until_bound};
 use crate::sound::Sound;
 
 /// A configured linphonec.
@@ -18,7 +18,7 @@ impl Linphone {
     /// this system has none.
     pub(crate) fn new(folder: &Path, encryption: Encryption, playing: &Sound) -> Option<Self> {
         if Command::new("linphonec").arg("-v").output().is_err() {
-            eprintln!("LEFT OUT: there is no linphonec (Debian: linphone-cli)");
+            left_out("there is no linphonec (Debian: linphone-cli)");
             return None;
         }
         let (folder, port) = (folder.join("linphone"), free_port());

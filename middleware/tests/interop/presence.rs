@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::kamailio::Kamailio;
-use crate::process::{Running, free_port, until};
+use crate::process::{Running, free_port, left_out, until};
 use crate::program::{Listen, program};
 use crate::register::{PASSWORD, Register};
 
@@ -66,7 +66,7 @@ fn presence_changes_are_seen_through_kamailio() {
 fn the_example_watches_presence() {
     let example = Path::new(&program()).with_file_name("examples").join("presence_watcher");
     if !example.exists() {
-        eprintln!("LEFT OUT: the examples are not built: cargo build -p sipsimple --examples");
+        left_out("the examples are not built: cargo build --release -p sipsimple --example presence_watcher");
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::dns;
 use crate::kamailio::{Kamailio, authority};
-use crate::process::{free_port, until};
+use crate::process::{free_port, left_out, until};
 use crate::program::{Listen, call};
 use crate::register::{PASSWORD, Register};
 
@@ -148,7 +148,7 @@ fn scripted_registrars() {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora/blackbox-pjsua/recvfrom_cases.json");
     let Ok(text) = std::fs::read_to_string(&file) else {
-        eprintln!("LEFT OUT: there are no scripts of registrars at {}", file.display());
+        left_out(&format!("there are no scripts of registrars at {}", file.display()));
         return;
     };
     let cases: Vec<Value> = serde_json::from_str(&text).expect("JSON");

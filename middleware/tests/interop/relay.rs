@@ -4,15 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{Running, free_port, wait_until_connectable};
+use crate::process::{Running, free_port, left_out, wait_until_connectable};
 use crate::program::{Listen, call};
 
 /// A chat message and a file go from one agent to the other through the relay.
 pub(crate) fn chat_and_file(tls: bool) {
     if Command::new("kamailio").arg("-v").output().is_err() {
-        eprintln!(
-            "LEFT OUT: kamailio is not installed (kamailio kamailio-tls-modules kamailio-extra-modules)"
-        );
+        left_out("kamailio is not installed (kamailio kamailio-tls-modules kamailio-extra-modules)");
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{Running, free_port, wait_until_bound};
+use crate::process::{Running, free_port, left_out, wait_until_bound};
 use crate::program::{self, Listen};
 
 /// sipp calls, and we answer.
@@ -129,6 +129,6 @@ fn scenarios() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("LEFT OUT: {} is not there", folder.display());
+    left_out(&format!("{} is not there", folder.display()));
     None
 }

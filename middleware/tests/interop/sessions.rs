@@ -14,7 +14,7 @@ use sipsimple::{Application, Credentials, Session, State, StreamSet, Uri};
 use tokio::runtime::Runtime;
 
 use crate::baresip::{Baresip, Encryption};
-use crate::process::{Running, free_port, until, wait_until_bound};
+use crate::process::{Running, free_port, left_out, until, wait_until_bound};
 use crate::sound::Sound;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -190,7 +190,7 @@ fn transfer_between_two_baresips() {
 #[ignore = "needs linphone and baresip: ./dev interop"]
 fn hold_and_transfer_with_linphone() {
     if Command::new("linphonec").arg("-v").output().is_err() {
-        println!("LEFT OUT: linphone-cli is not installed");
+        left_out("linphone-cli is not installed");
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
