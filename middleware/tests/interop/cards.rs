@@ -15,9 +15,9 @@ use crate::program::{Listen, call_with};
 use crate::sound::{Sound, resemblance_in_pieces};
 use crate::{ALIKE, only_wav};
 
-/// How many of sixteen pieces have to be found: of another sound none is, and a busy machine makes gaps in all
-/// that four programs hand on to one another.
-const PIECES: usize = 4;
+/// How many of sixteen pieces have to be found where they belong: of another sound none is, and a busy machine makes
+/// gaps in all that four programs hand on to one another.
+const PIECES: usize = 5;
 
 /// A sound server and its devices.
 struct Pulse {

@@ -12,6 +12,16 @@ const COMPARED: u32 = 8_000;
 const SECONDS: u32 = 8;
 /// Into how many parts a sample is cut when two sounds are laid over each other.
 const SHIFTS: u32 = 6;
+/// Short pieces that are looked for one after the other: how many, how long, and from one's begin to the next's.
+const PIECES: usize = 16;
+const PIECE: usize = COMPARED as usize / 12;
+const APART: usize = COMPARED as usize / 4;
+/// By how much a jitter buffer or another clock moves a piece against the one before it (60 ms), and any piece
+/// against the one that was found first (200 ms).
+const MOVES: usize = COMPARED as usize * 60 / 1000;
+const MOST: usize = COMPARED as usize * 200 / 1000;
+/// From here on it is no chance that something sounds alike.
+const SURE: f32 = 0.9;
 
 /// Samples from -1 to 1, a list a channel.
 pub(crate) struct Sound {
@@ -125,7 +135,7 @@ impl Sound {
     }
 }
 
-/// How alike each second of a sound is to where it is heard best.
+/// How alike each part of a sound is to where it is heard best.
 #[derive(Debug)]
 pub(crate) struct Resemblance(Vec<f32>);
 
@@ -133,6 +143,11 @@ impl Resemblance {
     /// How many are above a limit.
     pub(crate) fn pieces_above(&self, limit: f32) -> usize {
         self.0.iter().filter(|likeness| **likeness > limit).count()
+    }
+
+    /// What is better than another one: the more are surely there, then the more alike.
+    fn rank(&self) -> (usize, f32) {
+        (self.pieces_above(SURE), self.median())
     }
 
     /// The middle one.
@@ -168,7 +183,7 @@ pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
     // What is played over and over is in there several times: once so early that all of it follows.
     let found = heard.compared().into_iter().map(|heard| {
         let anywhere = follow(&heard, heard.len());
-        if anywhere.median() > 0.9 {
+        if anywhere.median() > SURE {
             return anywhere;
         }
         let earlier = [4, 8].map(|seconds| follow(&heard, heard.len().saturating_sub(seconds * second)));
@@ -177,21 +192,67 @@ pub(crate) fn resemblance(played: &Sound, heard: &Sound) -> Resemblance {
     found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
 }
 
-/// Looks for pieces of a twelfth of a second, in four seconds of `played`, anywhere in `heard`: for sounds
-/// that went by another clock, as a sound card's, or that a jitter buffer moved about.
+/// Looks for pieces of a twelfth of a second, a quarter of one apart, in four seconds of `played`: for sounds
+/// that went by another clock, as a sound card's, or that a jitter buffer moved about. One of them may be
+/// anywhere in `heard`, the others are where they have to be then.
 pub(crate) fn resemblance_in_pieces(played: &Sound, heard: &Sound) -> Resemblance {
-    let (second, length) = (COMPARED as usize, COMPARED as usize / 12);
     let shifts = shifted(played);
-    let found = heard.compared().into_iter().map(|heard| {
-        let piece = |number: usize| {
-            let begin = second / 2 + number * second / 4;
-            let windows: Vec<_> =
-                shifts.iter().filter_map(|shift| shift.get(begin..begin + length)).collect();
-            find(&windows, &heard, 0, heard.len()).map_or(0.0, |(_, likeness)| likeness)
-        };
-        Resemblance((0..16).map(piece).collect())
-    });
-    found.max_by(|a, b| a.median().total_cmp(&b.median())).unwrap_or(Resemblance(Vec::new()))
+    let pieces: Vec<Vec<&[f32]>> = (0..PIECES)
+        .map(|number| {
+            let begin = COMPARED as usize / 2 + number * APART;
+            shifts.iter().filter_map(|shift| shift.get(begin..begin + PIECE)).collect()
+        })
+        .collect();
+    let turn = shifts.first().map_or(1, Vec::len).max(1);
+    let mut best = Resemblance(Vec::new());
+    for heard in heard.compared() {
+        for (number, piece) in pieces.iter().enumerate() {
+            let Some((at, _)) = find(piece, &heard, 0, heard.len()) else { continue };
+            // What is played over and over is in there several times: once so that all of it follows.
+            for at in (at % turn..heard.len()).step_by(turn) {
+                let found = follow(&pieces, &heard, number, at);
+                if found.rank() > best.rank() {
+                    best = found;
+                }
+            }
+            if best.pieces_above(SURE) > PIECES * 3 / 4 {
+                return best;
+            }
+        }
+    }
+    best
+}
+
+/// How alike pieces are to what is heard, each a quarter of a second after the one before it or little more or
+/// less, if one of them is heard at this position.
+fn follow(pieces: &[Vec<&[f32]>], heard: &[f32], first: usize, at: usize) -> Resemblance {
+    let mut likeness = vec![0.0; pieces.len()];
+    let (later, earlier): (Vec<_>, Vec<_>) = ((first..pieces.len()).collect(), (0..first).rev().collect());
+    for numbers in [later, earlier] {
+        let mut last = (first, at);
+        for number in numbers {
+            // After pieces that were not found it may be further away.
+            let reach = MOVES * number.abs_diff(last.0).max(1);
+            let (expected, home) = (place(last, number), place((first, at), number));
+            let from = expected.saturating_sub_unsigned(reach).max(home.saturating_sub_unsigned(MOST));
+            let to = expected.saturating_add_unsigned(reach).min(home.saturating_add_unsigned(MOST));
+            let Ok(to) = usize::try_from(to) else { continue };
+            let Some((at, alike)) = find(&pieces[number], heard, usize::try_from(from).unwrap_or(0), to)
+            else {
+                continue;
+            };
+            likeness[number] = alike;
+            if alike > SURE {
+                last = (number, at);
+            }
+        }
+    }
+    Resemblance(likeness)
+}
+
+/// Where a piece is if another one is there and nothing was moved: before the sound begins, perhaps.
+fn place((known, at): (usize, usize), number: usize) -> isize {
+    at.cast_signed() + (number.cast_signed() - known.cast_signed()) * APART.cast_signed()
 }
 
 /// A sound at the rate of comparison, as it is and parts of a sample later: who resamples also delays by a
@@ -263,6 +324,72 @@ fn a_copy_by_another_clock_is_recognised() {
     assert!(found.median() > 0.9, "{found:?}");
     let found = resemblance_in_pieces(&other, &pace(&played));
     assert!(found.median() < 0.8 && found.pieces_above(0.9) == 0, "{found:?}");
+}
+
+/// Blocks of a quarter of a second, each with a piece in it, in another order.
+#[cfg(test)]
+fn ordered(sound: &Sound, order: impl Fn(usize) -> usize) -> Sound {
+    let blocks: Vec<_> = sound.channels[0].chunks_exact(RATE as usize / 4).collect();
+    let samples = (0..blocks.len()).flat_map(|number| blocks[order(number)].to_vec()).collect();
+    Sound { rate: RATE, channels: vec![samples] }
+}
+
+#[test]
+fn pieces_in_the_wrong_order_are_not() {
+    let played = Sound::loud(1);
+    let found = |order: fn(usize) -> usize| resemblance_in_pieces(&played, &ordered(&played, order));
+    assert_eq!(found(|number| number).pieces_above(SURE), PIECES);
+    // The other way round, neighbours that changed places, and every second one twice.
+    for (order, alike) in
+        [(|number| 31 - number) as fn(usize) -> usize, |number| number ^ 1, |number| number & !1]
+            .into_iter()
+            .zip([1, PIECES / 2, PIECES / 2])
+    {
+        let found = found(order);
+        assert_eq!(found.pieces_above(SURE), alike, "{found:?}");
+    }
+}
+
+/// After each piece so many milliseconds are left out, or come twice where there are less than none.
+#[cfg(test)]
+fn moved(sound: &Sound, millis: impl Fn(usize) -> i32) -> Sound {
+    let (blocks, mut samples) = (sound.channels[0].chunks_exact(RATE as usize / 4), Vec::new());
+    for (number, block) in blocks.enumerate() {
+        let (until, part) =
+            (RATE as usize / 6, millis(number).unsigned_abs() as usize * RATE as usize / 1_000);
+        let (until, from) = if millis(number) > 0 { (until, until + part) } else { (until + part, until) };
+        samples.extend([&block[..until], &block[from..]].concat());
+    }
+    Sound { rate: RATE, channels: vec![samples] }
+}
+
+#[test]
+fn what_a_buffer_moved_is_recognised() {
+    let played = Sound::loud(1);
+    for millis in [12, -12] {
+        let heard = moved(&played, |_| millis);
+        assert!(resemblance(&played, &heard).median() < SURE);
+        let found = resemblance_in_pieces(&played, &heard);
+        assert_eq!(found.pieces_above(SURE), PIECES, "{millis}: {found:?}");
+    }
+    // A call's first delay, let out at once.
+    let heard = moved(&played, |number| if number == 8 { 50 } else { 0 });
+    assert_eq!(resemblance_in_pieces(&played, &heard).pieces_above(SURE), PIECES);
+    // Nobody plays a sixth faster.
+    let found = resemblance_in_pieces(&played, &moved(&played, |_| 40));
+    assert!(found.pieces_above(SURE) < PIECES * 3 / 4, "{found:?}");
+}
+
+#[test]
+fn of_what_is_played_over_and_over_one_is_found_that_is_whole() {
+    let played = Sound::loud(1);
+    let samples = played.channels[0].repeat(3);
+    for second in 0..8 {
+        let from = second * RATE as usize;
+        let heard = Sound { rate: RATE, channels: vec![samples[from..from + RATE as usize * 12].to_vec()] };
+        let found = resemblance_in_pieces(&played, &heard);
+        assert_eq!(found.pieces_above(SURE), PIECES, "from {second} on: {found:?}");
+    }
 }
 
 #[test]
