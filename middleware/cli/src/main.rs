@@ -83,8 +83,10 @@ fn main() -> ExitCode {
             return end(&output, Err(Failure::Failed(reason)));
         }
     };
-    let result = runtime.block_on(async {
-        let leave = Leave::install();
+    // On a worker, beside what it works with: the main thread would have to be woken for each notification.
+    let shown = output.clone();
+    let running = runtime.spawn(async move {
+        let (output, leave) = (shown, Leave::install());
         match arguments.command {
             Command::Demo(demo) => demo::run(demo, &output).await,
             Command::Listen(listen) => listen::run(listen, &output, &leave).await,
@@ -97,6 +99,10 @@ fn main() -> ExitCode {
             Command::Doctor(doctor) => doctor::run(doctor, &output, &leave).await,
             Command::Inspect(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
         }
+    });
+    let result = runtime.block_on(running).unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => Err(Failure::Failed(error.to_string())),
     });
     // What still waits for a disk or a name server is not waited for.
     runtime.shutdown_background();

@@ -37,7 +37,10 @@ struct Owner {
 
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
+    /// There is something to deliver.
+    posted: Condvar,
+    /// There is nothing any more.
+    delivered: Condvar,
     backlog: Backlog,
 }
 
@@ -46,6 +49,10 @@ struct State {
     queue: VecDeque<Waiting>,
     serial: u64,
     delivering: bool,
+    /// The thread waits, and nobody has woken it.
+    idle: bool,
+    /// How many wait until everything is delivered. A system call to wake nobody is one too many.
+    flushing: usize,
     running: bool,
     closed: bool,
 }
@@ -69,6 +76,8 @@ impl NotificationCenter {
             queue: VecDeque::new(),
             serial: 0,
             delivering: false,
+            idle: false,
+            flushing: 0,
             running: false,
             closed: false,
         };
@@ -76,7 +85,8 @@ impl NotificationCenter {
             owner: Arc::new(Owner {
                 shared: Arc::new(Shared {
                     state: Mutex::new(state),
-                    changed: Condvar::new(),
+                    posted: Condvar::new(),
+                    delivered: Condvar::new(),
                     backlog: Backlog::default(),
                 }),
             }),
@@ -102,13 +112,18 @@ impl NotificationCenter {
 
     /// Posts a notification; returns its serial number.
     pub fn post(&self, timestamp: SystemTime, sender: impl Into<Sender>, event: impl Into<Event>) -> u64 {
-        let mut state = lock(&self.owner.shared.state);
+        let shared = &self.owner.shared;
+        let mut state = lock(&shared.state);
         state.serial += 1;
         let serial = state.serial;
         if !state.observers.is_empty() {
             let notification = Notification::new(serial, timestamp, sender.into(), event.into());
             state.queue.push_back(self.backlog().hold(notification));
-            self.owner.shared.changed.notify_all();
+            let idle = std::mem::take(&mut state.idle);
+            drop(state);
+            if idle {
+                shared.posted.notify_one();
+            }
         }
         serial
     }
@@ -128,7 +143,9 @@ impl NotificationCenter {
     pub fn flush(&self) {
         let mut state = lock(&self.owner.shared.state);
         while !state.queue.is_empty() || state.delivering {
-            state = self.owner.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.flushing += 1;
+            state = self.owner.shared.delivered.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.flushing -= 1;
         }
     }
 
@@ -158,7 +175,7 @@ impl Default for NotificationCenter {
 impl Drop for Owner {
     fn drop(&mut self) {
         lock(&self.shared.state).closed = true;
-        self.shared.changed.notify_all();
+        self.shared.posted.notify_one();
     }
 }
 
@@ -187,15 +204,19 @@ fn deliver(shared: &Shared) {
             state = lock(&shared.state);
             state.delivering = false;
         }
-        shared.changed.notify_all();
+        if state.flushing > 0 {
+            shared.delivered.notify_all();
+        }
         if state.closed {
             break;
         }
-        state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.idle = true;
+        state = shared.posted.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.idle = false;
     }
     for observer in state.observers.iter() {
         if let Target::Stream(queue) = &observer.target {
-            lock(queue).end();
+            Queue::end(queue);
         }
     }
 }
@@ -206,7 +227,7 @@ impl Observer {
             return;
         }
         match &self.target {
-            Target::Stream(queue) => lock(queue).push(notification),
+            Target::Stream(queue) => Queue::push(queue, notification),
             Target::Callback(handler) => {
                 if catch_unwind(AssertUnwindSafe(|| handler(notification))).is_err() {
                     tracing::error!(name = notification.name(), "a notification handler panicked");

@@ -73,22 +73,29 @@ impl Queue {
         Self { waiting, backlog, capacity, missed: 0, ended: false, waker: None }
     }
 
-    pub(super) fn push(&mut self, notification: &Notification) {
-        if self.waiting.len() == self.capacity {
-            self.waiting.pop_front();
-            self.missed += 1;
-        }
-        self.waiting.push_back(self.backlog.hold(notification.clone()));
-        self.wake();
+    /// Adds one to a queue, and wakes who waits for it.
+    pub(super) fn push(queue: &Mutex<Self>, notification: &Notification) {
+        Self::change(queue, |queue| {
+            if queue.waiting.len() == queue.capacity {
+                queue.waiting.pop_front();
+                queue.missed += 1;
+            }
+            queue.waiting.push_back(queue.backlog.hold(notification.clone()));
+        });
     }
 
-    pub(super) fn end(&mut self) {
-        self.ended = true;
-        self.wake();
+    /// Nothing more will come.
+    pub(super) fn end(queue: &Mutex<Self>) {
+        Self::change(queue, |queue| queue.ended = true);
     }
 
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
+    fn change(queue: &Mutex<Self>, change: impl FnOnce(&mut Self)) {
+        let mut locked = lock(queue);
+        change(&mut locked);
+        let waker = locked.waker.take();
+        // Who is woken with the lock still held runs into it.
+        drop(locked);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
