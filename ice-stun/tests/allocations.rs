@@ -1,9 +1,6 @@
 //! Nothing is allocated to tell what a datagram is, nor to write, read and verify a check: a counting allocator
 //! watches.
-#![expect(unsafe_code, reason = "a global allocator is unsafe by its trait; this one only counts")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 use std::net::SocketAddr;
 
@@ -13,38 +10,14 @@ use ice_stun::stun::{
     Builder, ChannelData, Class, IceControlling, Key, Message, Method, Priority, UseCandidate, Username,
     is_stun,
 };
-use testkit::Clock;
-
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: `place` came from `System` with this layout.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
+use testkit::{Clock, Counting, counted};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// What `run` allocates.
 fn allocations<T>(run: impl FnOnce() -> T) -> usize {
-    let before = COUNT.with(Cell::get);
-    let kept = black_box(run());
-    let after = COUNT.with(Cell::get);
-    drop(kept);
-    after - before
+    counted(|| black_box(run())).1.allocations
 }
 
 fn check(buffer: Vec<u8>, key: &Key) -> Vec<u8> {

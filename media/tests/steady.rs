@@ -1,9 +1,5 @@
 //! The steady state of a tick: nothing is allocated (a counting allocator says so).
 
-#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,41 +7,7 @@ use media::bridge::{Bridge, BridgeConfig, PortId};
 use media::codec::{self, CodecParams};
 use media::wav::{Clip, Repeat, WavPlayer};
 use media::{EncodedFrame, PacketSource, StreamConfig, StreamFormat, StreamHandle, StreamPort, assets};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-thread_local! {
-    static WATCHED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-fn note() {
-    if WATCHED.try_with(std::cell::Cell::get).unwrap_or(false) {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        note();
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use testkit::{Allocations, Counting, counted};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -98,11 +60,7 @@ fn a_tick_allocates_nothing() {
         }
     }
     let start = Instant::now();
-    for tick in 0..600u64 {
-        // Twice round the slots of the jitter buffers.
-        if tick == 300 {
-            WATCHED.set(true);
-        }
+    let mut tick = |tick: u64| {
         bridge.tick();
         // Every leg hears itself back, with a loss now and then and a jitter of one packet.
         for (n, leg) in legs.iter_mut().enumerate() {
@@ -113,7 +71,10 @@ fn a_tick_allocates_nothing() {
                 leg.source.push(tick, mail.timestamp, 96, &mail.payload, now);
             }
         }
-    }
-    WATCHED.set(false);
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), 0, "allocations in 300 ticks of {} streams", legs.len());
+    };
+    assert_eq!(counted(|| vec![1_u8]).1.allocations, 1, "the allocator counts");
+    // Twice round the slots of the jitter buffers.
+    (0..300).for_each(&mut tick);
+    let ((), Allocations { allocations, frees, .. }) = counted(|| (300..600).for_each(&mut tick));
+    assert_eq!((allocations, frees), (0, 0), "in 300 ticks of {} streams", legs.len());
 }

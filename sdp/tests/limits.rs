@@ -1,69 +1,24 @@
 //! Hostile sizes are answered by policy, in bounded time and memory; usual ones cost few allocations.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fmt::Write;
 
 use sdp::attribute::{Crypto, MaxPtime, Ptime};
 use sdp::{ErrorKind, Limits, ParseError, SessionDescription};
-
-/// Counts what this thread allocates.
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(by: isize) {
-    // The thread may be ending.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + by);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
-        if by > 0 {
-            let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        }
-    });
-}
-
-#[expect(unsafe_code, reason = "an allocator that counts can only be written so, and only tests have it")]
-// SAFETY: every call goes on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: as promised to us.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: as promised to us.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use testkit::{Allocations, Counting, counted};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// The result, the most bytes that were held at once, and how many allocations it took.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, isize, usize) {
-    let (live, before) = (LIVE.get(), COUNT.get());
-    PEAK.set(live);
-    let result = work();
-    (result, PEAK.get() - live, COUNT.get() - before)
-}
 
 const HEAD: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
 
 fn judged(text: &str) -> Result<SessionDescription, ParseError> {
     #[expect(clippy::disallowed_methods, reason = "the time that it takes is what is tested")]
     let start = std::time::Instant::now();
-    let (result, bytes, _) = measured(|| SessionDescription::parse(text));
+    let (result, Allocations { peak, .. }) = counted(|| SessionDescription::parse(text));
     // reliability: 5 ms and 256 KiB; without optimisation ten times the time.
     let allowed = if cfg!(debug_assertions) { 50 } else { 5 };
     assert!(start.elapsed().as_millis() <= allowed, "{:?}", start.elapsed());
-    assert!(bytes <= 256 * 1024, "{bytes} bytes");
+    assert!(peak <= 256 * 1024, "{peak} bytes");
     result
 }
 
@@ -142,9 +97,9 @@ fn a_usual_offer_costs_few_allocations() {
          a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
          a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
     );
-    let (description, _, parse) = measured(|| SessionDescription::parse(&offer).expect("an offer"));
-    let (text, _, print) = measured(|| description.to_text());
+    let (description, parse) = counted(|| SessionDescription::parse(&offer).expect("an offer"));
+    let (text, print) = counted(|| description.to_text());
     assert_eq!(text, offer);
-    assert!(parse <= 4, "{parse} allocations to parse");
-    assert_eq!(print, 1, "allocations to print");
+    assert!(parse.allocations <= 4, "{parse:?} to parse");
+    assert_eq!(print.allocations, 1, "allocations to print");
 }

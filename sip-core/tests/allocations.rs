@@ -1,44 +1,18 @@
 //! What reading costs in allocations, by a counting allocator.
-#![expect(unsafe_code, reason = "a global allocator is unsafe by its trait; this one only counts")]
 
 use bytes::Bytes;
 use sip_core::{
     Frame, Limits, Message,
     header::{CSeq, CallId, Contact, From, MaxForwards, To, Via},
 };
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    hint::black_box,
-};
-
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: `place` came from `System` with this layout.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
+use std::hint::black_box;
+use testkit::{Counting, counted};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn allocations<T>(work: impl FnOnce() -> T) -> usize {
-    let before = COUNT.with(Cell::get);
-    black_box(work());
-    COUNT.with(Cell::get) - before
+    counted(|| black_box(work())).1.allocations
 }
 
 const INVITE: &str = "INVITE sip:bob@biloxi.example.com SIP/2.0\r\n\

@@ -9,6 +9,7 @@
 //! - [`conformance!`]: the sans-IO rules of ARCHITECTURE.md as tests of any [`Subject`].
 //! - [`sound`]: where one sound is in another.
 //! - [`Random`]: small seeded random values for test data.
+//! - [`counted`]: what a thread allocates, where [`Counting`] is the allocator.
 //!
 //! It depends on no other crate of the workspace, so that each of them may use it.
 //!
@@ -30,6 +31,7 @@
 //! assert_eq!((got.from, got.to, &got.data[..]), (alice, bob, &b"hello"[..]));
 //! ```
 
+mod allocations;
 mod clock;
 pub mod conformance;
 pub mod network;
@@ -37,6 +39,7 @@ mod random;
 mod simulation;
 pub mod sound;
 
+pub use allocations::{Allocations, Counting, counted};
 pub use clock::Clock;
 pub use conformance::{Step, Subject};
 pub use network::{
