@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use super::streams::Recording;
+use super::audio::Recording;
 use super::{Context, MediaCommand, Operation, SessionEvent, SessionMachine};
 use crate::error::Error;
 use crate::session::effect::{ChatAction, ChatMessage, SipAction};

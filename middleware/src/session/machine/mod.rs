@@ -13,10 +13,12 @@
 //!                       TERMINATING ───▶ TERMINATED
 //! ```
 //!
-//! `outgoing` and `incoming` lead to ESTABLISHED, `early` has what is agreed on before, `exchange` has the re-INVITEs of both
-//! directions, `commands` what can be asked meanwhile, `streams` what media tell, `files` the
-//! transfers of files, `transfer` those of calls, `trickle` the candidates in INFO, `ending` the ways out.
+//! `outgoing` and `incoming` lead to ESTABLISHED, `early` has what is agreed on before, `exchange` our re-INVITEs and
+//! `proposed` the peer's, `commands` what can be asked meanwhile, `streams` what media are asked and tell, of `audio`,
+//! `chat` and `files`; `transfer` has the transfers of calls, `trickle` the candidates in INFO, `ending` the ways out.
 
+mod audio;
+mod chat;
 mod commands;
 mod early;
 mod ending;
@@ -24,6 +26,7 @@ mod exchange;
 mod files;
 mod incoming;
 mod outgoing;
+mod proposed;
 mod streams;
 mod transfer;
 mod trickle;
@@ -42,9 +45,10 @@ use sip_core::endpoint::PrackId;
 use sip_core::{Response, Uri};
 use zeroize::Zeroizing;
 
+use self::audio::AudioStream;
+use self::chat::ChatStream;
 use self::exchange::{Change, Exchange};
 use self::files::{FileStream, StoppingFile};
-use self::streams::{AudioStream, ChatStream};
 use self::transfer::Transfer;
 use super::effect::{Effect, MediaCommand, SipAction, StreamId};
 use super::{AutoAnswer, Direction, Invitation, Operation, RemoteHeaders, SessionSnapshot, State, StreamSet};
