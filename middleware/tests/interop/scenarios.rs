@@ -94,7 +94,7 @@ fn scenarios_of_another_user_agent_with_session_timers() {
 }
 
 /// A scenario that sipp plays.
-struct Playing {
+pub(crate) struct Playing {
     name: String,
     running: Running,
     _folder: tempfile::TempDir,
@@ -102,14 +102,15 @@ struct Playing {
 
 impl Playing {
     /// It has to come to its end without a surprise.
-    fn finish(mut self, patience: Duration) {
+    pub(crate) fn finish(mut self, patience: Duration) {
         let status = self.running.wait(patience);
         assert!(status.success(), "{}: sipp ended with {status}", self.name);
         println!("played: {}", self.name);
     }
 }
 
-fn play(scenarios: &Path, name: &str, target: &str, port: u16) -> Playing {
+/// Has sipp play one of this folder, once.
+pub(crate) fn play(scenarios: &Path, name: &str, target: &str, port: u16) -> Playing {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new("sipp");
     command

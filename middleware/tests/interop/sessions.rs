@@ -15,6 +15,8 @@ use tokio::runtime::Runtime;
 
 use crate::baresip::{Baresip, Encryption};
 use crate::process::{Running, free_port, left_out, until, wait_until_bound};
+use crate::program::Listen;
+use crate::scenarios;
 use crate::sound::Sound;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -143,6 +145,25 @@ fn hold_streams_and_transfer_with_sipp() {
     let status = sipp.wait(Duration::from_secs(20));
     assert!(status.success(), "sipp ended with {status}");
     alice.stop();
+}
+
+/// sipp changes a call by UPDATE before it is answered and afterwards, and keeps it alive by it.
+#[test]
+#[ignore = "needs sipp: ./dev interop"]
+fn updates_of_sipp() {
+    let listen = Listen::start(&["--ring", "1", "--early-media"]);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+    let target = format!("127.0.0.1:{}", listen.port());
+    scenarios::play(&folder, "updates", &target, free_port()).finish(Duration::from_secs(20));
+    let events = listen.stop();
+    events.expect_in_order(&[
+        "SCSessionNewIncoming",
+        "SCSessionGotHoldRequest",
+        "SCSessionDidStart",
+        "SCSessionGotUnholdRequest",
+        "SCSessionDidEnd",
+    ]);
+    assert_eq!(events.named("SCSessionGotStreamProposal").count(), 0, "nobody is asked");
 }
 
 #[test]
