@@ -270,6 +270,9 @@ impl JitterBuffer {
         self.largest = self.largest.max(payload.len().next_power_of_two());
         slot.payload.reserve(self.largest);
         slot.payload.extend_from_slice(payload);
+        if sequence > self.newest && self.state == State::Playing {
+            self.level.missed(extended, late);
+        }
         if sequence >= self.newest {
             self.newest = sequence;
             self.newest_timestamp = extended;
@@ -314,7 +317,9 @@ impl JitterBuffer {
         let ahead = timestamp - self.timestamp;
         if ahead > 0 {
             // What was concealed while nothing was here counts towards the gap.
-            self.timestamp += ahead.min(self.starved);
+            let lost = ahead.min(self.starved);
+            self.timestamp += lost;
+            self.level.moved(-lost);
         }
         self.starved = 0;
         let ahead = timestamp - self.timestamp;
@@ -369,7 +374,8 @@ impl JitterBuffer {
         if self.state != State::Playing {
             return Advice::Keep;
         }
-        self.level.observe(self.buffered() + decoded - self.frame, self.newest_late, tick);
+        let until = self.buffered() + decoded - self.frame;
+        self.level.observe(until, self.newest_timestamp, self.newest_late, tick);
         let target = self.target_units() - self.frame;
         let wish = if self.restoring > 0 && self.losing > 0 { target + self.frame } else { target };
         self.level.advice(target, wish, self.delay.is_new(), i64::from(self.config.clock_rate))
@@ -423,6 +429,7 @@ impl JitterBuffer {
             return Next::Empty;
         }
         self.starved += self.frame;
+        self.level.moved(self.frame);
         self.stats.starved += 1;
         Next::Missing { following: None }
     }

@@ -35,12 +35,18 @@ const LITTLE_MS: i64 = 5;
 const LACK_MS: i64 = 20;
 
 /// How late a packet may be to come in time: the most of late, for a packet may have come at any time
-/// since the last tick. In clock units.
+/// since the last tick; but less than what was too late once, for ticks come a little early and late
+/// themselves. In clock units.
 #[derive(Debug, Default)]
 pub(super) struct Level {
     now: i64,
     before: i64,
     count: u32,
+    /// The least that was too late for a tick, in this window and the one before.
+    missed: [Option<i64>; 2],
+    missed_count: u32,
+    /// When a packet begins to play after the last tick, less its timestamp.
+    place: Option<i64>,
     /// How long after a tick the newest packet begins to play: it has to be here at the tick.
     beyond: i64,
     tick: i64,
@@ -50,10 +56,18 @@ pub(super) struct Level {
 
 impl Level {
     const WINDOW: u32 = 32;
+    /// What was missed counts for longer, two seconds to four: a tick is seldom the one that is early.
+    const MISSED: u32 = 100;
 
-    /// At a tick the newest packet, which came so late, begins to play after `until`.
-    pub(super) fn observe(&mut self, until: i64, late: i64, tick: i64) {
+    /// At a tick the newest packet, which has this timestamp and came so late, begins to play after `until`.
+    pub(super) fn observe(&mut self, until: i64, timestamp: i64, late: i64, tick: i64) {
         self.tick = tick.max(1);
+        self.place = Some(until - timestamp);
+        self.missed_count += 1;
+        if self.missed_count >= Self::MISSED {
+            let [current, _] = self.missed;
+            (self.missed, self.missed_count) = ([None, current], 0);
+        }
         self.beyond = until.rem_euclid(self.tick);
         let units = until - self.beyond + late;
         self.now = self.now.max(units);
@@ -65,11 +79,25 @@ impl Level {
         }
     }
 
+    /// A packet with this timestamp, which is so late, has come after the last tick.
+    pub(super) fn missed(&mut self, timestamp: i64, late: i64) {
+        let Some(place) = self.place else { return };
+        let until = place + timestamp;
+        let units = until - until.rem_euclid(self.tick) + late;
+        let [current, _] = &mut self.missed;
+        *current = Some(current.map_or(units, |least| least.min(units)));
+    }
+
+    /// All that was missed would play so much later now.
+    pub(super) fn moved(&mut self, units: i64) {
+        self.missed = self.missed.map(|missed| missed.map(|missed| missed + units));
+    }
+
     /// What to do to wait for packets that are late by `target`, and for a `wish` in a pause. While the network `is_new` nothing is
     /// let out that may be of use.
     pub(super) fn advice(&mut self, target: i64, wish: i64, is_new: bool, clock: i64) -> Advice {
         let ms = |ms: i64| ms * clock / 1000;
-        let level = self.now.max(self.before);
+        let level = self.allowed();
         let excess = level - target;
         // What can go and no packet is too late for it.
         let spare = (level - wish).div_euclid(self.tick) * self.tick + self.beyond;
@@ -98,6 +126,16 @@ impl Level {
         let whole = beyond - self.beyond;
         self.now += whole;
         self.before += whole;
+        self.moved(whole);
+        self.place = self.place.map(|place| place + units);
+    }
+
+    /// How late a packet may be.
+    fn allowed(&self) -> i64 {
+        let came = self.now.max(self.before);
+        // One tick is early at most.
+        let missed = self.missed.iter().flatten().min();
+        missed.map_or(came, |missed| came.min((missed - 1).max(came - self.tick)))
     }
 
     /// How long a packet that is not late waits.
@@ -115,7 +153,7 @@ mod tests {
 
     fn at(until: i64) -> Level {
         let mut level = Level::default();
-        level.observe(until, 0, TICK);
+        level.observe(until, 0, 0, TICK);
         level
     }
 
@@ -140,8 +178,27 @@ mod tests {
     #[test]
     fn a_packet_in_time_tells_what_a_late_one_would_have() {
         let mut level = at(2 * TICK);
-        level.observe(TICK, 200, TICK);
+        level.observe(TICK, 0, 200, TICK);
         assert_eq!(level.delay(), TICK + 200);
+    }
+
+    #[test]
+    fn what_was_too_late_once_does_not_come_in_time() {
+        // Here with a tick to spare, and the next one was not.
+        let mut level = at(TICK);
+        level.missed(TICK, 0);
+        assert_eq!(advice(&mut level, 0), Advice::Shorten(Urgency::Quiet, TICK));
+        // The one after it was not here where the first one was.
+        level.observe(0, TICK, 0, TICK);
+        level.missed(2 * TICK, 0);
+        assert_eq!(advice(&mut level, 0), Advice::Keep);
+        // After two windows that is forgotten.
+        for tick in 2..2 * i64::from(Level::MISSED) {
+            assert_eq!(advice(&mut level, 0), Advice::Keep);
+            level.observe(TICK, tick * TICK, 0, TICK);
+        }
+        level.observe(TICK, 0, 0, TICK);
+        assert_eq!(advice(&mut level, 0), Advice::Shorten(Urgency::Quiet, TICK));
     }
 
     #[test]

@@ -166,3 +166,43 @@ fn memory_is_bounded() {
     }
     assert!(buffer.stats().overflows > 0);
 }
+
+/// Ticks of 20 ms, each so many microseconds late, with packets that come without jitter and are played as a
+/// stream does where nobody speaks; gives the frames concealed and the delay at the end.
+fn played_in_quiet(ticks: u64, late: impl Fn(u64) -> i64) -> (u64, Duration) {
+    let (mut buffer, mut decoded, mut next) = (JitterBuffer::new(JitterConfig::default()), 0, 0);
+    for tick in 0..ticks {
+        while next as i64 * 20_000 <= tick as i64 * 20_000 + late(tick) {
+            put(&mut buffer, next, next * 20);
+            next += 1;
+        }
+        while decoded < 160 && step(&mut buffer) != 253 {
+            decoded += 160;
+        }
+        if decoded < 160 {
+            continue;
+        }
+        if let Advice::Shorten(_, most) = buffer.advice(decoded, 160)
+            && (decoded >= 320
+                || (buffer.is_ready() && step(&mut buffer) < 253 && {
+                    decoded += 160;
+                    true
+                }))
+        {
+            decoded -= most.min(80);
+            buffer.adjusted(-most.min(80));
+        }
+        decoded -= 160;
+    }
+    (buffer.stats().starved, buffer.delay())
+}
+
+#[test]
+fn packets_that_come_right_at_a_tick_are_not_missed_again_and_again() {
+    let (concealed, delay) = played_in_quiet(3_000, |_| 1_000);
+    assert_eq!((concealed, delay), (0, MS(30)), "each is there a millisecond before its tick");
+    // One of three ticks is before its packet.
+    let (concealed, delay) = played_in_quiet(3_000, |tick| if tick * 7919 % 101 < 33 { -100 } else { 100 });
+    assert_eq!(concealed, 0);
+    assert!(delay <= MS(50), "{delay:?}");
+}

@@ -39,7 +39,7 @@ pub struct StreamStats {
     pub duplicate: u64,
     /// Packets that came out of order.
     pub reordered: u64,
-    /// Frames concealed.
+    /// Frames concealed: what was lost or late, and what was not there yet, which is played after that.
     pub concealed: u64,
     /// Frames restored from redundancy.
     pub recovered: u64,
