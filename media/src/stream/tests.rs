@@ -4,6 +4,7 @@ use std::time::Instant;
 use super::*;
 use crate::analysis;
 use crate::bridge::{Bridge, BridgeConfig, PortId};
+use crate::codec::{self, CodecParams};
 use crate::pcm::{PcmReader, pcm_port};
 use crate::wav::{Clip, Repeat, WavPlayer};
 
