@@ -7,13 +7,15 @@
 //!                   device, echo, recorder
 //! ```
 
+mod echo;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use media::bridge::{Port, PortEvent, PortId, PortMeters, Signal};
+use media::bridge::{Port, PortEvent, PortId, PortMeters};
 use media::codec::{self, CodecInfo, CodecParams};
 use media::engine::{BridgeHandle, BridgeId, EngineConfig, EngineMeter, EventSink, MediaEngine, PortHandle};
 use media::stream::{Incoming, Outgoing, StreamConfig, StreamFormat, StreamHandle, StreamPort};
@@ -21,6 +23,7 @@ use media::wav::{Clip, Recorder, RecorderConfig, Repeat, WavPlayer};
 use media::{PacketFeed, PacketSink, StreamFeedback, UsageError};
 use rtrb::Producer;
 
+use self::echo::Echo;
 use super::keys::keys;
 use super::link::link;
 use super::local::LocalSide;
@@ -465,41 +468,4 @@ fn failures_to(notes: Notes, watched: Watched) -> EventSink {
         // Nobody to tell: the application has stopped.
         let _ = notes.send(MediaNote { session, stream, event });
     })
-}
-
-/// Gives back in one tick what it took in the one before.
-struct Echo {
-    rate: u32,
-    heard: Vec<i16>,
-    signal: Signal,
-}
-
-impl Echo {
-    fn new(rate: u32) -> Self {
-        // Room for the longest tick.
-        let heard = Vec::with_capacity(rate as usize / 10);
-        Self { rate, heard, signal: Signal::Silent }
-    }
-}
-
-impl Port for Echo {
-    fn sample_rate(&self) -> u32 {
-        self.rate
-    }
-
-    fn pull(&mut self, out: &mut [i16]) -> Signal {
-        if self.heard.len() == out.len() {
-            out.copy_from_slice(&self.heard);
-            self.signal
-        } else {
-            out.fill(0);
-            Signal::Silent
-        }
-    }
-
-    fn push(&mut self, pcm: &[i16], signal: Signal) {
-        self.heard.clear();
-        self.heard.extend_from_slice(pcm);
-        self.signal = signal;
-    }
 }
