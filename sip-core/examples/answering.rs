@@ -21,7 +21,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn main() -> std::io::Result<()> {
+pub(crate) fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5062".to_owned());
     let socket = UdpSocket::bind(&address)?;
     let local = socket.local_addr()?;

@@ -15,7 +15,7 @@ pub(crate) struct Subject {
 enum Kind {
     /// `sipsimple listen`: sessions, notifications, a socket pair and a bridge for each call.
     Listen,
-    /// sip-core's example `answering`: signalling alone.
+    /// sip-core's example `answering`, built with an allocator that gives memory back: signalling alone.
     Answering,
     /// rsipstack's own benchmark as a server: signalling alone.
     Rsipstack,
@@ -91,7 +91,7 @@ impl Subject {
         };
         match self.kind {
             Kind::Listen => built("sipsimple"),
-            Kind::Answering => built("examples/answering"),
+            Kind::Answering => built("examples/signalling"),
             // Where `./dev load` has cargo install it.
             Kind::Rsipstack => built("../peers/bin/bench_ua"),
             Kind::Kamailio => "kamailio".into(),
