@@ -72,9 +72,10 @@ impl LocalDtls {
         let parameters = match (stands, remote.setup) {
             (Some(agreed), _) => agreed.clone(),
             (None, Setup::HoldConn) => return None,
-            // RFC 5763 §5: who answers had better begin.
+            // RFC 5763 §5 recommends that who answers begins, which saves half a round trip. We rather wait: a server
+            // takes clients with RSA certificates, which baresip and linphone have, a client no such server.
             (None, setup) => DtlsParameters {
-                active: setup != Setup::Active,
+                active: setup == Setup::Passive,
                 fingerprints: remote.fingerprints.clone(),
                 local_id: self.next_id(),
                 remote_id: remote.tls_id.clone(),

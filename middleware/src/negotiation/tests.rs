@@ -287,7 +287,7 @@ fn keep(local: &mut LocalMedia, came_to: &super::Negotiated) {
     audio.dtls.as_mut().expect("a certificate").agreed = parameters.dtls.as_deref().cloned();
 }
 
-/// RFC 5763 §5, RFC 8842 §5: who answers begins; the association stands while nobody says anything new, and
+/// RFC 5763 §5, RFC 8842 §5: who answers waits; the association stands while nobody says anything new, and
 /// another certificate is another association.
 #[test]
 fn keys_by_dtls_are_offered_answered_and_kept() {
@@ -306,12 +306,12 @@ fn keys_by_dtls_are_offered_answered_and_kept() {
         *audio.dtls.expect("DTLS")
     };
     let (first, at_bob) = (dtls(&ours), dtls(&theirs));
-    assert!(!first.active && at_bob.active, "who answers begins");
+    assert!(first.active && !at_bob.active, "who answers waits");
     assert_eq!(first.fingerprints, [("sha-256".to_owned(), vec![2; 32])]);
     assert_eq!(at_bob.fingerprints, [("sha-256".to_owned(), vec![1; 32])]);
     assert_eq!(first.remote_id.as_ref(), Some(&at_bob.local_id));
 
-    // Bob offers anew: the roles stay although alice could begin now.
+    // Bob offers anew: the roles stay although alice could wait now.
     let (theirs, ours) = exchange((&mut b, &bob, &config), (&mut a, &alice, &config));
     assert_eq!((dtls(&ours), dtls(&theirs)), (first.clone(), at_bob.clone()));
 
@@ -322,7 +322,7 @@ fn keys_by_dtls_are_offered_answered_and_kept() {
     let other = dtls(&theirs);
     assert_ne!(other.fingerprints, at_bob.fingerprints);
     assert_ne!(other.local_id, at_bob.local_id);
-    assert!(other.active);
+    assert!(!other.active);
 }
 
 #[test]
@@ -372,9 +372,9 @@ fn half_an_answer_to_dtls_is_none() {
     let config = keyed(true, SrtpKeying::Dtls);
     let (alice, bob) = (media(1, StreamSet::AUDIO), media(2, StreamSet::AUDIO));
     for (from, to) in [
-        ("a=setup:active", "a=setup:actpass"),
-        ("a=setup:active", "a=setup:holdconn"),
-        ("a=setup:active", "a=x"),
+        ("a=setup:passive", "a=setup:actpass"),
+        ("a=setup:passive", "a=setup:holdconn"),
+        ("a=setup:passive", "a=x"),
         ("a=fingerprint:sha-256", "a=x"),
         ("a=fingerprint:sha-256", "a=fingerprint:md5"),
     ] {

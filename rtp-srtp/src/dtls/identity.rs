@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use super::request;
+
 /// The hash of a fingerprint (RFC 8122 §5). MD5 and SHA-1 are no longer good enough to stand for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -134,7 +136,9 @@ impl Default for Timing {
 #[derive(Clone)]
 pub struct Identity {
     pub(super) certificate: DtlsCertificate,
-    pub(super) config: Arc<dimpl::Config>,
+    /// For who begins, and for who waits.
+    pub(super) active: Arc<dimpl::Config>,
+    pub(super) passive: Arc<dimpl::Config>,
 }
 
 /// A certificate, key or timing that cannot be used.
@@ -146,20 +150,27 @@ impl Identity {
     /// An X.509 certificate in DER, with its private key in PKCS #8 or SEC 1; the key is for ECDSA on P-256 or
     /// P-384.
     pub fn new(certificate: Vec<u8>, private_key: Vec<u8>, timing: Timing) -> Result<Self, IdentityError> {
-        let config = dimpl::Config::builder()
-            .mtu(timing.mtu)
-            .flight_start_rto(timing.retransmit)
-            .flight_retries(timing.retries)
-            .handshake_timeout(timing.handshake)
-            .require_client_certificate(true)
+        let unusable = |error: dimpl::Error| IdentityError(error.to_string());
+        let config = |mtu: usize| {
+            dimpl::Config::builder()
+                .mtu(mtu)
+                .flight_start_rto(timing.retransmit)
+                .flight_retries(timing.retries)
+                .handshake_timeout(timing.handshake)
+                .require_client_certificate(true)
+        };
+        let active = config(timing.mtu).build().map_err(unusable)?;
+        let passive = config(timing.mtu.saturating_sub(request::GROWTH))
+            .with_crypto_provider(request::provider())
             .build()
-            .map_err(|error| IdentityError(error.to_string()))?;
-        config
+            .map_err(unusable)?;
+        active
             .crypto_provider()
             .key_provider
             .load_private_key(&private_key)
             .map_err(|error| IdentityError(error.to_string()))?;
-        Ok(Self { certificate: DtlsCertificate { certificate, private_key }, config: Arc::new(config) })
+        let certificate = DtlsCertificate { certificate, private_key };
+        Ok(Self { certificate, active: Arc::new(active), passive: Arc::new(passive) })
     }
 
     /// What stands for it in a description.

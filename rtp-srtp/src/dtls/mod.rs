@@ -10,10 +10,12 @@
 //!            Transmit ◀─────────────┼─────────▶ Event::Keys ──▶ SrtpSender, SrtpReceiver
 //! ```
 //!
-//! The handshake itself is the `dimpl` library's: DTLS 1.2 and 1.3, ECDSA certificates. Its key exchange takes
-//! its randomness from the system, so that it alone of the machines here cannot be played again from a seed.
+//! The handshake itself is the `dimpl` library's: DTLS 1.2 and 1.3. Our certificate is an ECDSA one; a peer that begins
+//! may have an RSA one by DTLS 1.2 ([`Role::Passive`]), one that waits may not. Its key exchange takes its
+//! randomness from the system, so that it alone of the machines here cannot be played again from a seed.
 
 mod identity;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -219,7 +221,13 @@ impl Association {
         loop {
             match self.dtls.poll_output(&mut room) {
                 dimpl::Output::Packet(datagram) => {
-                    self.outputs.push_back(Output::Transmit(datagram.to_vec()))
+                    let datagram = match self.role {
+                        Role::Active => datagram.to_vec(),
+                        Role::Passive => request::outgoing(datagram),
+                    };
+                    if !datagram.is_empty() {
+                        self.outputs.push_back(Output::Transmit(datagram));
+                    }
                 }
                 dimpl::Output::BufferTooSmall { needed } => room.resize(needed, 0),
                 dimpl::Output::Connected => connected = true,
@@ -311,7 +319,11 @@ impl fmt::Debug for Association {
 }
 
 fn begin(now: Instant, identity: &Identity, role: Role) -> Dtls {
-    let mut dtls = Dtls::new_auto(identity.config.clone(), identity.certificate.clone(), now);
+    let config = match role {
+        Role::Active => &identity.active,
+        Role::Passive => &identity.passive,
+    };
+    let mut dtls = Dtls::new_auto(config.clone(), identity.certificate.clone(), now);
     dtls.set_active(role == Role::Active);
     dtls
 }
