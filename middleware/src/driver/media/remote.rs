@@ -29,6 +29,16 @@ impl Remote {
         self.received_from.or(self.shakes_from).unwrap_or(self.signalled)
     }
 
+    /// A component's handshake comes from there: there it is answered. RTCP's may come from another port than was
+    /// signalled, and from the host that RTP goes to.
+    pub(super) fn shakes(&mut self, component: u16, from: SocketAddr) {
+        if component == 1 {
+            self.shakes_from = Some(from);
+        } else if from.ip() == self.rtp().ip() {
+            self.rtcp = from;
+        }
+    }
+
     /// Whether RTCP from there is taken: from where it is signalled, and from the host that RTP comes from.
     pub(super) fn takes_rtcp(&self, now: Instant, from: SocketAddr) -> bool {
         let host = self.received_from.or(self.shakes_from).map(|host| host.ip());
@@ -86,5 +96,18 @@ mod tests {
         remote.received_from = Some(signalled);
         assert!(!remote.takes(now, attacker), "the signalled address is preferred even at the start");
         assert!(!remote.takes_rtcp(now, attacker) && remote.takes_rtcp(now, address("192.0.2.1:4001")));
+    }
+
+    #[test]
+    fn a_handshake_for_rtcp_is_answered_where_it_comes_from() {
+        let signalled = (address("192.0.2.1:4000"), address("192.0.2.1:4001"));
+        let mut remote = Remote::new(clock::now().instant, signalled.0, signalled.1);
+        remote.shakes(2, address("198.51.100.7:10"));
+        assert_eq!(remote.rtcp, signalled.1, "RTP does not go to that host");
+        remote.shakes(1, address("198.51.100.7:9"));
+        remote.shakes(2, address("198.51.100.7:10"));
+        assert_eq!((remote.rtp(), remote.rtcp), (address("198.51.100.7:9"), address("198.51.100.7:10")));
+        remote.shakes(2, address("203.0.113.1:1"));
+        assert_eq!(remote.rtcp, address("198.51.100.7:10"));
     }
 }

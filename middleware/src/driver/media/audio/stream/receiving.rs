@@ -204,9 +204,7 @@ impl AudioStream {
         if self.parameters.dtls.is_none() {
             return;
         }
-        if component == 1 {
-            self.remote.shakes_from = Some(from);
-        }
+        self.remote.shakes(component, from);
         self.protection.take(now, component, datagram);
         self.shake_hands(now);
     }
