@@ -16,6 +16,8 @@ pub(crate) enum Encryption {
     Mandatory,
     /// The same in Galois/counter mode (RFC 7714).
     Gcm,
+    /// SRTP with keys by DTLS (RFC 5763), or no call; in Galois/counter mode where the peer has it.
+    Dtls,
 }
 
 impl Encryption {
@@ -24,10 +26,11 @@ impl Encryption {
         match self {
             Self::None => &["--srtp", "off"],
             Self::Mandatory | Self::Gcm => &["--srtp", "mandatory"],
+            Self::Dtls => &["--srtp", "mandatory", "--keying", "dtls"],
         }
     }
 
-    /// The suites of the program, as its environment.
+    /// The suites of SDES keys, as the environment of the program.
     pub(crate) fn suites(self) -> [(&'static str, String); 1] {
         let suites = if self == Self::Gcm { "AEAD_AES_128_GCM" } else { "AES_CM_128_HMAC_SHA1_80" };
         [("SIPSIMPLE_RTP_SRTP_SUITES", suites.to_owned())]
@@ -38,6 +41,7 @@ impl Encryption {
         match self {
             Self::None => "",
             Self::Mandatory | Self::Gcm => ";mediaenc=srtp-mand",
+            Self::Dtls => ";mediaenc=dtls_srtp",
         }
     }
 
@@ -48,6 +52,10 @@ impl Encryption {
             Self::None => !log.contains(sdes),
             Self::Mandatory => log.contains(&format!("{sdes}AES_CM_128_HMAC_SHA1_80)")),
             Self::Gcm => log.contains(&format!("{sdes}AEAD_AES_128_GCM)")),
+            Self::Dtls => {
+                let complete = log.lines().filter(|line| line.contains("DTLS-SRTP complete (audio/RTP)"));
+                complete.map(|line| line.ends_with("Profile=AEAD_AES_256_GCM")).eq([true])
+            }
         }
     }
 }
@@ -103,6 +111,8 @@ impl Baresip {
         let rtp = 20_000 + (port % 400) * 100;
         let file = folder.join("playing.wav");
         playing.write(&file);
+        // It makes an RSA key where it is loaded, which takes time.
+        let dtls = if account.contains("dtls_srtp") { "module dtls_srtp.so\n" } else { "" };
         let config = format!(
             "sip_listen {host}:{port}\n\
              net_interface {host}\n\
@@ -124,6 +134,7 @@ impl Baresip {
              module aubridge.so\n\
              module sndfile.so\n\
              module srtp.so\n\
+             {dtls}\
              module stun.so\n\
              module turn.so\n\
              module ice.so\n\

@@ -1,4 +1,4 @@
-//! Debian's linphonec: answers by itself, plays a file into the call and records what it hears.
+//! Debian's linphonec: answers by itself or calls, plays a file into the call and records what it hears.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +30,8 @@ impl Linphone {
         let (kind, suites) = match encryption {
             Encryption::None => ("none", String::new()),
             Encryption::Mandatory => ("srtp", suite("AES_CM_128_HMAC_SHA1_80")),
-            Encryption::Gcm => ("srtp", suite("AEAD_AES_128_GCM")),
+            Encryption::Gcm => unreachable!("its mediastreamer knows no such suite of SDES"),
+            Encryption::Dtls => ("dtls", String::new()),
         };
         let config = format!(
             "[sip]\nsip_port={port}\nsip_tcp_port=0\nsip_tls_port=0\nregister_only_when_network_is_up=0\n\
@@ -56,12 +57,27 @@ impl Linphone {
 
     /// Starts it; it answers calls by itself, and ends after a minute.
     pub(crate) fn answer(&self) -> Running {
-        let script = "exec linphonec -a -c rc < <(cat commands; sleep 60; echo quit)";
+        self.start("-a", "sleep 60; echo quit")
+    }
+
+    /// Starts it and makes it call, for nine seconds.
+    pub(crate) fn dial(&self, uri: &str) -> Running {
+        self.start("", &format!("echo call {uri}; sleep 9; echo terminate; sleep 1; echo quit"))
+    }
+
+    fn start(&self, option: &str, then: &str) -> Running {
+        let script = format!("exec linphonec {option} -d 6 -l log -c rc < <(cat commands; {then})");
         let mut command = Command::new("bash");
-        command.args(["-c", script]).current_dir(&self.folder).env("HOME", self.folder.join("home"));
+        command.args(["-c", &script]).current_dir(&self.folder).env("HOME", self.folder.join("home"));
         let running = Running::start(&mut command, &self.folder, "linphonec");
         wait_until_bound(self.port);
         running
+    }
+
+    /// Whether it says that keys by DTLS came into use.
+    pub(crate) fn has_keys_by_dtls(&self) -> bool {
+        let log = std::fs::read(self.folder.join("log")).expect("it writes a log");
+        String::from_utf8_lossy(&log).contains("DTLS Event dispatched to all: secrets are on for this stream")
     }
 
     /// What it heard in its one call.
