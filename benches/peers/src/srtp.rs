@@ -161,6 +161,47 @@ impl<R: 'static> Hearer<R> {
     }
 }
 
+/// The works of one of two libraries that call the same things by the same names; the later one is told
+/// whose ciphers it takes.
+macro_rules! works_of_contexts {
+    ($case:expr, $wire:expr, $who:literal, $library:ident $(, $ciphers:expr)?) => {{
+        use $library::context::Context;
+        use $library::option::srtp_replay_protection;
+        use $library::protection_profile::ProtectionProfile;
+        let profile = match $case.suite {
+            Suite::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+            Suite::AesCm256HmacSha1_80 => ProtectionProfile::Aes256CmHmacSha1_80,
+            Suite::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+            Suite::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
+            _ => return None,
+        };
+        let (key, salt) = KEY[..$case.suite.master_len()].split_at($case.key_len());
+        let make = move || {
+            Context::new(key, salt, profile, Some(srtp_replay_protection(1_024)), None $(, $ciphers)?)
+        };
+        let mut first = make().ok()?;
+        let mut speaking = Speaker::new($case.size);
+        let length = HEADER + $case.size;
+        let written = first.encrypt_rtp(&speaking.get_mut().next()[..length]).expect("there is room");
+        assert_eq!(&written[..], &$wire[0], "{}", $who);
+        let sender = RefCell::new(first);
+        let [protect, unprotect] = $case.group;
+        Some([
+            Work::new(protect, $who, move || {
+                let mut speaker = speaking.borrow_mut();
+                sender.borrow_mut().encrypt_rtp(&speaker.next()[..length]).expect("there is room").len()
+            }),
+            Hearer::work(
+                unprotect,
+                $who,
+                $wire,
+                move || make().expect("it worked"),
+                |receiver, packet| receiver.decrypt_rtp(packet).expect("it is authentic").len(),
+            ),
+        ])
+    }};
+}
+
 impl Case {
     /// What a receiver hears in its life.
     fn wire(&self) -> Vec<Vec<u8>> {
@@ -274,82 +315,12 @@ impl Case {
     }
 
     fn webrtc(&self, wire: &Rc<Vec<Vec<u8>>>) -> Option<[Work; 2]> {
-        use webrtc_srtp::context::Context;
-        use webrtc_srtp::option::srtp_replay_protection;
-        use webrtc_srtp::protection_profile::ProtectionProfile;
-        const WHO: &str = "webrtc-srtp 0.17.2";
-        let profile = match self.suite {
-            Suite::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
-            Suite::AesCm256HmacSha1_80 => ProtectionProfile::Aes256CmHmacSha1_80,
-            Suite::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
-            Suite::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
-            _ => return None,
-        };
-        let (key, salt) = KEY[..self.suite.master_len()].split_at(self.key_len());
-        let make = move || Context::new(key, salt, profile, Some(srtp_replay_protection(1_024)), None);
-        let mut first = make().ok()?;
-        let expected = &wire[0];
-        let mut speaking = Speaker::new(self.size);
-        let length = HEADER + self.size;
-        assert_eq!(
-            &first.encrypt_rtp(&speaking.get_mut().next()[..length]).expect("room")[..],
-            expected,
-            "{WHO}"
-        );
-        let sender = RefCell::new(first);
-        let [protect, unprotect] = self.group;
-        Some([
-            Work::new(protect, WHO, move || {
-                let mut speaker = speaking.borrow_mut();
-                sender.borrow_mut().encrypt_rtp(&speaker.next()[..length]).expect("there is room").len()
-            }),
-            Hearer::work(
-                unprotect,
-                WHO,
-                wire,
-                move || make().expect("it worked"),
-                |receiver, packet| receiver.decrypt_rtp(packet).expect("it is authentic").len(),
-            ),
-        ])
+        works_of_contexts!(self, wire, "webrtc-srtp 0.17.2", webrtc_srtp)
     }
 
     fn rtc(&self, wire: &Rc<Vec<Vec<u8>>>) -> Option<[Work; 2]> {
-        use rtc_srtp::context::Context;
-        use rtc_srtp::option::srtp_replay_protection;
-        use rtc_srtp::protection_profile::ProtectionProfile;
-        const WHO: &str = "rtc-srtp 0.21.1 (ring)";
-        let profile = match self.suite {
-            Suite::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
-            Suite::AesCm256HmacSha1_80 => ProtectionProfile::Aes256CmHmacSha1_80,
-            Suite::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
-            Suite::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
-            _ => return None,
-        };
         let provider = rtc_crypto::default_provider().expect("ring is built in");
-        let (key, salt) = KEY[..self.suite.master_len()].split_at(self.key_len());
-        let make = move || {
-            Context::new(key, salt, profile, Some(srtp_replay_protection(1_024)), None, provider.crypto())
-        };
-        let mut first = make().ok()?;
-        let mut speaking = Speaker::new(self.size);
-        let length = HEADER + self.size;
-        let written = first.encrypt_rtp(&speaking.get_mut().next()[..length]).expect("there is room");
-        assert_eq!(&written[..], &wire[0], "{WHO}");
-        let sender = RefCell::new(first);
-        let [protect, unprotect] = self.group;
-        Some([
-            Work::new(protect, WHO, move || {
-                let mut speaker = speaking.borrow_mut();
-                sender.borrow_mut().encrypt_rtp(&speaker.next()[..length]).expect("there is room").len()
-            }),
-            Hearer::work(
-                unprotect,
-                WHO,
-                wire,
-                move || make().expect("it worked"),
-                |receiver, packet| receiver.decrypt_rtp(packet).expect("it is authentic").len(),
-            ),
-        ])
+        works_of_contexts!(self, wire, "rtc-srtp 0.21.1 (ring)", rtc_srtp, provider.crypto())
     }
 
     /// Its SRTP is not public: its ciphers are, and are put together here as it does. Header, index and
