@@ -164,6 +164,10 @@ impl Client {
         matches!(&self.machine, ClientMachine::Invite(machine) if machine.is_proceeding())
     }
 
+    fn is_cancelled(&self) -> bool {
+        matches!(&self.machine, ClientMachine::Invite(machine) if machine.is_cancelled())
+    }
+
     pub(crate) fn is_pending(&self) -> bool {
         match &self.machine {
             ClientMachine::Waiting(_) => true,
@@ -246,6 +250,9 @@ impl Endpoint {
         let Some(client) = self.clients.get_mut(&key) else { return };
         if !status.is_final() {
             match user {
+                User::Invite(call) | User::Reinvite(call) if !self.calls.contains_key(&call) => {
+                    self.cancel_orphan(now, key);
+                }
                 User::Invite(call) => self.invite_provisional(now, call, key, response),
                 User::Reinvite(call) => self.reinvite_provisional(now, call, key, response),
                 User::InCall(_, id) | User::Request(id) if status != StatusCode::TRYING => {
@@ -438,6 +445,14 @@ impl Endpoint {
         match crate::Message::parse(bytes, &self.config.limits).ok()? {
             crate::Message::Request(request) => Some(request),
             crate::Message::Response(_) => None,
+        }
+    }
+
+    /// The call ended before its INVITE was heard of, which nobody waits for now: a peer that rings and says no
+    /// more would keep it for ever.
+    fn cancel_orphan(&mut self, now: Instant, key: ClientKey) {
+        if self.clients.get(&key).is_some_and(|client| client.is_proceeding() && !client.is_cancelled()) {
+            self.send_cancel(now, key);
         }
     }
 

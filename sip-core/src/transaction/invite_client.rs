@@ -97,6 +97,11 @@ impl InviteClient {
         }
     }
 
+    /// Whether a CANCEL was sent.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.state, State::Proceeding { give_up: Some(_) })
+    }
+
     /// A timer may be due.
     pub fn handle_timeout(&mut self, now: Instant) -> ClientAction {
         match &mut self.state {

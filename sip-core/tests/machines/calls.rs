@@ -492,6 +492,29 @@ fn a_call_ends_under_a_reinvite() {
 }
 
 #[test]
+fn a_call_ends_under_a_reinvite_of_ours_that_was_not_heard_of() {
+    let mut solo = Solo::new();
+    let (call, tag) = answered(&mut solo);
+    solo.endpoint.reinvite(solo.now(), call, None).expect("established");
+    solo.drain();
+    let reinvite = solo.request();
+    solo.datagram(&ask("BYE", "4", 2, &tag, ""));
+    assert_eq!(solo.sent_summary(), ["200 BYE"]);
+    assert!(matches!(solo.event(), Event::Ended { by_remote: true, .. }));
+    // The peer says that it has it, again and again, and nothing more.
+    solo.datagram(&reply(&reinvite, 100, "", ""));
+    let cancel = solo.request();
+    assert_eq!(cancel.method(), &Method::Cancel, "RFC 3261 §9.1");
+    solo.datagram(&reply(&cancel, 200, "", ""));
+    for _ in 0..10 {
+        solo.pass(seconds(10.0));
+        solo.datagram(&reply(&reinvite, 180, "", ""));
+    }
+    solo.quiet();
+    assert_eq!(solo.endpoint.stats().client_transactions, 0);
+}
+
+#[test]
 fn other_requests_within_a_call() {
     let mut solo = Solo::new();
     let (call, tag) = answered(&mut solo);
