@@ -226,7 +226,9 @@ fn linphone_calls_listen_with_dtls() {
 
 fn call_to_linphone(codec: &str, encryption: Encryption) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (ours, theirs) = (Sound::quiet(11), Sound::loud(12));
+    // Opus at the 34 kbit/s of linphone is not as close to what is high.
+    let theirs = if codec == "opus" { Sound::deep(12) } else { Sound::loud(12) };
+    let ours = Sound::quiet(11);
     let (playing, recording) = (folder.path().join("ours.wav"), folder.path().join("recording.wav"));
     // Before it has its keys in place it hears nothing.
     ours.after(1).write(&playing);
