@@ -62,9 +62,11 @@ impl Pulse {
     }
 
     /// Ends it without a word, as a crash does.
-    fn kill(&self) {
+    fn kill(&mut self) {
         let killed = Command::new("kill").arg("-KILL").arg(self.server.id().to_string()).status();
         assert!(killed.is_ok_and(|status| status.success()), "kill runs");
+        // The next one takes its socket only when nobody answers there any more.
+        self.server.wait(Duration::from_secs(10));
     }
 
     /// Takes both devices away.

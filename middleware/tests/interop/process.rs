@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -128,11 +128,15 @@ pub(crate) fn free_port() -> u16 {
     socket.local_addr().expect("a bound socket").port()
 }
 
-/// Waits until somebody has bound that UDP port.
+/// Waits until somebody has bound that UDP port. Linux is asked, since to try it would be to take it for a moment.
 pub(crate) fn wait_until_bound(port: u16) {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let bound = until(Duration::from_secs(10), || UdpSocket::bind(address).is_err());
-    assert!(bound, "nobody listens at {address}");
+    let is_bound = |table: &str| {
+        let local =
+            |line: &str| line.split_whitespace().nth(1)?.rsplit_once(':').map(|(_, port)| port.to_owned());
+        read(Path::new(table)).lines().filter_map(local).any(|bound| bound == format!("{port:04X}"))
+    };
+    let bound = || is_bound("/proc/net/udp") || is_bound("/proc/net/udp6");
+    assert!(until(Duration::from_secs(10), bound), "nobody has UDP port {port}");
 }
 
 /// Waits until somebody takes connections at that TCP port.
