@@ -108,7 +108,7 @@ impl Baresip {
         let dumps = folder.join("dumps");
         std::fs::create_dir_all(&dumps).expect("new folders");
         // RTP ports apart from those of other tests; baresip picks among them.
-        let rtp = 20_000 + (port % 400) * 100;
+        let rtp = 20_000 + port / 4 % 120 * 100;
         let file = folder.join("playing.wav");
         playing.write(&file);
         // It makes an RSA key where it is loaded, which takes time.
@@ -186,7 +186,7 @@ impl Baresip {
 
     /// Starts it by a command that may run it elsewhere.
     pub(crate) fn start_in(&self, mut command: Command, arguments: &[&str]) -> Running {
-        command.arg("-f").arg(&self.folder).args(["-t", "60"]).args(arguments);
+        command.arg("-f").arg(&self.folder).args(["-t", "180"]).args(arguments);
         Running::start(&mut command, &self.folder, "baresip")
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::process::{Running, left_out, until};
+use crate::process::{Running, left_out, until, wait_until_connectable};
 use crate::sound::Sound;
 
 /// A browser on its way through one call.
@@ -55,15 +55,15 @@ impl Browser {
         Some(Self { running: Running::start(&mut command, folder, "browser"), heard })
     }
 
-    /// Waits until it is registered.
-    pub(crate) fn wait_until_ready(&self) {
-        let ready = until(Duration::from_secs(30), || !self.told("ready").is_empty());
-        assert!(ready, "the browser does not register: {}", self.running.stderr());
+    /// Waits until it tells this: `ready` when it is registered, `heard` when all is done but to hang up.
+    pub(crate) fn wait_for(&self, event: &str) {
+        let told = until(Duration::from_secs(120), || !self.told(event).is_empty());
+        assert!(told, "the browser is not {event}: {}", self.running.stderr());
     }
 
     /// Waits for the end of its call, which has to be a good one.
     pub(crate) fn finish(&mut self) {
-        let status = self.running.wait(Duration::from_secs(60));
+        let status = self.running.wait(Duration::from_secs(180));
         assert!(status.success(), "the browser: {}\n{}", self.running.stdout(), self.running.stderr());
         assert_eq!(self.told("done").len(), 1);
     }
@@ -156,7 +156,6 @@ event_route[xhttp:request] {{
     let mut command = Command::new("kamailio");
     command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f"]).arg(&file).arg("-Y").arg(folder);
     let running = Running::start(&mut command, folder, "websockets");
-    let ready = until(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    assert!(ready, "kamailio does not start: {}", running.stderr());
+    wait_until_connectable(port);
     Some(running)
 }

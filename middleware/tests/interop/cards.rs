@@ -8,9 +8,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use crate::process::{Running, until};
+use crate::process::{PATIENCE, Running, until};
 use crate::program::{Listen, call_with};
 use crate::sound::{Sound, resemblance_in_pieces};
 use crate::{ALIKE, only_wav};
@@ -53,7 +52,7 @@ impl Pulse {
             command.env(name, value);
         }
         let server = Running::start(&mut command, folder, "pulseaudio");
-        assert!(until(Duration::from_secs(30), || asks(folder, &["info"])), "pulseaudio answers");
+        assert!(until(PATIENCE, || asks(folder, &["info"])), "pulseaudio answers");
         server
     }
 
@@ -63,10 +62,8 @@ impl Pulse {
 
     /// Ends it without a word, as a crash does.
     fn kill(&mut self) {
-        let killed = Command::new("kill").arg("-KILL").arg(self.server.id().to_string()).status();
-        assert!(killed.is_ok_and(|status| status.success()), "kill runs");
         // The next one takes its socket only when nobody answers there any more.
-        self.server.wait(Duration::from_secs(10));
+        self.server.kill();
     }
 
     /// Takes both devices away.
@@ -79,7 +76,7 @@ impl Pulse {
                 asks(&self.folder, &["unload-module", number]);
             }
         }
-        assert!(!self.has_devices(), "they are gone");
+        assert!(until(PATIENCE, || !self.has_devices()), "they are gone");
     }
 
     /// And gives them back.
@@ -87,7 +84,7 @@ impl Pulse {
         for line in LOUDSPEAKER.iter().chain(MICROPHONE) {
             assert!(asks(&self.folder, &line.split(' ').collect::<Vec<_>>()), "{line}");
         }
-        assert!(self.has_devices(), "they are there");
+        assert!(until(PATIENCE, || self.has_devices()), "they are there");
     }
 
     fn has_devices(&self) -> bool {
@@ -172,8 +169,8 @@ fn asks(folder: &Path, arguments: &[&str]) -> bool {
 fn listens(pulse: &Pulse, name: &str, ours: &Sound) -> PathBuf {
     let (mut hearing, heard) = pulse.hear(&format!("heard-{name}"));
     let mut speaking = pulse.speak(ours, &format!("spoken-{name}"));
-    assert!(speaking.wait(Duration::from_secs(30)).success(), "paplay plays to its end");
-    hearing.terminate(Duration::from_secs(5));
+    assert!(speaking.wait(PATIENCE).success(), "paplay plays to its end");
+    hearing.terminate();
     heard
 }
 
@@ -202,13 +199,13 @@ fn call_through_card(accident: impl FnOnce(&mut Pulse)) {
     let uri = format!("sip:listen@127.0.0.1:{}", listen.port());
     let options = ["--device", "default", "--codecs", "pcmu"];
     let (mut calling, _output) = call_with(&uri, &options, &environment(folder.path()));
-    assert!(until(Duration::from_secs(10), || pulse.is_used()), "the call uses the card");
+    assert!(until(PATIENCE, || pulse.is_used()), "the call uses the card");
     let heard_before = listens(&pulse, "before", &before);
     accident(&mut pulse);
-    assert!(until(Duration::from_secs(10), || pulse.is_used()), "the call uses the card again");
+    assert!(until(PATIENCE, || pulse.is_used()), "the call uses the card again");
     let heard_after = listens(&pulse, "after", &after);
     assert_eq!(listen.ends(), 0, "the call goes on");
-    assert!(calling.terminate(Duration::from_secs(10)).success(), "{}", calling.stderr());
+    assert!(calling.terminate().success(), "{}", calling.stderr());
     assert!(!calling.stderr().contains("panicked at"), "{}", calling.stderr());
     assert!(listen.wait_for_ends(1), "the call ended");
     listen.stop();
@@ -230,7 +227,7 @@ fn a_sound_card_plays_and_captures_a_call() {
 fn a_sound_card_that_is_unplugged_does_not_end_a_call_and_comes_back() {
     call_through_card(|pulse| {
         pulse.unplug();
-        assert!(!pulse.is_used());
+        assert!(until(PATIENCE, || !pulse.is_used()), "nobody uses what is not there");
         pulse.plug();
     });
 }
@@ -259,9 +256,9 @@ fn a_sound_card_answers_a_call() {
     let options =
         ["--device", "null", "--codecs", "opus", "--play", &playing, "--loop", "--record", &recorded];
     let (mut calling, _output) = call_with(&uri, &options, &[]);
-    assert!(until(Duration::from_secs(10), || pulse.is_used()), "the call uses the card");
+    assert!(until(PATIENCE, || pulse.is_used()), "the call uses the card");
     let heard = listens(&pulse, "once", &ours);
-    assert!(calling.terminate(Duration::from_secs(10)).success(), "{}", calling.stderr());
+    assert!(calling.terminate().success(), "{}", calling.stderr());
     assert!(listen.wait_for_ends(1), "the call ended");
     listen.stop();
     check(&theirs, &Sound::read(&heard), "what the loudspeaker played");

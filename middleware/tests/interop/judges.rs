@@ -72,7 +72,7 @@ fn sipvicious_learns_nothing_and_stops_nobody() {
         command.args(arguments).current_dir(folder.path()).env("HOME", folder.path());
         let mut running = Running::start(&mut command, folder.path(), &format!("{tool}-{number}"));
         call(&format!("sip:anybody@127.0.0.1:{port}"), &["--seconds", "0.5"]);
-        running.wait(Duration::from_secs(60));
+        running.wait(Duration::from_secs(180));
         let told = running.stdout() + &running.stderr();
         assert!(!told.contains("password is"), "{told}");
         println!("{tool}: {}", told.lines().last().unwrap_or("says nothing"));

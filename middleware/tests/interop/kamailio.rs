@@ -1,16 +1,15 @@
 //! Kamailio (Debian: kamailio, kamailio-tls-modules) as a registrar and proxy of `test.local`, and with
 //! kamailio-presence-modules, kamailio-sqlite-modules and sqlite3 as the server of presence there.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, SanType};
 
-use crate::process::{Running, left_out, until};
+use crate::process::{Running, left_out, wait_until_connectable};
 use crate::register::PASSWORD;
 
 /// Its modules, where Debian puts them.
@@ -71,10 +70,9 @@ impl Kamailio {
         let mut command = Command::new("kamailio");
         command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f"]).arg(&file).arg("-Y").arg(folder);
         let running = Running::start(&mut command, folder, &format!("kamailio-{port}"));
-        // It listens for TCP once its workers are there.
-        let ready =
-            until(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        assert!(ready, "kamailio does not start: {}", running.stderr());
+        for port in [port, tls_port] {
+            wait_until_connectable(port);
+        }
         Some(Self { running, folder: folder.to_owned(), presence, port, tls_port })
     }
 
@@ -92,21 +90,18 @@ impl Kamailio {
 
     /// Ends it, with all that it knew.
     pub(crate) fn stop(mut self) -> (PathBuf, u16, u16) {
-        self.running.terminate(Duration::from_secs(10));
+        self.running.terminate();
         (self.folder.clone(), self.port, self.tls_port)
     }
 
-    /// How many REGISTERs it has taken over that transport.
+    /// How many REGISTERs it has taken over that transport, however often each was sent.
     pub(crate) fn registered(&self, transport: &str) -> usize {
-        self.running.stderr().matches(&format!("registered over {transport}:")).count()
-    }
-}
-
-impl Drop for Kamailio {
-    fn drop(&mut self) {
-        // Its workers end with it only if it is asked politely. It may have ended already.
-        let _ = Command::new("kill").arg("-TERM").arg(self.running.id().to_string()).output();
-        until(Duration::from_secs(5), || TcpListener::bind(("127.0.0.1", self.port)).is_ok());
+        let (log, over) = (self.running.stderr(), format!("registered over {transport}: "));
+        log.lines()
+            .filter_map(|line| line.split_once(&over))
+            .map(|(_, which)| which)
+            .collect::<HashSet<_>>()
+            .len()
     }
 }
 
@@ -217,7 +212,7 @@ request_route {{
         consume_credentials();
     }}
     if (is_method(\"REGISTER\")) {{
-        xlog(\"L_NOTICE\", \"registered over $proto: $ct\\n\");
+        xlog(\"L_NOTICE\", \"registered over $proto: $ci $cs\\n\");
         save(\"location\");
         exit;
     }}

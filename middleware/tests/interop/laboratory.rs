@@ -12,9 +12,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use crate::process::{Running, left_out, until};
+use crate::process::{PATIENCE, Running, left_out, takes, until};
 
 /// Where the servers are.
 pub(crate) const SERVER: &str = "203.0.113.10";
@@ -74,6 +73,9 @@ impl Laboratory {
             return None;
         }
         let number = BUILT.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            sweep();
+        }
         let this = Self { prefix: format!("sipsimple-{}-{number}-", std::process::id()) };
         // From here on dropping it clears up, however far it came.
         this.wire();
@@ -179,7 +181,7 @@ impl Laboratory {
         let mut command = self.command(Host::Server, program);
         command.args([&format!("{SERVER}:5060"), "example.com", "alice:a", "bob:b"]).args(options);
         let running = Running::start(&mut command, folder, "registrar");
-        ready(&running, "registrar on");
+        running.wait_for("registrar on");
         running
     }
 
@@ -205,23 +207,38 @@ impl Laboratory {
         let mut command = self.command(Host::Server, "turnserver");
         command.arg("-c").arg(folder.join("relay.conf"));
         let running = Running::start(&mut command, folder, "turnserver");
-        let listens = until(Duration::from_secs(20), || self.is_bound(3478));
+        // It takes what comes by UDP before it listens for TCP and TLS.
+        let takes = |(kind, port)| takes(&self.table(kind), port);
+        let listens =
+            until(PATIENCE, || [("udp", 3478), ("tcp", 3478), ("tcp", 5349)].into_iter().all(takes));
         assert!(listens, "the relay does not listen: {}{}", running.stdout(), running.stderr());
         (running, certificate)
     }
 
-    /// Whether a server listens on that port of UDP.
-    fn is_bound(&self, port: u16) -> bool {
+    /// Linux's table of the server's sockets.
+    fn table(&self, kind: &str) -> String {
         let mut command = self.command(Host::Server, "cat");
-        let table = command.arg("/proc/net/udp").output().expect("cat runs").stdout;
-        String::from_utf8_lossy(&table).contains(&format!(":{port:04X} "))
+        let table = command.arg(format!("/proc/net/{kind}")).output().expect("cat runs").stdout;
+        String::from_utf8_lossy(&table).into_owned()
     }
 }
 
-/// Waits for a word on its standard output.
-pub(crate) fn ready(running: &Running, word: &str) {
-    let said = until(Duration::from_secs(20), || running.stdout().contains(word));
-    assert!(said, "never said {word:?}: {}{}", running.stdout(), running.stderr());
+/// Removes what runs that were ended in their midst have left.
+fn sweep() {
+    let listed = Command::new("ip").args(["netns", "list"]).output().expect("ip runs").stdout;
+    for line in String::from_utf8_lossy(&listed).lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        let process = name.strip_prefix("sipsimple-").and_then(|rest| rest.split('-').next());
+        // Of this process there is none yet, but one before it may have had its number.
+        let is_left = |process: &str| {
+            process == std::process::id().to_string() || !Path::new("/proc").join(process).exists()
+        };
+        if process.is_some_and(is_left) {
+            // Another run may do the same.
+            let quiet = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
+            drop(quiet);
+        }
+    }
 }
 
 impl Drop for Laboratory {

@@ -40,7 +40,7 @@ impl Linphone {
              {suites}\
              [rtp]\naudio_rtp_port={}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n[net]\ndownload_bw=0\nupload_bw=0\n",
             u8::from(encryption != Encryption::None),
-            20_000 + port % 10_000 * 2,
+            port + 2,
         );
         std::fs::write(folder.join("rc"), config).expect("a new file");
         let commands = format!(
@@ -55,14 +55,15 @@ impl Linphone {
         format!("sip:linphone@127.0.0.1:{}", self.port)
     }
 
-    /// Starts it; it answers calls by itself, and ends after a minute.
+    /// Starts it; it answers calls by itself, and ends after three minutes.
     pub(crate) fn answer(&self) -> Running {
-        self.start("-a", "sleep 60; echo quit")
+        self.start("-a", "sleep 180; echo quit")
     }
 
-    /// Starts it and makes it call, for nine seconds.
+    /// Starts it and makes it call, for nine seconds from when there is sound.
     pub(crate) fn dial(&self, uri: &str) -> Running {
-        self.start("", &format!("echo call {uri}; sleep 9; echo terminate; sleep 1; echo quit"))
+        let talks = "until grep -q 'StreamsRunning' log; do sleep 0.1; done";
+        self.start("", &format!("echo call {uri}; {talks}; sleep 9; echo terminate; sleep 1; echo quit"))
     }
 
     fn start(&self, option: &str, then: &str) -> Running {

@@ -25,12 +25,11 @@ mod sipp;
 mod sound;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use baresip::{Baresip, Encryption};
 use browser::{Browser, Plan};
-use process::{Running, free_port};
-use program::{Events, Listen, call, call_in};
+use process::{PATIENCE, Running, free_port};
+use program::{Events, Listen, call, call_in, call_in_background};
 use sound::{Sound, resemblance, resemblance_in_pieces};
 
 /// How alike what was recorded and what was played have to be, once aligned.
@@ -138,10 +137,11 @@ fn call_to_baresip(their_codec: &str, our_codec: &str, encryption: Encryption) {
     let (ours, theirs) = (Sound::quiet(1), Sound::loud(2));
     let (playing, recording) = (folder.path().join("ours.wav"), folder.path().join("recording.wav"));
     ours.write(&playing);
-    let baresip = Baresip::new(folder.path(), their_codec, encryption, &theirs);
+    // A recording may begin a little after the call.
+    let baresip = Baresip::new(folder.path(), their_codec, encryption, &theirs.after(1));
     let running = baresip.answer();
     let (playing, recording) = (playing.to_string_lossy(), recording.to_string_lossy());
-    let options = ["--codecs", our_codec, "--play", &playing, "--record", &recording, "--seconds", "5"];
+    let options = ["--codecs", our_codec, "--play", &playing, "--record", &recording, "--seconds", "8"];
     let options = [&options, encryption.ours()].concat();
     let events = call_in(&baresip.uri(), &options, &encryption.suites());
     events.expect_in_order(&[
@@ -150,7 +150,7 @@ fn call_to_baresip(their_codec: &str, our_codec: &str, encryption: Encryption) {
         "SCSessionWillEnd",
         "SCSessionDidEnd",
     ]);
-    let log = running.stop(Duration::from_secs(5));
+    let log = running.stop();
     check(&theirs, &Sound::read(Path::new(&*recording)), "what we recorded of baresip");
     check(&ours, &baresip.heard(), "what baresip heard of us");
     assert!(encryption.is_in(&log), "{log}");
@@ -159,8 +159,8 @@ fn call_to_baresip(their_codec: &str, our_codec: &str, encryption: Encryption) {
 fn called_by_baresip(encryption: Encryption) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (ours, theirs) = (Sound::quiet(3), Sound::loud(4));
-    let baresip = Baresip::new(folder.path(), "PCMU/8000/1", encryption, &theirs);
-    // Its file lasts eight seconds; it hangs up at the end.
+    let baresip = Baresip::new(folder.path(), "PCMU/8000/1", encryption, &theirs.after(1));
+    // Its file lasts nine seconds; it hangs up at the end.
     let (heard, log) = called(folder.path(), &ours, encryption, |uri| baresip.dial(uri));
     check(&theirs, &heard, "what we recorded of baresip");
     check(&ours, &baresip.heard(), "what baresip heard of us");
@@ -183,7 +183,7 @@ fn called(
     let listen = Listen::start_with(&[&options, encryption.ours()].concat(), &encryption.suites());
     let running = dial(&format!("sip:listen@127.0.0.1:{}", listen.port()));
     assert!(listen.wait_for_ends(1), "the call ended");
-    let log = running.stop(Duration::from_secs(5));
+    let log = running.stop();
     let events = listen.stop();
     events.expect_in_order(&[
         "SCSessionNewIncoming",
@@ -235,7 +235,7 @@ fn call_to_linphone(codec: &str, encryption: Encryption) {
     let Some(linphone) = linphone::Linphone::new(folder.path(), encryption, &theirs) else { return };
     let running = linphone.answer();
     let (play, record) = (playing.to_string_lossy(), recording.to_string_lossy());
-    let options = ["--codecs", codec, "--play", &play, "--record", &record, "--seconds", "7"];
+    let options = ["--codecs", codec, "--play", &play, "--record", &record, "--seconds", "9"];
     let options = [&options, encryption.ours()].concat();
     let events = call_in(&linphone.uri(), &options, &encryption.suites());
     events.expect_in_order(&[
@@ -244,7 +244,7 @@ fn call_to_linphone(codec: &str, encryption: Encryption) {
         "SCSessionWillEnd",
         "SCSessionDidEnd",
     ]);
-    running.stop(Duration::from_secs(8));
+    running.stop();
     check(&theirs, &Sound::read(&recording), "what we recorded of linphone");
     check(&ours, &linphone.heard(), "what linphone heard of us");
     assert_eq!(linphone.has_keys_by_dtls(), encryption == Encryption::Dtls);
@@ -318,8 +318,8 @@ fn a_browser_is_called() {
         hangs_up: false,
     };
     let Some(mut browser) = Browser::start(folder.path(), &plan, &theirs) else { return };
-    browser.wait_until_ready();
-    let events = call(
+    browser.wait_for("ready");
+    let (mut calling, _output) = call_in_background(
         "sip:browser@test.local",
         &[
             "--proxy",
@@ -336,12 +336,14 @@ fn a_browser_is_called() {
             "--loop",
             "--record",
             &recordings.join("recording.wav").to_string_lossy(),
-            "--seconds",
-            "20",
         ],
     );
+    browser.wait_for("heard");
+    assert!(calling.terminate().success(), "{}", calling.stderr());
+    assert!(!calling.stderr().contains("panicked at"), "{}", calling.stderr());
+    let events = Events::read(&calling.stdout());
     browser.finish();
-    proxy.terminate(Duration::from_secs(10));
+    proxy.terminate();
     events.expect_in_order(&[
         "SCSessionWillStart",
         "SCSessionDidStart",
@@ -402,9 +404,9 @@ fn baresip_calls_baresip() {
         let callee = Baresip::new(there.path(), "opus/48000/2", encryption, &theirs);
         let answering = callee.answer();
         let mut calling = caller.dial(&callee.uri());
-        assert!(process::until(Duration::from_secs(20), || calling.stdout().contains("terminated")));
-        calling.terminate(Duration::from_secs(5));
-        answering.stop(Duration::from_secs(5));
+        assert!(process::until(PATIENCE, || calling.stdout().contains("terminated")));
+        calling.terminate();
+        answering.stop();
         check(&theirs, &caller.heard(), "what the caller heard");
         check(&ours, &callee.heard(), "what the callee heard");
     }

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::baresip::{Baresip, Behind};
 use crate::check;
-use crate::laboratory::{Host, Laboratory, Nat, SERVER, ready};
-use crate::process::{Running, until};
+use crate::laboratory::{Host, Laboratory, Nat, SERVER};
+use crate::process::Running;
 use crate::program::{Events, program};
 use crate::sound::Sound;
 
@@ -114,7 +114,7 @@ impl Site {
         std::fs::create_dir(&recordings).expect("a new folder");
         let listen =
             self.agent("bob", &["listen", "--exit-after", "1"], &bob, &his.after(SEARCH), &recordings);
-        ready(&listen, "SCRegistrationDidSucceed");
+        listen.wait_for("SCRegistrationDidSucceed");
         let verb = ["call", "sip:bob@example.com", "--seconds", "9"];
         let calling = self.agent("alice", &verb, &alice, &hers.after(SEARCH), &recording);
         let (alice, bob) = (ended(calling), ended(listen));
@@ -152,7 +152,7 @@ fn expect_ice(who: &str, events: &Events, relayed: bool) {
 
 /// It ends by itself, and well.
 fn ended(mut running: Running) -> Events {
-    let status = running.wait(Duration::from_secs(60));
+    let status = running.wait(Duration::from_secs(120));
     let (out, errors) = (running.stdout(), running.stderr());
     assert!(status.success(), "it ended with {status}: {errors}\n{out}");
     assert!(!errors.contains("panicked at"), "{errors}");
@@ -217,12 +217,13 @@ fn call_to_baresip(left: Nat, right: Nat, way: Way, relayed: bool) {
     let baresip = Baresip::behind(folder, behind(relayed), &theirs.after(ITS_SEARCH));
     let command = site.laboratory.command(Host::Right, "baresip");
     let running = baresip.start_in(command, &[]);
-    registered(&running);
+    // It is registered.
+    running.wait_for("200 OK");
     let verb = ["call", "sip:bob@example.com", "--seconds", "18", "--codecs", "pcmu"];
     let events = ended(site.agent("alice", &verb, &way, &ours.after(LONG_SEARCH), &recording));
     events.expect_in_order(&["SCSessionDidStart", "SCSessionDidEnd"]);
     expect_ice("alice", &events, relayed);
-    running.stop(Duration::from_secs(8));
+    running.stop();
     check(&theirs, &Sound::read(&recording), "what we recorded of baresip");
     check(&ours, &baresip.heard(), "what baresip heard of us");
 }
@@ -236,25 +237,20 @@ fn called_by_baresip(left: Nat, right: Nat, way: Way, relayed: bool) {
     std::fs::create_dir(&recordings).expect("a new folder");
     let verb = ["listen", "--exit-after", "1", "--seconds", "18", "--codecs", "pcmu"];
     let listen = site.agent("alice", &verb, &way, &ours.after(LONG_SEARCH), &recordings);
-    ready(&listen, "SCRegistrationDidSucceed");
+    listen.wait_for("SCRegistrationDidSucceed");
     let baresip = Baresip::behind(folder, behind(relayed), &theirs.after(ITS_SEARCH));
     let command = site.laboratory.command(Host::Right, "baresip");
     let running = baresip.start_in(command, &["-e", &format!("/dial sip:alice@{SERVER}")]);
     let events = ended(listen);
     events.expect_in_order(&["SCSessionDidStart", "SCSessionDidEnd"]);
     expect_ice("alice", &events, relayed);
-    running.stop(Duration::from_secs(8));
+    running.stop();
     check(&theirs, &Sound::read(&only_wav(&recordings)), "what we recorded of baresip");
     check(&ours, &baresip.heard(), "what baresip heard of us");
 }
 
 fn behind(relayed: bool) -> Behind {
     Behind { host: Host::Right.address(), server: SERVER, user: "bob", password: "b", relayed }
-}
-
-fn registered(running: &Running) {
-    let done = until(Duration::from_secs(20), || (running.stdout() + &running.stderr()).contains("200 OK"));
-    assert!(done, "baresip did not register: {}{}", running.stdout(), running.stderr());
 }
 
 #[test]
@@ -315,10 +311,10 @@ fn call_goes_on_in_another_network(left: Nat, right: Nat, who: Host, relayed: bo
     std::fs::create_dir(&recordings).expect("a new folder");
     let way = Way::Everywhere("udp");
     let listen = site.agent("bob", &["listen", "--exit-after", "1"], &way, &play(&his), &recordings);
-    ready(&listen, "SCRegistrationDidSucceed");
+    listen.wait_for("SCRegistrationDidSucceed");
     let verb = ["call", "sip:bob@example.com", "--seconds", "30"];
     let calling = site.agent("alice", &verb, &way, &play(&hers), &recording);
-    ready(&calling, "SCSessionDidStart");
+    calling.wait_for("SCSessionDidStart");
     std::thread::sleep(Duration::from_secs(MOVE));
     site.laboratory.readdress(who, if who == Host::Left { "10.77.1.3" } else { "10.77.2.3" });
     let (alice, bob) = (ended(calling), ended(listen));

@@ -6,12 +6,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::kamailio::Kamailio;
-use crate::process::{Running, free_port, left_out, until};
+use crate::process::{PATIENCE, Running, free_port, left_out, until};
 use crate::program::{Listen, program};
 use crate::register::{PASSWORD, Register};
 
 const ALICE: &str = "sip:alice@test.local";
 const BOB: &str = "sip:bob@test.local";
+/// In which time it has to be seen that the server is gone.
 const SOON: Duration = Duration::from_secs(8);
 
 fn subscribe(proxy: &str) -> Register {
@@ -41,21 +42,21 @@ fn presence_changes_are_seen_through_kamailio() {
     for transport in ["udp", "tcp"] {
         let proxy = format!("sip:127.0.0.1:{};transport={transport}", kamailio.port);
         let watcher = subscribe(&proxy);
-        let success = watcher.count("SCSubscriptionDidSucceed", 1, SOON);
+        let success = watcher.count("SCSubscriptionDidSucceed", 1, PATIENCE);
         assert_eq!(success["code"], 200, "{success}");
-        watcher.count("SCSubscriptionGotNotify", 1, SOON);
+        watcher.count("SCSubscriptionGotNotify", 1, PATIENCE);
         let begin = Instant::now();
         let alice = publish(&proxy, "open", "at work");
-        alice.count("SCPublicationDidSucceed", 1, SOON);
-        assert!(until(SOON, || sees(&watcher, "open", "at work")), "bob sees alice over {transport}");
+        alice.count("SCPublicationDidSucceed", 1, PATIENCE);
+        assert!(until(PATIENCE, || sees(&watcher, "open", "at work")), "bob sees alice over {transport}");
         println!("seen over {transport} {:?} after the publisher was started", begin.elapsed());
         let told = watcher.named("SCSubscriptionGotNotify");
         assert_eq!(told[told.len() - 1]["decoded"]["activities"][0], "meeting");
         // She leaves: nothing of her is left.
         alice.stop();
-        assert!(until(SOON, || !sees(&watcher, "open", "at work")), "and sees her leave");
+        assert!(until(PATIENCE, || !sees(&watcher, "open", "at work")), "and sees her leave");
         let again = publish(&proxy, "closed", "gone");
-        assert!(until(SOON, || sees(&watcher, "closed", "gone")), "and that she cannot be reached");
+        assert!(until(PATIENCE, || sees(&watcher, "closed", "gone")), "and that she cannot be reached");
         again.stop();
         watcher.stop();
     }
@@ -79,7 +80,7 @@ fn the_example_watches_presence() {
     let watcher = Running::start(&mut command, folder.path(), "presence_watcher");
     let alice = publish(&proxy, "open", "at work");
     let line = format!("{ALICE}: open meeting at work");
-    assert!(until(SOON, || watcher.stdout().contains(&line)), "{}", watcher.stdout());
+    assert!(until(PATIENCE, || watcher.stdout().contains(&line)), "{}", watcher.stdout());
     alice.stop();
 }
 
@@ -92,7 +93,7 @@ fn presence_is_there_again_after_kamailio_restarts() {
     };
     let proxy = format!("sip:127.0.0.1:{};transport=tcp", kamailio.port);
     let (watcher, alice) = (subscribe(&proxy), publish(&proxy, "open", "at work"));
-    assert!(until(SOON, || sees(&watcher, "open", "at work")), "bob sees alice");
+    assert!(until(PATIENCE, || sees(&watcher, "open", "at work")), "bob sees alice");
     let (before, told) =
         (alice.named("SCPublicationDidSucceed").len(), watcher.named("SCSubscriptionGotNotify"));
     let kamailio = kamailio.restart(|| {
@@ -122,12 +123,13 @@ fn a_message_through_kamailio() {
     let password = password.to_string_lossy();
     let listen =
         Listen::start(&["--register", "--from", ALICE, "--proxy", &proxy, "--password-file", &password]);
-    assert!(until(SOON, || kamailio.registered("udp") == 1), "alice is registered");
+    assert!(until(PATIENCE, || kamailio.registered("udp") == 1), "alice is registered");
     let mut message = Command::new(program());
     message.args(["message", ALICE, "lunch at one?", "--from", BOB, "--proxy", &proxy, "--json"]);
     message.args(["--bind", "127.0.0.1", "--port", "0", "--password-file", &password]);
     let sent = message.output().expect("the program runs");
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert!(until(PATIENCE, || listen.count("SCGotMessage") > 0), "it arrives");
     let events = listen.stop();
     let got: Vec<_> = events.named("SCGotMessage").collect();
     assert_eq!((got.len(), got[0].data["content"].as_str()), (1, Some("lunch at one?")));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Running, free_port, until};
+use crate::process::{PATIENCE, Running, free_port, until};
 
 /// One line that the program printed.
 pub(crate) struct Event {
@@ -54,7 +54,7 @@ pub(crate) fn call(uri: &str, options: &[&str]) -> Events {
 /// The same in an environment.
 pub(crate) fn call_in(uri: &str, options: &[&str], environment: &[(&'static str, String)]) -> Events {
     let (mut running, _folder) = call_with(uri, &[&["--device", "null"], options].concat(), environment);
-    let status = running.wait(Duration::from_secs(40));
+    let status = running.wait(Duration::from_secs(120));
     let errors = running.stderr();
     assert!(status.success(), "call ended with {status}: {errors}");
     assert!(!errors.contains("panicked at"), "{errors}");
@@ -105,7 +105,7 @@ impl Listen {
             .args(options)
             .envs(environment.iter().cloned());
         let running = Running::start(&mut command, folder.path(), "listen");
-        let ready = until(Duration::from_secs(10), || answers_options(port));
+        let ready = until(PATIENCE, || answers_options(port));
         assert!(ready, "listen does not answer OPTIONS: {}", running.stderr());
         Self { running, port, _folder: folder }
     }
@@ -121,27 +121,32 @@ impl Listen {
 
     /// How many sessions have come in so far.
     pub(crate) fn begins(&self) -> usize {
-        self.running.stdout().matches("\"SCSessionNewIncoming\"").count()
+        self.count("SCSessionNewIncoming")
+    }
+
+    /// How many notifications of that name there are so far.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.running.stdout().matches(&format!("\"{name}\"")).count()
     }
 
     /// Ends it at once, with all its calls.
-    pub(crate) fn kill(self) {
+    pub(crate) fn kill(mut self) {
         self.running.kill();
     }
 
     /// How many sessions have ended so far.
     pub(crate) fn ends(&self) -> usize {
-        self.running.stdout().matches("\"SCSessionDidEnd\"").count()
+        self.count("SCSessionDidEnd")
     }
 
     pub(crate) fn wait_for_ends(&self, count: usize) -> bool {
-        until(Duration::from_secs(30), || self.ends() >= count)
+        until(PATIENCE, || self.ends() >= count)
     }
 
     /// Ends it as a service manager does: it leaves with 0, without having panicked.
     pub(crate) fn stop(mut self) -> Events {
-        assert!(answers_options(self.port), "listen is still alive");
-        let status = self.running.terminate(Duration::from_secs(8));
+        assert!(until(PATIENCE, || answers_options(self.port)), "listen is still alive");
+        let status = self.running.terminate();
         let errors = self.running.stderr();
         assert!(status.success(), "listen ended with {status}: {errors}");
         assert!(!errors.contains("panicked at"), "{errors}");

@@ -64,7 +64,7 @@ impl Register {
 
     /// Asks it to end: it unregisters and leaves with 0.
     pub(crate) fn stop(mut self) -> String {
-        let status = self.running.terminate(Duration::from_secs(6));
+        let status = self.running.terminate();
         let (stdout, stderr) = (self.running.stdout(), self.running.stderr());
         assert!(status.success(), "{} ended with {status}: {stderr}\n{stdout}", self.verb);
         assert!(!stderr.contains("panicked at"), "{stderr}");

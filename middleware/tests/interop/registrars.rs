@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::dns;
 use crate::kamailio::{Kamailio, authority};
-use crate::process::{free_port, left_out, until};
+use crate::process::{PATIENCE, free_port, left_out, until};
 use crate::program::{Listen, call};
 use crate::register::{PASSWORD, Register};
 
 const ALICE: &str = "sip:alice@test.local";
+/// In which time it has to be seen that a server is gone.
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]
@@ -26,7 +27,7 @@ fn kamailio_registers_over_udp_tcp_and_tls() {
         let proxy = format!("sip:127.0.0.1:{port};transport={transport}");
         let options = ["--proxy", &proxy, "--tls-ca", &ca.to_string_lossy(), "--expires", "60"];
         let register = Register::start(ALICE, Some(PASSWORD), &options);
-        let success = register.success(1, SOON);
+        let success = register.success(1, PATIENCE);
         assert_eq!((success["code"].as_u64(), success["expires"].as_u64()), (Some(200), Some(60)));
         let contact = success["contact_uri"].as_str().unwrap_or_default();
         assert!(contact.starts_with("sip:alice@127.0.0.1:"), "{success}");
@@ -37,7 +38,7 @@ fn kamailio_registers_over_udp_tcp_and_tls() {
     // The name is proved by the certificate, or it is no registration.
     let proxy = format!("sip:127.0.0.1:{};transport=tls", kamailio.tls_port);
     let register = Register::start(ALICE, Some(PASSWORD), &["--proxy", &proxy]);
-    assert!(until(SOON, || !register.named("SCRegistrationDidFail").is_empty()), "nobody vouches for it");
+    assert!(until(PATIENCE, || !register.named("SCRegistrationDidFail").is_empty()), "nobody vouches for it");
     let failure = register.named("SCRegistrationDidFail")[0].clone();
     let reason = failure["reason"].as_str().unwrap_or_default();
     assert!(failure["code"] == 0 && reason.contains("certificate"), "{failure}");
@@ -55,7 +56,7 @@ fn a_call_through_kamailio() {
     let password = password.to_string_lossy();
     let listen =
         Listen::start(&["--register", "--from", ALICE, "--proxy", &proxy, "--password-file", &password]);
-    assert!(until(SOON, || kamailio.registered("udp") == 1), "alice is registered");
+    assert!(until(PATIENCE, || kamailio.registered("udp") == 1), "alice is registered");
     let bob =
         ["--from", "sip:bob@test.local", "--proxy", &proxy, "--password-file", &password, "--seconds", "1"];
     call(ALICE, &bob).expect_in_order(&["SCSessionWillStart", "SCSessionDidStart", "SCSessionDidEnd"]);
@@ -73,7 +74,7 @@ fn registered_again_after_kamailio_restarts() {
         let proxy = format!("sip:127.0.0.1:{port};transport={transport}");
         let options = ["--proxy", &proxy, "--tls-ca", &ca.to_string_lossy()];
         let register = Register::start(ALICE, Some(PASSWORD), &options);
-        register.success(1, SOON);
+        register.success(1, PATIENCE);
         let (place, port, tls_port) = kamailio.stop();
         // It is away for a while: tries fail.
         assert!(
@@ -110,7 +111,7 @@ fn another_registrar_of_the_domain_takes_over() {
     .to_string();
     // Over TCP the death is seen at once.
     let register = Register::start(ALICE, Some(PASSWORD), &["--dns", &server]);
-    register.success(1, SOON);
+    register.success(1, PATIENCE);
     assert_eq!((first.registered("tcp"), second.registered("tcp")), (1, 0), "the first by NAPTR and SRV");
     first.stop();
     let begin = Instant::now();
@@ -168,7 +169,7 @@ fn scripted_registrars() {
 
 fn play(name: &str, case: &Value) {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
-    socket.set_read_timeout(Some(SOON)).expect("a timeout");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let port = socket.local_addr().expect("a bound socket").port();
     let arguments = case["pjsua_args"].as_str().unwrap_or_default();
     let value = |names: [&str; 2]| {
@@ -181,10 +182,10 @@ fn play(name: &str, case: &Value) {
     let from = format!("sip:{user}@127.0.0.1:{port}");
     let register = Register::start(&from, password.as_deref(), &["--expires", &expires]);
     let steps = case["steps"].as_array().expect("steps");
-    let mut sequence = 0;
+    let (mut sequence, mut answered) = (0, Vec::new());
     for (number, step) in steps.iter().enumerate() {
         let at = format!("{name}, step {number}");
-        let (request, peer) = receive(&socket, &at);
+        let (request, peer) = receive(&socket, &at, &answered);
         for pattern in texts(&step["request_must_match"]) {
             assert!(matches(&request, &pattern), "{at}: no {pattern:?} in {request}");
         }
@@ -207,22 +208,26 @@ fn play(name: &str, case: &Value) {
             h("CSeq")
         );
         socket.send_to(response.as_bytes(), peer).expect("it is sent");
+        answered.push((h("Via").to_owned(), response));
     }
     let last = steps.last().map_or(0, |step| step["respond"].as_u64().unwrap_or_default());
     let outcome = if last == 200 { "SCRegistrationDidSucceed" } else { "SCRegistrationDidFail" };
-    assert!(until(SOON, || !register.named(outcome).is_empty()), "{name}: {outcome}");
+    assert!(until(PATIENCE, || !register.named(outcome).is_empty()), "{name}: {outcome}");
     let other = if last == 200 { "SCRegistrationDidFail" } else { "SCRegistrationDidSucceed" };
     assert!(register.named(other).is_empty(), "{name}: {other}");
 }
 
-fn receive(socket: &UdpSocket, at: &str) -> (String, std::net::SocketAddr) {
+/// The next request. What comes once more, from who did not get the answer in time, gets it again.
+fn receive(socket: &UdpSocket, at: &str, answered: &[(String, String)]) -> (String, std::net::SocketAddr) {
     let mut buffer = [0; 8_192];
     loop {
         let (length, peer) =
             socket.recv_from(&mut buffer).unwrap_or_else(|e| panic!("{at}: no request: {e}"));
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        if text.starts_with("REGISTER ") {
-            return (text, peer);
+        match answered.iter().find(|(via, _)| *via == header(&text, "Via")) {
+            Some((_, answer)) => drop(socket.send_to(answer.as_bytes(), peer)),
+            None if text.starts_with("REGISTER ") => return (text, peer),
+            None => {}
         }
     }
 }

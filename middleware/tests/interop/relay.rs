@@ -2,10 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use crate::process::{Running, free_port, left_out, wait_until_connectable};
-use crate::program::{Listen, call};
+use crate::process::{PATIENCE, Running, free_port, left_out, until, wait_until_connectable};
+use crate::program::{Events, Listen, call_in_background};
 
 /// A chat message and a file go from one agent to the other through the relay.
 pub(crate) fn chat_and_file(tls: bool) {
@@ -33,10 +32,20 @@ pub(crate) fn chat_and_file(tls: bool) {
     options.extend(["--password-file", &bob_password]);
     options.extend(common);
     let listen = Listen::start(&options);
-    let mut options = vec!["--no-audio", "--chat", "over the relay", "--send-file", &file, "--seconds", "5"];
+    let mut options = vec!["--no-audio", "--chat", "over the relay", "--send-file", &file];
     options.extend(["--from", "sip:alice@127.0.0.1", "--password-file", &alice_password]);
     options.extend(common);
-    let caller = call(&format!("sip:bob@127.0.0.1:{}", listen.port()), &options);
+    let uri = format!("sip:bob@127.0.0.1:{}", listen.port());
+    let (mut calling, _output) = call_in_background(&uri, &options);
+    for what in ["SCSessionDidDeliverMessage", "MSRPFileTransferDidDeliverFile"] {
+        calling.wait_for(what);
+    }
+    for what in ["SCSessionGotMessage", "MSRPFileTransferGotFile"] {
+        assert!(until(PATIENCE, || listen.count(what) > 0), "{what}");
+    }
+    assert!(calling.terminate().success(), "{}", calling.stderr());
+    assert!(!calling.stderr().contains("panicked at"), "{}", calling.stderr());
+    let caller = Events::read(&calling.stdout());
     assert!(listen.wait_for_ends(1), "the session ends");
     let called = listen.stop();
     assert_eq!(caller.named("SCSessionDidDeliverMessage").count(), 1);
@@ -45,7 +54,7 @@ pub(crate) fn chat_and_file(tls: bool) {
     assert_eq!(called.named("MSRPFileTransferGotFile").count(), 1);
     let arrived = std::fs::read(Path::new(&received).join("photo.jpg")).expect("the file is there");
     assert!(arrived == photo, "the file is the one that was sent");
-    kamailio.stop(Duration::from_secs(10));
+    kamailio.stop();
 }
 
 fn start(folder: &Path, plain: u16, secure: u16) -> Running {

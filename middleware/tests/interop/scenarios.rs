@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{Running, free_port, left_out, wait_until_bound};
+use crate::process::{PATIENCE, Running, free_port, left_out, wait_until_bound};
 use crate::program::{self, Listen};
 
 /// sipp calls, and we answer.
@@ -52,7 +52,7 @@ fn scenarios_of_another_user_agent_that_call_us() {
     for name in CALLED {
         let listen = Listen::start(&[]);
         let target = format!("127.0.0.1:{}", listen.port());
-        play(&scenarios, name, &target, free_port()).finish(Duration::from_secs(20));
+        play(&scenarios, name, &target, free_port()).finish(PATIENCE);
         listen.stop();
     }
     for (name, why) in LEFT_OUT {
@@ -70,7 +70,7 @@ fn scenarios_of_another_user_agent_that_we_call() {
         wait_until_bound(port);
         // How the call ends is the scenario's business, and it is judged by sipp.
         let _call = program::call_in_background(&format!("sip:127.0.0.1:{port}"), &["--seconds", "10"]);
-        sipp.finish(Duration::from_secs(20));
+        sipp.finish(PATIENCE);
     }
 }
 
@@ -89,7 +89,7 @@ fn scenarios_of_another_user_agent_with_session_timers() {
         })
         .collect();
     for (sipp, _call) in playing {
-        sipp.finish(Duration::from_secs(110));
+        sipp.finish(Duration::from_secs(180));
     }
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn play(scenarios: &Path, name: &str, target: &str, port: u16) -> Pla
         .arg("-sf")
         .arg(scenarios.join(format!("{name}.xml")));
     command.args([target, "-i", "127.0.0.1", "-p", &port.to_string(), "-m", "1", "-nostdin"]);
-    command.args(["-timeout", "100s", "-timeout_error", "-trace_err"]);
+    command.args(["-timeout", "170s", "-timeout_error", "-trace_err"]);
     let running = Running::start(&mut command, folder.path(), name);
     Playing { name: name.to_owned(), running, _folder: folder }
 }

@@ -14,12 +14,10 @@ use sipsimple::{Application, Credentials, Session, State, StreamSet, Uri};
 use tokio::runtime::Runtime;
 
 use crate::baresip::{Baresip, Encryption};
-use crate::process::{Running, free_port, left_out, until, wait_until_bound};
+use crate::process::{PATIENCE, Running, free_port, left_out, until, wait_until_bound};
 use crate::program::Listen;
 use crate::scenarios;
 use crate::sound::Sound;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An application in this process.
 struct Phone {
@@ -121,7 +119,7 @@ fn hold_streams_and_transfer_with_sipp() {
         "msrp_port",
         &chat_port,
     ]);
-    command.args(["-timeout", "40s", "-timeout_error", "-trace_err"]);
+    command.args(["-timeout", "90s", "-timeout_error", "-trace_err"]);
     let mut sipp = Running::start(&mut command, folder.path(), "sipp");
     wait_until_bound(port);
     let mut alice = Phone::start(None);
@@ -142,7 +140,7 @@ fn hold_streams_and_transfer_with_sipp() {
     assert!(matches!(progress.session_event(), Some(SessionEvent::TransferGotProgress { code: 180, .. })));
     alice.wait_for("SCSessionTransferDidEnd");
     alice.wait_for("SCSessionDidEnd");
-    let status = sipp.wait(Duration::from_secs(20));
+    let status = sipp.wait(PATIENCE);
     assert!(status.success(), "sipp ended with {status}");
     alice.stop();
 }
@@ -151,10 +149,10 @@ fn hold_streams_and_transfer_with_sipp() {
 #[test]
 #[ignore = "needs sipp: ./dev interop"]
 fn updates_of_sipp() {
-    let listen = Listen::start(&["--ring", "1", "--early-media"]);
+    let listen = Listen::start(&["--ring", "4", "--early-media"]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
     let target = format!("127.0.0.1:{}", listen.port());
-    scenarios::play(&folder, "updates", &target, free_port()).finish(Duration::from_secs(20));
+    scenarios::play(&folder, "updates", &target, free_port()).finish(PATIENCE);
     let events = listen.stop();
     events.expect_in_order(&[
         "SCSessionNewIncoming",
@@ -179,10 +177,10 @@ fn hold_with_baresip() {
     // And then it is heard again.
     let received = || session.audio_statistics().map_or(0, |statistics| statistics.received);
     let before = received();
-    assert!(until(Duration::from_secs(3), || received() > before + 40), "nothing comes after the hold");
+    assert!(until(PATIENCE, || received() > before + 40), "nothing comes after the hold");
     session.terminate().wait().expect("it is legal anywhere");
     alice.wait_for("SCSessionDidEnd");
-    running.stop(Duration::from_secs(5));
+    running.stop();
     alice.stop();
 }
 
@@ -200,10 +198,10 @@ fn transfer_between_two_baresips() {
     alice.wait_for("SCSessionTransferDidStart");
     alice.wait_for("SCSessionTransferDidEnd");
     alice.wait_for("SCSessionDidEnd");
-    let talks = until(Duration::from_secs(5), || carol_runs.stdout().contains("established"));
+    let talks = until(PATIENCE, || carol_runs.stdout().contains("established"));
     assert!(talks, "{}", carol_runs.stdout());
-    bob_runs.stop(Duration::from_secs(5));
-    carol_runs.stop(Duration::from_secs(5));
+    bob_runs.stop();
+    carol_runs.stop();
     alice.stop();
 }
 
@@ -226,9 +224,9 @@ fn hold_and_transfer_with_linphone() {
     alice.wait_for("SCSessionTransferDidStart");
     alice.wait_for("SCSessionTransferDidEnd");
     alice.wait_for("SCSessionDidEnd");
-    let talks = until(Duration::from_secs(5), || carol_runs.stdout().contains("established"));
+    let talks = until(PATIENCE, || carol_runs.stdout().contains("established"));
     assert!(talks, "{}", carol_runs.stdout());
-    carol_runs.stop(Duration::from_secs(5));
+    carol_runs.stop();
     drop(linphone);
     alice.stop();
 }
@@ -239,12 +237,13 @@ fn linphone(folder: &Path) -> (Running, u16) {
     for place in [".local/share/linphone", ".config/linphone"] {
         std::fs::create_dir_all(home.join(place)).expect("new folders");
     }
-    let (port, rtp) = (free_port(), free_port());
+    let port = free_port();
     let text = format!(
         "[sip]\nuse_ipv6=0\nsip_port={port}\nsip_tcp_port={port}\nsip_tls_port=0\nregister_only_when_network_is_up=0\n\
          auto_net_state_mon=0\nbind_address=127.0.0.1\nguess_hostname=0\ncontact=sip:linphone@127.0.0.1\n\
-         ipv6_migration_done=1\nmedia_encryption=none\n\n[rtp]\naudio_rtp_port={rtp}\n\n[video]\nenabled=0\n\
-         capture=0\ndisplay=0\n\n[misc]\nuuid=3d4ba291-f0ae-007c-a832-7b82c795826b\n"
+         ipv6_migration_done=1\nmedia_encryption=none\n\n[rtp]\naudio_rtp_port={}\n\n[video]\nenabled=0\n\
+         capture=0\ndisplay=0\n\n[misc]\nuuid=3d4ba291-f0ae-007c-a832-7b82c795826b\n",
+        port + 2,
     );
     let file = folder.join("linphonerc");
     std::fs::write(&file, text).expect("a new file");

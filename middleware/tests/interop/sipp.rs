@@ -9,7 +9,7 @@ use crate::process::{Running, wait_until_bound};
 pub(crate) fn uac(port: u16, count: u32, rate: u32) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = sipp(folder.path());
-    command.args(["-sn", "uac", "-d", "300", "-timeout", "60s", "-trace_err"]).args([
+    command.args(["-sn", "uac", "-d", "300", "-timeout", "120s", "-trace_err"]).args([
         "-m",
         &count.to_string(),
         "-r",
@@ -17,7 +17,7 @@ pub(crate) fn uac(port: u16, count: u32, rate: u32) {
         &format!("127.0.0.1:{port}"),
     ]);
     let mut running = Running::start(&mut command, folder.path(), "sipp-uac");
-    let status = running.wait(Duration::from_secs(90));
+    let status = running.wait(Duration::from_secs(150));
     assert!(status.success(), "sipp's uac ended with {status}, so some call failed");
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn calls_through_a_proxy(port: u16, count: u32, rate: u32) -> u32 {
 pub(crate) fn uas(port: u16, count: u32) -> (Running, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = sipp(folder.path());
-    command.args(["-sn", "uas", "-timeout", "60s", "-p", &port.to_string(), "-m", &count.to_string()]);
+    command.args(["-sn", "uas", "-timeout", "120s", "-p", &port.to_string(), "-m", &count.to_string()]);
     let running = Running::start(&mut command, folder.path(), "sipp-uas");
     wait_until_bound(port);
     (running, folder)

@@ -8,7 +8,8 @@
 //   target    whom to call; without one it waits to be called
 //   seconds   how long it talks before it does anything else
 //
-// What happens is printed, a JSON object a line; the last one is {"event":"done"}.
+// What happens is printed, a JSON object a line: {"event":"heard"} when the file is written, and at last
+// {"event":"done"}.
 
 import { createServer } from "node:http";
 import { writeFileSync } from "node:fs";
@@ -32,6 +33,7 @@ await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
 
 const browser = await chromium.launch({
     executablePath: options.browser,
+    timeout: 120_000,
     args: [
         "--no-sandbox",
         "--use-fake-ui-for-media-stream",
@@ -53,7 +55,7 @@ const happens = (...names) =>
             resolve(seen.splice(at, 1)[0]);
             return;
         }
-        const timer = setTimeout(() => reject(new Error(`no ${names.join(" or ")} within 20 s`)), 20_000);
+        const timer = setTimeout(() => reject(new Error(`no ${names.join(" or ")} within 60 s`)), 60_000);
         waiting.push({ names, resolve, timer });
     });
 const tell = (line) => {
@@ -73,6 +75,7 @@ const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds 
 let failed = false;
 try {
     const page = await browser.newPage();
+    page.setDefaultTimeout(120_000);
     page.on("console", (message) => process.stderr.write(`${message.text()}\n`));
     page.on("pageerror", (error) => process.stderr.write(`${error}\n`));
     await page.exposeFunction("tell", tell);
@@ -92,7 +95,8 @@ try {
     await pause(options.seconds);
     print(JSON.stringify({ event: "facts", ...(await page.evaluate(() => window.facts())) }));
     await page.evaluate(() => window.press("57#"));
-    await pause(1.5);
+    await page.waitForFunction(() => window.isPressed());
+    await pause(1);
     await page.evaluate(() => void window.hold());
     await happens("hold");
     await pause(1);
@@ -100,6 +104,7 @@ try {
     await happens("unhold");
     await pause(1);
     writeFileSync(options.heard, wav(Buffer.from(await page.evaluate(() => window.recording()), "base64")));
+    print(JSON.stringify({ event: "heard" }));
     if (options.hangUp) {
         await page.evaluate(() => window.hangUp());
     }

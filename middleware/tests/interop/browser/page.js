@@ -90,6 +90,8 @@ window.start = ({ server, uri, password }) => {
 
 window.call = (target) => window.agent.call(target, media);
 window.press = (tones) => window.session.sendDTMF(tones, { transportType: "RFC2833", duration: 120, interToneGap: 120 });
+/** Whether all of them were sent, but perhaps for the last one, which is on its way. */
+window.isPressed = () => window.session.connection.getSenders().every((sender) => !sender.dtmf?.toneBuffer);
 window.hold = () => window.session.hold();
 window.unhold = () => window.session.unhold();
 window.hangUp = () => window.session.terminate();
