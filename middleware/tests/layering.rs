@@ -95,6 +95,30 @@ fn engine_knows_neither_driver_nor_runtime() {
     }
 }
 
+/// What a media thread runs: it shares rings and atomics, and whoever else is slow is never waited for.
+#[test]
+fn nothing_that_a_media_thread_runs_takes_a_lock() {
+    let driver = root().join("middleware/src/driver/media");
+    let names = "changes keys link remote sending socket mixing/echo protection/opener audio/feed audio/news \
+                 audio/reception";
+    let names = names.split_ascii_whitespace();
+    let mut files: Vec<_> = names.map(|name| driver.join(name).with_extension("rs")).collect();
+    files.extend(rust_files(&root().join("media/src")));
+    files.retain(|file| file.file_stem().is_some_and(|name| name != "tests"));
+    assert!(files.len() > 40, "{files:?}");
+    for file in files {
+        let text =
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for banned in ["Mutex", "RwLock", "Condvar", ".lock(", ".try_lock("] {
+                assert!(!code.contains(banned), "{}:{}: {banned}", file.display(), number + 1);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_dependency_builds_with_the_rust_that_we_promise() {
     let workspace = Workspace::read();

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -65,17 +65,16 @@ struct Shared {
     /// Leave this tick out: decided by the first port for both, so that the sides stay in step.
     latched: AtomicBool,
     stopping: AtomicBool,
-    failed: AtomicBool,
-    error: Mutex<Option<String>>,
+    /// The first thing that went wrong.
+    error: OnceLock<String>,
     lost: AtomicU64,
     written: AtomicU64,
 }
 
 impl Shared {
     fn fail(&self, what: String) {
-        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        error.get_or_insert(what);
-        self.failed.store(true, Ordering::Release);
+        // What went wrong first counts.
+        let _ = self.error.set(what);
     }
 }
 
@@ -117,13 +116,12 @@ impl Port for RecorderPort {
     }
 
     fn take_event(&mut self) -> Option<PortEvent> {
-        if self.told || !self.leads || !self.shared.failed.load(Ordering::Acquire) {
+        if self.told || !self.leads {
             return None;
         }
+        let error = self.shared.error.get()?;
         self.told = true;
-        // Taken at most once in the life of a port, after the disk thread has failed.
-        let error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(PortEvent::Failed(error.clone().unwrap_or_default()))
+        Some(PortEvent::Failed(error.clone()))
     }
 }
 
@@ -209,7 +207,7 @@ impl Recorder {
         {
             self.shared.fail("the disk thread panicked".to_owned());
         }
-        let error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let error = self.shared.error.get().cloned();
         RecordingSummary {
             path: self.path.clone(),
             samples: self.shared.written.load(Ordering::Relaxed),

@@ -53,6 +53,17 @@ impl SessionConfig {
     }
 }
 
+/// Writes the compound in which a source says goodbye and nothing else into `buffer` and returns its length
+/// (RFC 3550 §6.6): for one of whom [`Session::leave`] cannot be asked. Fails where the buffer is too short, or the
+/// canonical name longer than 255 bytes.
+pub fn goodbye(ssrc: u32, cname: &str, buffer: &mut [u8]) -> Result<usize, WriteError> {
+    let mut writer = Writer::new(buffer);
+    writer.receiver_report(ssrc, &[])?;
+    writer.cname(ssrc, cname)?;
+    writer.bye(&[ssrc], None)?;
+    Ok(writer.finish())
+}
+
 /// Clocks that one report answers at most.
 const MAX_ANSWERS: usize = 8;
 
@@ -260,12 +271,9 @@ impl Session {
     /// given up. `None` when nothing is due; early calls are harmless.
     pub fn poll_rtcp(&mut self, now: Instant, buffer: &mut [u8]) -> Result<Option<usize>, WriteError> {
         if let Some(old) = self.given_up {
-            let mut writer = Writer::new(buffer);
-            writer.receiver_report(old, &[])?;
-            writer.cname(old, &self.cname)?;
-            writer.bye(&[old], None)?;
+            let length = goodbye(old, &self.cname, buffer)?;
             self.given_up = None;
-            return Ok(Some(writer.finish()));
+            return Ok(Some(length));
         }
         let (members, senders, we_sent) = self.count(now);
         match self.schedule.handle_timeout(now, members, senders, we_sent) {

@@ -18,7 +18,7 @@ mod sender;
 
 use std::time::Duration;
 
-pub use endpoint::{ExtendedReports, RemoteReport, RtcpEvent, Session, SessionConfig};
+pub use endpoint::{ExtendedReports, RemoteReport, RtcpEvent, Session, SessionConfig, goodbye};
 pub use quality::Playout;
 pub use receiver::{Received, ReceiverConfig, RtpReceiver, Source};
 pub use schedule::{FeedbackTime, RtcpScheduler, ScheduleConfig, Verdict};

@@ -267,11 +267,15 @@ impl Ice {
         if self.is_peer(path.remote) { Taken::Media(range, path.remote) } else { Taken::Nothing }
     }
 
-    /// Whether media from there is the peer's: it was checked, or told.
-    pub(super) fn is_peer(&self, from: SocketAddr) -> bool {
+    /// Where media that is the peer's comes from: what was checked, and what was told.
+    pub(super) fn peers(&self) -> impl Iterator<Item = SocketAddr> {
         let selected = |component| self.agent.selected(component).map(|pair| pair.path.remote);
-        [1, 2].into_iter().any(|component| selected(component) == Some(from))
-            || self.agent.remote_candidates().any(|one| one.socket_address() == Some(from))
+        let told = self.agent.remote_candidates().filter_map(|candidate| candidate.socket_address());
+        [1, 2].into_iter().filter_map(selected).chain(told)
+    }
+
+    fn is_peer(&self, from: SocketAddr) -> bool {
+        self.peers().any(|peer| peer == from)
     }
 
     /// Takes what came otherwise; gives back media and whose it is.

@@ -66,7 +66,8 @@ pub(crate) struct Meters {
     remote_mos: AtomicU32,
     /// What the media thread counts, and the codec.
     stream: OnceLock<StreamFeedback>,
-    codec: Mutex<Option<CodecImpairment>>,
+    /// Its two figures as bits; 0: not known.
+    codec: [AtomicU64; 2],
 }
 
 impl Meters {
@@ -86,7 +87,7 @@ impl Meters {
         let concealed = 100.0 * heard.concealed as f64 / (heard.played + heard.concealed).max(1) as f64;
         // Mouth to ear: half the round trip, a packet's time, and what waits in the jitter buffer.
         let mouth_to_ear = round_trip_ms.unwrap_or(0.0) / 2.0 + 20.0 + delay_ms;
-        let codec = self.lock_codec().unwrap_or(CodecImpairment::of(""));
+        let codec = self.codec();
         let mos = quality::mos(quality::rating(codec, mouth_to_ear, concealed, 1.0));
         let told = |value: &AtomicU32| value.load(Ordering::Relaxed).checked_sub(1).map(f64::from);
         AudioStatistics {
@@ -117,7 +118,10 @@ impl Meters {
 
     /// The codec, for the opinion score.
     pub(super) fn set_codec(&self, name: &str) {
-        *self.lock_codec() = Some(CodecImpairment::of(name));
+        let CodecImpairment { ie, bpl } = CodecImpairment::of(name);
+        for (place, value) in self.codec.iter().zip([ie, bpl]) {
+            place.store(value.to_bits(), Ordering::Relaxed);
+        }
     }
 
     /// The peer reports what it has lost, in 1/256: the encoder prepares for it.
@@ -143,8 +147,10 @@ impl Meters {
         }
     }
 
-    fn lock_codec(&self) -> MutexGuard<'_, Option<CodecImpairment>> {
-        self.codec.lock().unwrap_or_else(PoisonError::into_inner)
+    fn codec(&self) -> CodecImpairment {
+        let [ie, bpl] = [0, 1].map(|at| f64::from_bits(self.codec[at].load(Ordering::Relaxed)));
+        // No codec stands no loss at all.
+        if bpl == 0.0 { CodecImpairment::of("") } else { CodecImpairment { ie, bpl } }
     }
 
     pub(super) fn set_round_trip(&self, round_trip: Duration) {

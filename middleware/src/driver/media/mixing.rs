@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use media::bridge::{Port, PortEvent, PortId, PortMeters};
 use media::codec::{self, CodecInfo, CodecParams};
-use media::engine::{BridgeHandle, BridgeId, EngineConfig, EngineMeter, EventSink, MediaEngine, PortHandle};
+use media::engine::{BridgeHandle, BridgeId, EngineConfig, EngineMeter, Event, MediaEngine, PortHandle};
 use media::stream::{Incoming, Outgoing, StreamConfig, StreamFormat, StreamHandle, StreamPort};
 use media::wav::{Clip, Recorder, RecorderConfig, Repeat, WavPlayer};
 use media::{PacketFeed, PacketSink, StreamFeedback, UsageError};
 use rtrb::Producer;
+use tokio::sync::mpsc;
 
 use self::echo::Echo;
 use super::keys::keys;
@@ -117,11 +118,14 @@ struct Negotiated {
 }
 
 impl Mixing {
-    /// Starts the threads and opens the device, if one is asked for.
+    /// Starts the threads, and a task on the runtime that this is called in, and opens the device, if one is asked for.
     pub(super) fn start(config: &AudioConfiguration, notes: &Notes) -> Result<Self, Error> {
         let system = |what: &str, reason: String| Error::System { what: what.to_owned(), reason };
         let watched = Watched::default();
-        let sink = failures_to(notes.clone(), watched.clone());
+        let (happens, events) = mpsc::unbounded_channel();
+        tokio::spawn(tell(events, notes.clone(), watched.clone()));
+        // It is heard for as long as there is an engine.
+        let sink = Arc::new(move |event| drop(happens.send(event)));
         let engine = MediaEngine::start(EngineConfig::default(), sink)
             .map_err(|error| system("the media thread", error.to_string()))?;
         let microphone = match &config.input {
@@ -451,9 +455,9 @@ fn format(parameters: &AudioParameters) -> Result<StreamFormat, String> {
     Ok(if parameters.dtmf.is_none() { format.with_digits_heard() } else { format })
 }
 
-/// Tells of recordings that fail and digits that are heard; called on a media thread.
-fn failures_to(notes: Notes, watched: Watched) -> EventSink {
-    Arc::new(move |event| {
+/// Tells of recordings that fail and digits that are heard. The media thread only says which port it was.
+async fn tell(mut events: mpsc::UnboundedReceiver<Event>, notes: Notes, watched: Watched) {
+    while let Some(event) = events.recv().await {
         let (told, port) = (event.event, (event.bridge, event.port));
         let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
         let ((session, stream), event) = match (told, watched.get(&port)) {
@@ -463,9 +467,9 @@ fn failures_to(notes: Notes, watched: Watched) -> EventSink {
                 watched.retain(|_, (other, path)| *other != key || path.is_none());
                 (key, MediaEvent::RecordingFailed { file_name, reason })
             }
-            _ => return,
+            _ => continue,
         };
         // Nobody to tell: the application has stopped.
         let _ = notes.send(MediaNote { session, stream, event });
-    })
+    }
 }

@@ -5,6 +5,7 @@
 
 mod alone;
 mod audio;
+mod changes;
 mod chat;
 mod file;
 mod gathering;
@@ -20,6 +21,8 @@ mod pcm;
 mod protection;
 mod relay_stream;
 mod remote;
+#[cfg(test)]
+mod samples;
 mod sending;
 mod socket;
 mod sockets;

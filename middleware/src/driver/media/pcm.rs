@@ -28,9 +28,11 @@ struct Shared {
     ended: AtomicBool,
     /// The number of the last mark that was reached.
     reached: AtomicU64,
-    /// The port took samples or reached a mark.
+    /// The port took samples: there is room for the writer.
     taken: Notify,
-    /// The port gave samples.
+    /// It reached a mark, for which any number may wait.
+    passed: Notify,
+    /// It gave samples to the reader.
     given: Notify,
 }
 
@@ -150,14 +152,14 @@ impl PcmMark {
     /// its audio ended first.
     pub async fn reached(self) -> bool {
         loop {
-            let taken = self.shared.taken.notified();
+            let passed = self.shared.passed.notified();
             if self.is_reached() {
                 return true;
             }
             if self.shared.ended.load(Ordering::Acquire) {
                 return false;
             }
-            taken.await;
+            passed.await;
         }
     }
 
@@ -215,22 +217,24 @@ impl Port for PcmEnd {
         let signal = self.port.pull(out);
         while let Some(PortEvent::Mark(number)) = self.port.take_event() {
             self.shared.reached.store(number, Ordering::Release);
+            self.shared.passed.notify_waiters();
         }
-        self.shared.taken.notify_waiters();
+        self.shared.taken.notify_one();
         signal
     }
 
     fn push(&mut self, pcm: &[i16], signal: Signal) {
         self.port.push(pcm, signal);
-        self.shared.given.notify_waiters();
+        self.shared.given.notify_one();
     }
 }
 
 impl Drop for PcmEnd {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
-        self.shared.taken.notify_waiters();
-        self.shared.given.notify_waiters();
+        self.shared.taken.notify_one();
+        self.shared.passed.notify_waiters();
+        self.shared.given.notify_one();
     }
 }
 

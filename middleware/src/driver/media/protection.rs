@@ -2,6 +2,8 @@
 //!
 //! It fails closed: where keys are agreed on or have to be, nothing passes before they are there, either way.
 
+mod opener;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,13 +11,14 @@ use std::time::{Duration, Instant};
 use rtp_srtp::dtls::{Association, Event, Fingerprint, Identity, Output, Role};
 use rtp_srtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 
+pub(super) use self::opener::{Opener, Opening};
 use crate::configuration::SrtpPolicy;
 use crate::session::{AudioParameters, DtlsParameters, SrtpParameters};
 
 /// So long a peer may leave us without keys once there is a way to it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Encrypts and decrypts, and gets at the keys.
+/// Gets at the keys, and encrypts RTCP. RTP is encrypted, and both are decrypted, on the media thread.
 pub(super) struct Protection {
     policy: SrtpPolicy,
     identity: Option<Identity>,
@@ -26,12 +29,15 @@ pub(super) struct Protection {
     lanes: [Lane; 2],
     /// Keys for the RTP that is sent, which is encrypted elsewhere: what has changed and was not taken.
     sending: Option<Option<Box<SrtpSender>>>,
+    /// Likewise how what is received is opened.
+    opening: Vec<Opening>,
 }
 
 /// A component: its handshake, and its keys.
 #[derive(Default)]
 struct Lane {
-    keys: Option<Box<Keys>>,
+    /// Keys for the RTCP that is sent.
+    keys: Option<Box<SrtpSender>>,
     association: Option<Box<Association>>,
     /// Whether there is a way to the peer.
     open: bool,
@@ -39,12 +45,6 @@ struct Lane {
     due: Option<Instant>,
     /// When the handshake wants to be asked again.
     next: Option<Instant>,
-}
-
-struct Keys {
-    /// For RTCP.
-    sender: SrtpSender,
-    receiver: SrtpReceiver,
 }
 
 /// What comes of a handshake.
@@ -69,6 +69,7 @@ impl Protection {
             apart: false,
             lanes: Default::default(),
             sending: None,
+            opening: Vec::new(),
         };
         protection.apply(parameters);
         protection
@@ -82,12 +83,13 @@ impl Protection {
             let was_dtls = self.dtls.is_some();
             self.dtls = parameters.dtls.as_deref().cloned();
             self.apart = apart;
-            for lane in &mut self.lanes {
+            for (index, lane) in self.lanes.iter_mut().enumerate() {
                 lane.association = None;
                 (lane.due, lane.next) = (None, None);
                 // Until the new association has keys, those of the old one are the only ones there are.
                 if !was_dtls || self.dtls.is_none() {
                     lane.keys = None;
+                    self.opening.push(Opening::Keys(index, None));
                 }
             }
             if self.lanes[0].keys.is_none() {
@@ -98,9 +100,13 @@ impl Protection {
             self.sdes = None;
         } else if parameters.srtp != self.sdes {
             self.sdes.clone_from(&parameters.srtp);
-            let (keys, sending) = self.sdes.as_ref().and_then(Keys::told).unzip();
-            (self.lanes[0].keys, self.sending) = (keys, Some(sending.map(Box::new)));
+            let told = self.sdes.as_ref().and_then(told);
+            let (sending, receiving) = told.unzip();
+            self.lanes[0].keys = sending.as_ref().map(|key| Box::new(SrtpSender::new(key)));
+            self.sending = Some(sending.as_ref().map(|key| Box::new(SrtpSender::new(key))));
+            self.opening.push(Opening::Keys(0, receiving.map(Box::new)));
         }
+        self.opening.push(Opening::Rules { closed: self.is_closed(), apart: self.apart });
     }
 
     /// A component has a way to the peer: who begins may begin.
@@ -167,9 +173,9 @@ impl Protection {
                     Output::Transmit(datagram) => progress.push_back(Progress::Transmit(component, datagram)),
                     Output::Event(Event::Keys(keys)) => {
                         suite = Some(keys.sending.suite());
-                        let (sender, receiver) =
-                            (SrtpSender::new(&keys.sending), SrtpReceiver::new(&keys.receiving));
-                        lane.keys = Some(Box::new(Keys { sender, receiver }));
+                        lane.keys = Some(Box::new(SrtpSender::new(&keys.sending)));
+                        let receiver = Box::new(SrtpReceiver::new(&keys.receiving));
+                        self.opening.push(Opening::Keys(index, Some(receiver)));
                         if index == 0 {
                             self.sending = Some(Some(Box::new(SrtpSender::new(&keys.sending))));
                         }
@@ -217,30 +223,23 @@ impl Protection {
         self.sending.take()
     }
 
+    /// How what is received is opened from now on: what has changed, in order.
+    pub(super) fn take_opening(&mut self) -> Vec<Opening> {
+        std::mem::take(&mut self.opening)
+    }
+
+    /// Whether a component's handshake may still say where the peer is: not once it has given keys.
+    pub(super) fn is_shaking(&self, component: u16) -> bool {
+        let association = &self.lanes[self.lane(component)].association;
+        self.dtls.is_some() && association.as_ref().is_none_or(|association| !association.is_keyed())
+    }
+
     /// Protects the compound in the first `length` bytes in place; `None` for what must not leave.
     pub(super) fn protect_rtcp(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
         let (lane, closed) = (self.lane(2), self.is_closed());
         match &mut self.lanes[lane].keys {
-            Some(keys) => keys.sender.protect_rtcp(buffer, length).ok(),
+            Some(keys) => keys.protect_rtcp(buffer, length).ok(),
             None => (!closed).then_some(length),
-        }
-    }
-
-    /// Opens in place; `None` for what is not authentic, or in the clear and must not be.
-    pub(super) fn unprotect(&mut self, packet: &mut [u8]) -> Option<usize> {
-        let closed = self.is_closed();
-        match &mut self.lanes[0].keys {
-            Some(keys) => keys.receiver.unprotect(packet).ok(),
-            None => (!closed).then_some(packet.len()),
-        }
-    }
-
-    /// Likewise for RTCP.
-    pub(super) fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Option<usize> {
-        let (lane, closed) = (self.lane(2), self.is_closed());
-        match &mut self.lanes[lane].keys {
-            Some(keys) => keys.receiver.unprotect_rtcp(packet).ok(),
-            None => (!closed).then_some(packet.len()),
         }
     }
 
@@ -255,25 +254,22 @@ impl Protection {
     }
 }
 
-impl Keys {
-    /// From what the descriptions told; none where it does not make keys.
-    fn told(parameters: &SrtpParameters) -> Option<(Box<Self>, SrtpSender)> {
-        let suite: Suite = parameters.suite.parse().ok()?;
-        let sending = MasterKey::new(suite, &parameters.local_key).ok()?;
-        let receiving = parameters.remote_keys.iter().map(|told| {
-            let key = MasterKey::new(suite, &told.master).ok()?;
-            let key = if told.mki.is_empty() { key } else { key.with_mki(&told.mki).ok()? };
-            Some(key.with_lifetime(told.lifetime.unwrap_or(u64::MAX)))
-        });
-        let receiving: Vec<MasterKey> = receiving.collect::<Option<_>>()?;
-        let (first, others) = receiving.split_first()?;
-        let mut receiver = SrtpReceiver::new(first);
-        for other in others {
-            receiver.add_key(other).ok()?;
-        }
-        let keys = Self { sender: SrtpSender::new(&sending), receiver };
-        Some((Box::new(keys), SrtpSender::new(&sending)))
+/// The keys that the descriptions told; none where what they told makes none.
+fn told(parameters: &SrtpParameters) -> Option<(MasterKey, SrtpReceiver)> {
+    let suite: Suite = parameters.suite.parse().ok()?;
+    let sending = MasterKey::new(suite, &parameters.local_key).ok()?;
+    let receiving = parameters.remote_keys.iter().map(|told| {
+        let key = MasterKey::new(suite, &told.master).ok()?;
+        let key = if told.mki.is_empty() { key } else { key.with_mki(&told.mki).ok()? };
+        Some(key.with_lifetime(told.lifetime.unwrap_or(u64::MAX)))
+    });
+    let receiving: Vec<MasterKey> = receiving.collect::<Option<_>>()?;
+    let (first, others) = receiving.split_first()?;
+    let mut receiver = SrtpReceiver::new(first);
+    for other in others {
+        receiver.add_key(other).ok()?;
     }
+    Some((sending, receiver))
 }
 
 impl fmt::Debug for Protection {
@@ -281,3 +277,6 @@ impl fmt::Debug for Protection {
         f.debug_struct("Protection").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 const LATCHING: Duration = Duration::from_secs(5);
 
 /// Where packets go, and whose are taken.
+#[derive(Clone)]
 pub(super) struct Remote {
     signalled: SocketAddr,
     pub(super) rtcp: SocketAddr,

@@ -5,12 +5,11 @@
 //!        ▲                   └══ ring ══► audio task ── relay
 //!        └──── changes ───── audio task
 //! ```
-//! The audio task says how: which source, which keys, which way. What it needs for its reports it
-//! reads without a lock.
+//! The audio task says how: which source, which keys, which way. How far it has come is read without a lock.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use media::{EncodedFrame, PacketSink};
@@ -20,6 +19,7 @@ use rtp_srtp::srtp::SrtpSender;
 use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::Notify;
 
+use super::changes::{Changes, Told, changes};
 use super::meters::Meters;
 use super::socket::Socket;
 use super::sockets::PACKET;
@@ -69,7 +69,9 @@ enum Route {
 pub(super) fn channel(parameters: &AudioParameters, meters: Arc<Meters>) -> (RtpSink, Outbound) {
     let shared = Arc::new(Shared::new(clock::now().instant));
     let ptime = u16::try_from(parameters.ptime).unwrap_or(20);
+    let (changes, told) = changes();
     let sink = RtpSink {
+        told,
         source: None,
         keys: None,
         terms: Terms::default(),
@@ -78,11 +80,12 @@ pub(super) fn channel(parameters: &AudioParameters, meters: Arc<Meters>) -> (Rtp
         shared: shared.clone(),
         meters,
     };
-    (sink, Outbound { shared, relayed: None, sent_to: None })
+    (sink, Outbound { changes, shared, relayed: None, sent_to: None })
 }
 
 /// The media thread's end: never blocks.
 pub(super) struct RtpSink {
+    told: Told<Change>,
     source: Option<Box<RtpSender>>,
     keys: Option<Box<SrtpSender>>,
     terms: Terms,
@@ -94,7 +97,7 @@ pub(super) struct RtpSink {
 
 impl PacketSink for RtpSink {
     fn send(&mut self, frame: EncodedFrame<'_>) {
-        for change in self.shared.changes() {
+        while let Some(change) = self.told.next() {
             self.obey(change);
         }
         let now = clock::instant();
@@ -189,6 +192,7 @@ impl RtpSink {
 
 /// The audio task's end.
 pub(super) struct Outbound {
+    changes: Changes<Change>,
     shared: Arc<Shared>,
     relayed: Option<(Consumer<u8>, Arc<Notify>)>,
     /// Where packets go now, if from a socket: that socket's port and the address.
@@ -197,23 +201,23 @@ pub(super) struct Outbound {
 
 impl Outbound {
     /// Packets are numbered as by this sender from now on.
-    pub(super) fn number(&self, source: &RtpSender) {
-        self.tell(Change::Source(Box::new(source.clone())));
+    pub(super) fn number(&mut self, source: &RtpSender) {
+        self.changes.tell(Change::Source(Box::new(source.clone())));
     }
 
     /// What was agreed on, before the keys that belong to it.
-    pub(super) fn agree(&self, terms: Terms) {
-        self.tell(Change::Terms(terms));
+    pub(super) fn agree(&mut self, terms: Terms) {
+        self.changes.tell(Change::Terms(terms));
     }
 
     /// Encrypts from now on, or does not.
-    pub(super) fn encrypt(&self, keys: Option<Box<SrtpSender>>) {
-        self.tell(Change::Keys(keys));
+    pub(super) fn encrypt(&mut self, keys: Option<Box<SrtpSender>>) {
+        self.changes.tell(Change::Keys(keys));
     }
 
     /// A key of the keypad, sent in the place of frames.
-    pub(super) fn press(&self, digit: Digit) {
-        self.tell(Change::Digit(digit));
+    pub(super) fn press(&mut self, digit: Digit) {
+        self.changes.tell(Change::Digit(digit));
     }
 
     /// Packets go this way from now on.
@@ -221,14 +225,14 @@ impl Outbound {
         match way {
             Course::Nowhere => {
                 if self.sent_to.take().is_some() || self.relayed.take().is_some() {
-                    self.tell(Change::Route(Route::Nowhere));
+                    self.changes.tell(Change::Route(Route::Nowhere));
                 }
             }
             Course::Socket(socket, to) => {
                 let now = Some((Arc::as_ptr(&socket).addr(), to));
                 if self.sent_to != now {
                     (self.sent_to, self.relayed) = (now, None);
-                    self.tell(Change::Route(Route::Socket(socket, to)));
+                    self.changes.tell(Change::Route(Route::Socket(socket, to)));
                 }
             }
             Course::Task => {
@@ -236,15 +240,20 @@ impl Outbound {
                     let (producer, consumer) = RingBuffer::new(RELAYED);
                     let wake = Arc::new(Notify::new());
                     (self.sent_to, self.relayed) = (None, Some((consumer, wake.clone())));
-                    self.tell(Change::Route(Route::Relay(producer, wake)));
+                    self.changes.tell(Change::Route(Route::Relay(producer, wake)));
                 }
             }
         }
     }
 
-    /// Nothing is sent after this moment; `None`: there is no end.
-    pub(super) fn mute_after(&self, end: Option<Instant>) {
-        self.shared.mute_after(end);
+    /// What who listens to the peer has to say, and to know.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// Passes on what waited; true when nothing waits any more.
+    pub(super) fn flush(&mut self) -> bool {
+        self.changes.flush()
     }
 
     /// How far sending has come; `None` before the first packet.
@@ -267,20 +276,11 @@ impl Outbound {
         ring.pop_entire_slice(packet).ok()?;
         Some(packet)
     }
-
-    /// The sink goes with its port; then nobody looks.
-    fn tell(&self, change: Change) {
-        self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
-        self.shared.changed.store(true, Ordering::Release);
-    }
 }
 
 /// What both ends read: one writes each value.
-struct Shared {
+pub(super) struct Shared {
     origin: Instant,
-    /// Whether there are changes.
-    changed: AtomicBool,
-    changes: Mutex<Vec<Change>>,
     /// Microseconds since the origin after which nothing is sent.
     mute_after: AtomicU64,
     /// Odd while the media thread writes the values below; a reader that saw it change reads again.
@@ -297,8 +297,6 @@ impl Shared {
     fn new(origin: Instant) -> Self {
         Self {
             origin,
-            changed: AtomicBool::new(false),
-            changes: Mutex::new(Vec::new()),
             mute_after: AtomicU64::new(u64::MAX),
             version: AtomicU32::new(0),
             ssrc: AtomicU32::new(0),
@@ -309,17 +307,8 @@ impl Shared {
         }
     }
 
-    /// What was told since the last time. Who is just telling is not waited for.
-    fn changes(&self) -> Vec<Change> {
-        if !self.changed.load(Ordering::Acquire) {
-            return Vec::new();
-        }
-        let Ok(mut changes) = self.changes.try_lock() else { return Vec::new() };
-        self.changed.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *changes)
-    }
-
-    fn mute_after(&self, end: Option<Instant>) {
+    /// Nothing is sent after this moment; `None`: there is no end.
+    pub(super) fn mute_after(&self, end: Option<Instant>) {
         let micros = end.map(|end| end.saturating_duration_since(self.origin).as_micros());
         let micros = micros.and_then(|micros| u64::try_from(micros).ok()).unwrap_or(u64::MAX);
         self.mute_after.store(micros, Ordering::Relaxed);
@@ -344,7 +333,8 @@ impl Shared {
         self.version.store(version.wrapping_add(2), Ordering::Release);
     }
 
-    fn progress(&self) -> Option<Progress> {
+    /// How far sending has come; `None` before the first packet.
+    pub(super) fn progress(&self) -> Option<Progress> {
         // The media thread writes for nanoseconds, 50 times a second: the second try succeeds.
         loop {
             let version = self.version.load(Ordering::Acquire);

@@ -1,26 +1,25 @@
-//! An audio stream between its sockets, its RTP session and its keys.
+//! An audio stream's task's half: the way to the peer, handshakes, and what of RTCP leaves.
 
-mod receiving;
-
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice_stun::ice::Candidate;
+use rtp_srtp::demux;
 use rtp_srtp::dtls::Identity;
-use rtp_srtp::dtmf::{Digit, EventReceiver};
+use rtp_srtp::dtmf::Digit;
 use rtp_srtp::rtcp::NtpTime;
-use rtp_srtp::session::{ExtendedReports, Playout, Session, SessionConfig};
+use rtp_srtp::session::{Session, SessionConfig, goodbye};
 use tokio::sync::Notify;
 
-use super::feed::Queue;
+use super::feed::Intake;
+use super::news::{Inbox, News, outlet};
+use super::reception::{Agreed, Change, Others, Reception};
 use super::{AudioCommand, Ends, Tell};
 use crate::configuration::SrtpPolicy;
 use crate::driver::clock;
 use crate::driver::media::gathering::IceLink;
-use crate::driver::media::ice::IceInput;
-use crate::driver::media::meters::{AudioStatistics, Meters};
+use crate::driver::media::ice::{IceInput, Taken};
 use crate::driver::media::protection::{Progress, Protection};
 use crate::driver::media::remote::Remote;
 use crate::driver::media::sending::{Course, Outbound, Terms};
@@ -30,50 +29,48 @@ use crate::engine::Now;
 use crate::notification::ChatFailureContext;
 use crate::session::{AudioParameters, MediaEvent};
 
-/// What the task and the media thread work on, one at a time.
+/// Datagrams of one socket that are read at a time at most.
+const MOST: usize = 64;
+/// What the media thread has no room for is tried again after so long: a tick of its.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What the task works on.
 pub(super) struct AudioStream {
     sockets: AudioSockets,
+    /// Those that the media thread reads, by their address in memory.
+    lent: Option<usize>,
     ice: Option<Box<IceLink>>,
     /// When ICE is to be driven again.
     ice_due: Option<Instant>,
+    /// Whose media the media thread takes, with ICE.
+    peers: Vec<SocketAddr>,
     outbound: Outbound,
-    /// What the task has received for the media thread.
-    queue: Queue,
-    /// What the media thread has received for the task: component, from where, when.
-    aside: VecDeque<(u16, SocketAddr, Instant, Vec<u8>)>,
-    meters: Arc<Meters>,
+    intake: Intake,
     tell: Tell,
     parameters: Box<AudioParameters>,
-    session: Session,
     protection: Protection,
-    keys_in: EventReceiver,
     remote: Remote,
-    /// Moments of packets are counted from here.
-    began: Instant,
-    /// When the last packet came, once there was one.
-    heard: Option<Instant>,
-    lost_told: bool,
-    /// The next packet is the first of another source.
-    restarts: bool,
-    /// There is something for the task to do.
-    stirred: bool,
-    /// Ticks of the media thread.
-    ticks: u32,
-    over: bool,
+    /// The peer sends since the last parameters.
+    heard: bool,
+    /// Our source, and whether it has sent any RTCP.
+    ssrc: u32,
+    cname: String,
+    reported: bool,
 }
 
 impl AudioStream {
+    /// The stream, whose other half the media thread has from now on, and what that has for it.
     pub(super) fn new(
         sockets: AudioSockets,
         mut ice: Option<Box<IceLink>>,
-        Ends { outbound, meters, tell, .. }: Ends,
+        Ends { mut outbound, mut intake, meters, tell }: Ends,
         parameters: Box<AudioParameters>,
         identity: Option<Identity>,
-    ) -> Self {
+    ) -> (Self, Inbox) {
         let now = clock::now();
-        let config = SessionConfig::new(parameters.send_payload_type, parameters.clock_rate, cname());
-        let mut session = Session::new(now.instant, ntp(now), config, clock::seed());
-        session.set_extended_reports(extended(&parameters));
+        let cname = cname();
+        let config = SessionConfig::new(parameters.send_payload_type, parameters.clock_rate, cname.clone());
+        let session = Session::new(now.instant, ntp(now), config, clock::seed());
         let protection = Protection::new(&parameters, identity);
         let remote = Remote::new(now.instant, parameters.remote_rtp, parameters.remote_rtcp);
         if let Some(link) = &mut ice {
@@ -82,48 +79,50 @@ impl AudioStream {
         outbound.agree(terms(&parameters));
         outbound.number(session.sender());
         let ice = ice.filter(|_| parameters.ice.is_some());
+        let ssrc = session.sender().ssrc();
+        let (outlet, inbox) = outlet();
+        let others = Others { meters, sending: outbound.shared(), outlet };
+        let place = (remote.clone(), ice.is_some());
+        let reception = Reception::new(now.instant, Agreed::new(&parameters), session, place, others);
+        intake.begin(Box::new(reception));
         let mut stream = Self {
             sockets,
+            lent: None,
             ice_due: ice.is_some().then_some(now.instant),
             ice,
+            peers: Vec::new(),
             outbound,
-            queue: Queue::default(),
-            aside: VecDeque::new(),
-            meters,
+            intake,
             tell,
             parameters,
-            session,
             protection,
-            keys_in: EventReceiver::new(),
             remote,
-            began: now.instant,
-            heard: None,
-            lost_told: false,
-            restarts: false,
-            stirred: false,
-            ticks: 0,
-            over: false,
+            heard: false,
+            ssrc,
+            cname,
+            reported: false,
         };
         stream.sockets.mark(stream.parameters.dscp);
-        stream.encrypt();
+        stream.hand_keys();
         stream.lead();
-        stream
+        (stream, inbox)
     }
 
     /// What came before it ran, and handshakes.
     pub(super) fn begin(&mut self, now: Instant) {
         let early = self.ice.as_mut().map(|link| std::mem::take(&mut link.early));
-        for (from, mut datagram) in early.unwrap_or_default() {
-            self.received(now, from, &mut datagram);
+        for (from, datagram) in early.unwrap_or_default() {
+            self.received(now, from, &datagram);
         }
         self.shake_hands(now);
     }
 
-    /// Says goodbye.
+    /// Says goodbye, if anybody can have heard of us (RFC 3550 §6.3.7).
     pub(super) fn end(&mut self, now: Instant) {
         let mut buffer = [0; PACKET];
-        self.report_sent();
-        if let Ok(Some(length)) = self.session.leave(now, &mut buffer) {
+        if (self.reported || self.outbound.progress().is_some())
+            && let Ok(length) = goodbye(self.ssrc, &self.cname, &mut buffer)
+        {
             self.send_rtcp(&mut buffer, length);
         }
         self.protection.close();
@@ -131,7 +130,6 @@ impl AudioStream {
         if let Some(link) = &mut self.ice {
             link.ice.close(&self.sockets);
         }
-        self.over = true;
     }
 
     pub(super) fn obey(&mut self, command: AudioCommand) {
@@ -159,7 +157,7 @@ impl AudioStream {
     /// ICE or a handshake look for a way to media an answer should not take as long as a tick.
     pub(super) fn settle(&mut self) {
         let has_way = self.ice.as_ref().is_none_or(|link| link.ice.is_settled());
-        let is_settled = self.heard.is_some() && has_way && self.protection.deadline().is_none();
+        let is_settled = self.heard && has_way && self.protection.deadline().is_none();
         let polled = TELLS_ARRIVAL && is_settled;
         if self.sockets.are_polled() == polled {
             return;
@@ -172,9 +170,9 @@ impl AudioStream {
     }
 
     /// When there is something to do even if nothing comes.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let due = self.session.deadline().into_iter().chain(self.silence_deadline());
-        due.chain(self.ice_due).chain(self.protection.deadline()).min()
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        let behind = (!self.flush()).then(|| clock::instant() + TICK);
+        behind.into_iter().chain(self.ice_due).chain(self.protection.deadline()).min()
     }
 
     /// Lets handshakes begin where there is a way, send, and tell.
@@ -194,6 +192,7 @@ impl AudioStream {
                     // Who was announced is there: that is where it is.
                     if let Some(from) = self.remote.shakes_from {
                         self.remote.received_from = Some(from);
+                        self.intake.tell(Change::Found(from));
                     }
                     self.refresh();
                     (self.tell)(MediaEvent::AudioEncrypted { suite: suite.name().to_owned() });
@@ -203,14 +202,14 @@ impl AudioStream {
                 }
             }
         }
-        self.encrypt();
+        self.hand_keys();
     }
 
     /// What did not come on the first two sockets.
     pub(super) fn ice_input(&mut self, now: Instant, input: IceInput) {
         let Some(link) = &mut self.ice else { return };
         match link.ice.take_input(now, input) {
-            Some((peer, mut packet)) => self.received(now, peer, &mut packet),
+            Some((peer, packet)) => self.received(now, peer, &packet),
             None => self.drive_ice(now),
         }
     }
@@ -223,23 +222,33 @@ impl AudioStream {
             self.tell_moved(candidates);
         }
         let Some(link) = &mut self.ice else { return };
-        for (peer, mut packet) in std::mem::take(&mut link.ice.arrived) {
-            self.received(now, peer, &mut packet);
+        for (peer, packet) in std::mem::take(&mut link.ice.arrived) {
+            self.received(now, peer, &packet);
         }
         self.lead();
         self.shake_hands(now);
     }
 
-    /// Tells the media thread which way media goes now.
+    /// Tells the media thread which way media goes now, whose it takes, and which sockets are its to read.
     fn lead(&mut self) {
         let way = match &self.ice {
             Some(link) => link.ice.way(&self.sockets),
             None => Course::Socket(self.sockets.rtp.clone(), self.remote.rtp()),
         };
         self.outbound.lead(way);
-        // With ICE, consent tells.
-        let listens = self.ice.is_none() && self.parameters.receives;
-        self.outbound.mute_after(listens.then(|| self.remote.mute_after(self.parameters.silence)));
+        let polled = self.sockets.are_polled().then(|| self.sockets());
+        if let Some(link) = self.ice.as_ref().filter(|_| polled.is_some())
+            && !link.ice.peers().eq(self.peers.iter().copied())
+        {
+            self.peers = link.ice.peers().collect();
+            self.intake.tell(Change::Peers(self.peers.clone()));
+        }
+        let lent = polled.as_ref().map(|(rtp, _)| Arc::as_ptr(rtp).addr());
+        if lent != self.lent {
+            self.lent = lent;
+            self.intake.tell(Change::Sockets(polled));
+            self.intake.rest();
+        }
     }
 
     /// The peer said something. With ICE, which knows the way, that changes nothing.
@@ -249,18 +258,20 @@ impl AudioStream {
         }
     }
 
-    /// Hands the media thread its keys, where there are other ones: RTP is encrypted there.
-    fn encrypt(&mut self) {
+    /// Hands the media thread its keys, where there are other ones.
+    fn hand_keys(&mut self) {
         if let Some(keys) = self.protection.take_sending() {
             self.outbound.encrypt(keys);
         }
+        for opening in self.protection.take_opening() {
+            self.intake.tell(Change::Opening(opening));
+        }
     }
 
-    /// What the media thread has sent goes into our reports.
-    fn report_sent(&mut self) {
-        if let Some(progress) = self.outbound.progress() {
-            self.session.sender_mut().follow(progress);
-        }
+    /// Passes on what the media thread had no room for.
+    fn flush(&mut self) -> bool {
+        let (sending, receiving) = (self.outbound.flush(), self.intake.flush());
+        sending && receiving
     }
 
     /// What is to go through a relay.
@@ -286,20 +297,19 @@ impl AudioStream {
 
     fn change(&mut self, parameters: Box<AudioParameters>) {
         self.protection.apply(&parameters);
+        let mut place = None;
         if parameters.remote_rtp != self.parameters.remote_rtp {
             let now = clock::now().instant;
             self.remote = Remote::new(now, parameters.remote_rtp, parameters.remote_rtcp);
+            place = Some(Box::new(self.remote.clone()));
         }
         if let Some(link) = &mut self.ice {
             link.apply(clock::now().instant, &parameters);
             self.ice_due = Some(clock::now().instant);
         }
-        self.heard = None;
-        // What was agreed anew is tried anew.
-        self.remote.alive = Some(clock::now().instant);
-        self.session.sender_mut().set_payload_type(parameters.send_payload_type);
+        self.heard = false;
         self.outbound.agree(terms(&parameters));
-        self.session.set_extended_reports(extended(&parameters));
+        self.intake.tell(Change::Run(Box::new(Agreed::new(&parameters)), place));
         self.parameters = parameters;
         self.sockets.mark(self.parameters.dscp);
         self.lead();
@@ -342,30 +352,121 @@ impl AudioStream {
         }
     }
 
-    fn silence_deadline(&self) -> Option<Instant> {
-        let expects = self.parameters.receives && !self.lost_told;
-        self.heard.filter(|_| expects).map(|heard| heard + self.parameters.silence)
-    }
-
     pub(super) fn timeout(&mut self, now: Instant) {
-        if self.silence_deadline().is_some_and(|deadline| deadline <= now) {
-            self.lost_told = true;
-            (self.tell)(MediaEvent::AudioLost);
-        }
         if let Some(link) = self.ice.as_mut().filter(|_| self.ice_due.is_some_and(|due| due <= now)) {
             link.ice.handle_timeout(now);
             self.drive_ice(now);
         }
         self.protection.handle_timeout(now);
         self.shake_hands(now);
+    }
+
+    /// Reads what came on a socket that is watched.
+    pub(super) fn read(&mut self, component: u16) {
+        let now = clock::now();
+        let socket = if component == 1 { &self.sockets.rtp } else { &self.sockets.rtcp }.clone();
         let mut buffer = [0; PACKET];
-        self.report_sent();
-        if self.session.deadline().is_some_and(|due| due <= now) {
-            self.session.set_playout(playout(&self.meters.read()));
+        for _ in 0..MOST {
+            let Ok(arrived) = socket.receive(now, &mut buffer) else { return };
+            let Some(packet) = buffer.get_mut(..arrived.length) else { return };
+            self.arrived(arrived.at, component, arrived.from, packet);
         }
-        if let Ok(Some(length)) = self.session.poll_rtcp(now, &mut buffer) {
-            self.send_rtcp(&mut buffer, length);
+    }
+
+    /// What the media thread tells.
+    pub(super) fn take(&mut self, news: News) {
+        match news {
+            News::Aside(left) => {
+                let (component, from, at, mut datagram) = *left;
+                self.arrived(at, component, from, &mut datagram);
+            }
+            News::Heard(from) => {
+                self.heard = true;
+                if self.remote.received_from != Some(from) {
+                    self.remote.received_from = Some(from);
+                    (self.tell)(MediaEvent::AudioReceived { from });
+                }
+                self.refresh();
+            }
+            News::Lost => (self.tell)(MediaEvent::AudioLost),
+            News::Digit(digit) => (self.tell)(MediaEvent::Dtmf(digit)),
+            News::Source(source) => {
+                self.ssrc = source.ssrc();
+                self.outbound.number(&source);
+            }
+            News::Report(report) => {
+                let mut buffer = [0; PACKET];
+                if let Some(place) = buffer.get_mut(..report.len()) {
+                    place.copy_from_slice(&report);
+                    self.send_rtcp(&mut buffer, report.len());
+                    self.reported = true;
+                }
+            }
         }
+    }
+
+    /// A datagram of a component: what ICE leaves of it is media.
+    fn arrived(&mut self, now: Instant, component: u16, from: SocketAddr, packet: &mut [u8]) {
+        let Some(link) = &mut self.ice else {
+            match component {
+                1 => self.received(now, from, packet),
+                _ => self.received_rtcp(now, from, packet),
+            }
+            return;
+        };
+        match link.ice.take_first(now, component, from, packet) {
+            Taken::Nothing => self.drive_ice(now),
+            Taken::Media(range, peer) => {
+                let Some(packet) = packet.get(range) else { return };
+                match component {
+                    1 => self.received(now, peer, packet),
+                    _ => self.received_rtcp(now, peer, packet),
+                }
+            }
+        }
+    }
+
+    /// Media of the peer goes to the media thread. With ICE, whose it is was checked already.
+    fn received(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) {
+        let takes = |takes: fn(&Remote, Instant, SocketAddr) -> bool| takes(&self.remote, now, from);
+        let is_peer = self.ice.is_some();
+        match demux::classify(packet) {
+            Some(demux::Protocol::Rtp) if is_peer || takes(Remote::takes) => {
+                self.intake.push(from, now, packet);
+            }
+            Some(demux::Protocol::Rtcp) if is_peer || takes(Remote::takes_rtcp) => {
+                self.intake.push(from, now, packet);
+            }
+            Some(demux::Protocol::Dtls) if is_peer || takes(Remote::takes) => {
+                self.received_dtls(now, 1, from, packet);
+            }
+            _ => {}
+        }
+    }
+
+    /// Likewise on the socket for RTCP.
+    fn received_rtcp(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) {
+        if self.ice.is_none() && !self.remote.takes_rtcp(now, from) {
+            return;
+        }
+        match demux::classify(packet) {
+            Some(demux::Protocol::Rtcp) => self.intake.push(from, now, packet),
+            Some(demux::Protocol::Dtls) => self.received_dtls(now, 2, from, packet),
+            _ => {}
+        }
+    }
+
+    /// A handshake's datagram. Where the peer is it says until it has given keys, and no longer.
+    fn received_dtls(&mut self, now: Instant, component: u16, from: SocketAddr, datagram: &[u8]) {
+        if self.parameters.dtls.is_none() {
+            return;
+        }
+        if self.protection.is_shaking(component) {
+            self.remote.shakes(component, from);
+            self.intake.tell(Change::Shakes(component, from));
+        }
+        self.protection.take(now, component, datagram);
+        self.shake_hands(now);
     }
 
     fn send_rtcp(&mut self, buffer: &mut [u8; PACKET], length: usize) {
@@ -385,29 +486,6 @@ fn terms(parameters: &AudioParameters) -> Terms {
     }
 }
 
-/// What the peer asked for in `a=rtcp-xr`.
-fn extended(parameters: &AudioParameters) -> ExtendedReports {
-    let packet = Duration::from_millis(parameters.ptime.into());
-    ExtendedReports {
-        voip_metrics: parameters.voip_metrics.then_some(packet),
-        round_trip: parameters.voip_metrics,
-    }
-}
-
-/// How the stream is played, as measured here, for the peer.
-fn playout(statistics: &AudioStatistics) -> Playout {
-    let tenths = (statistics.mos * 10.0).round().clamp(10.0, 50.0) as u8;
-    // The R factor that belongs to the score is near enough a straight line between 1.0 and 4.4 (ITU-T G.107).
-    let r_factor = ((statistics.mos - 1.0) / 3.41 * 93.0).round().clamp(0.0, 100.0) as u8;
-    let buffered = Duration::from_secs_f64(statistics.delay_ms.max(0.0) / 1_000.0);
-    Playout {
-        discarded: statistics.late,
-        delay: buffered + Duration::from_millis(20),
-        jitter_buffer: [buffered, buffered, Duration::from_millis(500)],
-        score: Some((r_factor, tenths, tenths)),
-    }
-}
-
 /// A name that says nothing of this host, new for each stream (RFC 7022 §4.2).
 fn cname() -> String {
     use base64::Engine as _;
@@ -418,17 +496,4 @@ fn cname() -> String {
 fn ntp(now: Now) -> NtpTime {
     let since = now.wall.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
     NtpTime::from_unix(since)
-}
-
-#[cfg(test)]
-impl AudioStream {
-    /// When anything of the peer came last.
-    pub(super) fn alive(&self) -> Option<Instant> {
-        self.remote.alive
-    }
-
-    /// How much waits for the task.
-    pub(super) fn aside(&self) -> usize {
-        self.aside.len()
-    }
 }

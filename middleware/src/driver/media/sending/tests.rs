@@ -2,33 +2,12 @@ use rtp_srtp::RtpPacket;
 use rtp_srtp::session::SenderConfig;
 use rtp_srtp::srtp::{MasterKey, SrtpReceiver, Suite};
 
+use super::super::samples::pcmu;
 use super::*;
-use crate::session::{IceParameters, SrtpParameters};
 
 fn parameters() -> AudioParameters {
     let remote: SocketAddr = "192.0.2.1:4000".parse().expect("an address");
-    AudioParameters {
-        remote_rtp: remote,
-        remote_rtcp: remote,
-        rtcp_mux: false,
-        ice: None::<Box<IceParameters>>,
-        codec: "PCMU".to_owned(),
-        clock_rate: 8_000,
-        send_payload_type: 0,
-        receive_payload_type: 0,
-        fmtp: None,
-        dtmf: Some((101, 101)),
-        comfort_noise: None,
-        ptime: 20,
-        sends: true,
-        receives: true,
-        srtp: None::<SrtpParameters>,
-        dtls: None,
-        voip_metrics: false,
-        srtp_policy: crate::configuration::SrtpPolicy::Off,
-        silence: Duration::from_secs(30),
-        dscp: 46,
-    }
+    AudioParameters { rtcp_mux: false, dtmf: Some((101, 101)), ..pcmu(remote) }
 }
 
 fn source() -> RtpSender {
@@ -36,7 +15,7 @@ fn source() -> RtpSender {
 }
 
 fn ends() -> (RtpSink, Outbound) {
-    let (sink, outbound) = channel(&parameters(), Arc::new(Meters::default()));
+    let (sink, mut outbound) = channel(&parameters(), Arc::new(Meters::default()));
     outbound.agree(Terms { sends: true, dtmf: Some(101), encrypts: false });
     outbound.number(&source());
     (sink, outbound)
@@ -153,12 +132,12 @@ async fn who_is_silent_for_long_is_not_talked_to() {
     let (mut sink, mut outbound) = ends();
     let (ours, theirs) = (socket(), socket());
     outbound.lead(Course::Socket(ours, theirs.local_addr().expect("bound")));
-    outbound.mute_after(Some(sink.shared.origin));
+    outbound.shared().mute_after(Some(sink.shared.origin));
     sink.send(frame(0));
     assert_eq!(sink.meters.sent.load(Ordering::Relaxed), 0);
-    outbound.mute_after(Some(sink.shared.origin + Duration::from_secs(3_600)));
+    outbound.shared().mute_after(Some(sink.shared.origin + Duration::from_secs(3_600)));
     sink.send(frame(1));
-    outbound.mute_after(None);
+    outbound.shared().mute_after(None);
     sink.send(frame(2));
     assert_eq!(sink.meters.sent.load(Ordering::Relaxed), 2);
     assert_eq!(receive(&theirs).await.len(), 172);
