@@ -21,6 +21,13 @@ impl Punctuality {
         Self { before_all: system::claim(), over: 0 }
     }
 
+    /// The same for a thread that may wait for others by asking without end: it comes before most, and leaves those
+    /// that it waits for their time.
+    #[cfg(feature = "cpal")]
+    pub(crate) fn prefer() {
+        system::prefer();
+    }
+
     /// After each tick. Who comes before all others and never sleeps would let nobody else run.
     pub(crate) fn ticked(&mut self, took: Duration, ptime: Duration) {
         self.over = if took < ptime { 0 } else { self.over + 1 };
@@ -46,10 +53,14 @@ mod system {
     /// Of 99 as well: a nice value of 0.
     const ORDINARY: u8 = 48;
 
-    pub(super) fn claim() -> bool {
+    pub(super) fn prefer() {
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-        // For those who may only have this, and for afterwards.
         let _ = rustix::process::setpriority_process(None, NICE);
+    }
+
+    pub(super) fn claim() -> bool {
+        // For those who may only have this, and for afterwards.
+        prefer();
         let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
         let Ok(value) = ThreadPriorityValue::try_from(REALTIME) else { return false };
         let priority = ThreadPriority::Crossplatform(value);
@@ -68,6 +79,9 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
+    #[cfg(feature = "cpal")]
+    pub(super) fn prefer() {}
+
     pub(super) fn claim() -> bool {
         false
     }
@@ -108,6 +122,9 @@ mod tests {
             for _ in 0..PATIENCE {
                 place.ticked(Duration::from_secs(1), Duration::from_millis(20));
             }
+            assert!(!is_first());
+            #[cfg(feature = "cpal")]
+            Punctuality::prefer();
             assert!(!is_first());
         });
         thread.join().expect("it holds");

@@ -244,7 +244,7 @@ impl<T: Direction> Lane<T> {
         let device = self.find().ok_or_else(missing)?;
         // A default device exists even without a card; only its configuration tells the truth.
         let config = T::config(&device).map_err(|_| missing())?;
-        let health = Arc::default();
+        let health = Arc::new(Health::of(&device));
         let (stream, end) = T::build(&device, &config, self.rate, &self.shared, &health).map_err(backend)?;
         stream.play().map_err(backend)?;
         // Full only while the media thread stands still: then it is tried again.

@@ -1,7 +1,8 @@
 //! One stream of one device: its callback copies, and counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use cpal::traits::DeviceTrait;
 use cpal::{ErrorKind, FromSample, Sample, SampleFormat, SizedSample};
@@ -11,6 +12,12 @@ use super::Shared;
 use crate::device::elastic::ElasticReader;
 use crate::engine::Punctuality;
 
+/// How often in a row, without sound between them, a backend may fail before the stream is given up, and what lies
+/// between two of them: a fifth of a second together. PulseAudio's plugin of ALSA tells no delay in the first moments
+/// of a stream, nor in those after a glitch, which is an error of its backend.
+const FAILURES: u32 = 40;
+const APART: Duration = Duration::from_millis(5);
+
 /// How one stream does.
 #[derive(Debug, Default)]
 pub(super) struct Health {
@@ -18,24 +25,61 @@ pub(super) struct Health {
     pub(super) failed: AtomicBool,
     /// Calls of its callback.
     pub(super) calls: AtomicU64,
+    /// Failures since the last one.
+    failures: AtomicU32,
+    /// It leads to hardware, and to no server of sound.
+    is_hardware: bool,
 }
 
 impl Health {
+    /// Of a stream of this device.
+    pub(super) fn of(device: &cpal::Device) -> Self {
+        Self { is_hardware: device.id().is_ok_and(|id| is_hardware(id.id())), ..Self::default() }
+    }
+
     /// In each call of the callback; the first one makes its thread a punctual one.
     fn called(&self) {
+        self.failures.store(0, Ordering::Relaxed);
         if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
-            let _ = Punctuality::claim();
+            match self.is_hardware {
+                true => drop(Punctuality::claim()),
+                // The plugins of servers say that they are ready before they are. Who asks them again and again, and
+                // comes before the server, keeps it from becoming so.
+                false => Punctuality::prefer(),
+            }
         }
     }
 
-    /// Runs outside the audio path: a glitch is not the end. After anything else the stream is dropped
-    /// and opened anew, for backends report the same error again and again, as fast as they can.
-    fn note(&self, error: &cpal::Error) {
-        let goes_on = [ErrorKind::Xrun, ErrorKind::DeviceChanged, ErrorKind::RealtimeDenied];
-        if !goes_on.contains(&error.kind()) {
-            self.failed.store(true, Ordering::Relaxed);
+    /// A glitch is not the end, nor are a few failures; the stream that ends is opened anew. Whether its thread has
+    /// to wait: backends report the same error again and again, as fast as they can, on a thread that comes before
+    /// all others, which then get nothing done.
+    fn note(&self, error: &cpal::Error) -> bool {
+        if [ErrorKind::Xrun, ErrorKind::DeviceChanged, ErrorKind::RealtimeDenied].contains(&error.kind()) {
+            return false;
+        }
+        let in_a_row = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let ends = error.kind() != ErrorKind::BackendError || in_a_row >= FAILURES;
+        if ends && !self.failed.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, "the sound device fails");
+        }
+        true
+    }
+
+    /// What cpal calls on the thread of the stream, outside the audio path.
+    fn on_error(&self, error: &cpal::Error) {
+        if self.note(error) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the stream's own thread, which has nothing to play"
+            )]
+            std::thread::sleep(APART);
         }
     }
+}
+
+/// Whether a name of ALSA is that of a card, and not of one that may lead anywhere.
+fn is_hardware(name: &str) -> bool {
+    ["hw:", "plughw:"].iter().any(|kind| name.starts_with(kind))
 }
 
 /// Builds, and does not yet start, a stream that fills the ring with the mean of its channels.
@@ -78,7 +122,7 @@ where
                 }
             }
         },
-        move |error| failed.note(&error),
+        move |error| failed.on_error(&error),
         None,
     )
 }
@@ -128,7 +172,7 @@ where
                 }
             }
         },
-        move |error| failed.note(&error),
+        move |error| failed.on_error(&error),
         None,
     )
 }
@@ -141,13 +185,41 @@ mod tests {
     fn a_glitch_is_not_the_end() {
         let health = Health::default();
         for kind in [ErrorKind::Xrun, ErrorKind::DeviceChanged, ErrorKind::RealtimeDenied] {
-            health.note(&kind.into());
+            assert!(!health.note(&kind.into()), "and nothing is waited for");
         }
         assert!(!health.failed.load(Ordering::Relaxed));
         for kind in [ErrorKind::DeviceNotAvailable, ErrorKind::StreamInvalidated] {
             let health = Health::default();
-            health.note(&kind.into());
+            assert!(health.note(&kind.into()));
             assert!(health.failed.load(Ordering::Relaxed));
         }
+    }
+
+    /// What a server of sound is behind, or may be, is not asked for again and again before all others.
+    #[test]
+    fn a_card_comes_before_all_others_only_where_it_is_hardware() {
+        for (name, expected) in [
+            ("hw:CARD=PCH,DEV=0", true),
+            ("plughw:CARD=PCH,DEV=0", true),
+            ("default", false),
+            ("pulse", false),
+        ] {
+            assert_eq!(is_hardware(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_backend_that_fails_for_a_moment_is_kept() {
+        let health = Health::default();
+        let fails = |times: u32| {
+            for _ in 0..times {
+                assert!(health.note(&ErrorKind::BackendError.into()), "its thread waits");
+            }
+            health.failed.load(Ordering::Relaxed)
+        };
+        assert!(!fails(FAILURES - 1));
+        health.called();
+        assert!(!fails(FAILURES - 1), "it played in between");
+        assert!(fails(1));
     }
 }
