@@ -8,34 +8,21 @@ mod example;
 #[allow(dead_code, reason = "shared with the interop tests, which use all of it")]
 mod process;
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
-use std::time::Duration;
 
 use blast::Way;
 use example::{example, write_wav};
-use process::{Running, until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Whether somebody listens there, asked without taking the port for that.
-fn is_bound(address: SocketAddr) -> bool {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
-    let kept_alive = socket.connect(address).and_then(|()| socket.send(b"\r\n\r\n"));
-    let refused = kept_alive.and_then(|_| socket.recv(&mut [0; 64])).map_err(|error| error.kind());
-    refused != Err(ErrorKind::ConnectionRefused)
-}
+use process::Running;
 
 fn withstands(package: &str, name: &str, argument: impl Fn(u16) -> Vec<String>, streams: bool) {
     let folder = tempfile::tempdir().expect("a folder");
-    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|s| s.local_addr()).expect("a port").port();
+    let port = process::free_port();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut command = Command::new(example(package, name));
     command.args(argument(port)).current_dir(folder.path());
     let running = Running::start(&mut command, folder.path(), name);
-    assert!(until(PATIENCE, || is_bound(address)), "{name} does not listen: {}", running.stderr());
+    process::wait_until_bound(port);
     let ways = [Some(Way::Udp), streams.then_some(Way::Tcp(address))];
     let ways: Vec<Way> = ways.into_iter().flatten().collect();
     blast::blast(name, running.id(), address, &ways, || running.stderr());

@@ -52,6 +52,12 @@ impl Running {
         Self { child, name: name.to_owned(), stdout, stderr }
     }
 
+    /// Its number, for those who look at it or send it a signal.
+    #[allow(dead_code, reason = "shared with the tests of examples, which ask for it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stdout(&self) -> String {
         read(&self.stdout)
     }
