@@ -178,6 +178,8 @@ async fn a_websocket_is_a_way_to_the_relay() {
     let options = AcceptOptions { relay_password: Some("secret".to_owned()), ..AcceptOptions::default() };
     called.accept_with(StreamSet::CHAT, options).await.expect("it is legal in INCOMING");
     alice.wait_for("MSRPChatDidStart").await;
+    // The ACK takes another way than the chat.
+    bob.wait_for("SCSessionDidStart").await;
     // In many chunks, each of which has to be a message of its own.
     let text = "over a WebSocket ".repeat(2_000);
     calling.send_message(text.clone(), MessageOptions::default()).await.expect("it has chat");
