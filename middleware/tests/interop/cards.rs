@@ -14,9 +14,11 @@ use crate::program::{Listen, call_with};
 use crate::sound::{Sound, resemblance_in_pieces};
 use crate::{ALIKE, only_wav};
 
-/// How many of sixteen pieces have to be found where they belong: of another sound none is, and a busy machine makes
-/// gaps in all that four programs hand on to one another.
-const PIECES: usize = 5;
+/// How many of sixteen pieces have to be found where they belong: of another sound none is.
+const PIECES: usize = 12;
+/// The same of a loudspeaker: what it plays over and over is heard from any place on, for eight seconds, so that of the
+/// four that are looked for two may be at the beginning and the other two at the end.
+const PART: usize = 5;
 
 /// A sound server and its devices.
 struct Pulse {
@@ -174,11 +176,11 @@ fn listens(pulse: &Pulse, name: &str, ours: &Sound) -> PathBuf {
     heard
 }
 
-fn check(played: &Sound, heard: &Sound, what: &str) {
+fn check(played: &Sound, heard: &Sound, least: usize, what: &str) {
     let found = resemblance_in_pieces(played, heard);
     let alike = found.pieces_above(ALIKE);
     println!("{what}: {alike} of 16 pieces, {found:?}");
-    assert!(alike >= PIECES, "{what}: {found:?}, needs {PIECES} above {ALIKE}");
+    assert!(alike >= least, "{what}: {found:?}, needs {least} above {ALIKE}");
 }
 
 /// A call from the sound card to a file player, with `accident` in the middle of it.
@@ -210,10 +212,10 @@ fn call_through_card(accident: impl FnOnce(&mut Pulse)) {
     assert!(listen.wait_for_ends(1), "the call ended");
     listen.stop();
     let recorded = Sound::read(&only_wav(&recordings));
-    check(&theirs, &Sound::read(&heard_before), "what the loudspeaker played");
-    check(&before, &recorded, "what the peer heard of the microphone");
-    check(&theirs, &Sound::read(&heard_after), "what the loudspeaker played afterwards");
-    check(&after, &recorded, "what the peer heard of the microphone afterwards");
+    check(&theirs, &Sound::read(&heard_before), PART, "what the loudspeaker played");
+    check(&before, &recorded, PIECES, "what the peer heard of the microphone");
+    check(&theirs, &Sound::read(&heard_after), PART, "what the loudspeaker played afterwards");
+    check(&after, &recorded, PIECES, "what the peer heard of the microphone afterwards");
 }
 
 #[test]
@@ -261,6 +263,6 @@ fn a_sound_card_answers_a_call() {
     assert!(calling.terminate().success(), "{}", calling.stderr());
     assert!(listen.wait_for_ends(1), "the call ended");
     listen.stop();
-    check(&theirs, &Sound::read(&heard), "what the loudspeaker played");
-    check(&ours, &Sound::read(&recording), "what the peer heard of the microphone");
+    check(&theirs, &Sound::read(&heard), PART, "what the loudspeaker played");
+    check(&ours, &Sound::read(&recording), PIECES, "what the peer heard of the microphone");
 }
