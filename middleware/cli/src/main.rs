@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod identity;
 mod inspect;
+mod keep;
 mod leave;
 mod listen;
 mod live;

@@ -9,41 +9,27 @@ use crate::Failure;
 use crate::agent::{Agent, later};
 use crate::arguments::{Common, Register, Registrar};
 use crate::identity::{address, credentials};
+use crate::keep::{Turn, keep};
 use crate::leave::Leave;
 use crate::output::Output;
 
 pub(crate) async fn run(options: Register, output: &Arc<Output>, leave: &Leave) -> Result<(), Failure> {
-    let mut agent = Agent::without_media(&options.common, false, output).await?;
+    let agent = Agent::without_media(&options.common, false, output).await?;
     let registration =
         begin(&options.common, &options.registrar, options.from.as_deref(), &agent.application)?;
-    let mut failure = None;
     if let Some(seconds) = options.seconds {
         let registration = registration.clone();
         later(seconds, move || drop(registration.end()));
     }
-    loop {
-        let notification = tokio::select! {
-            notification = agent.notifications.next() => notification,
-            // Stopping ends it too.
-            () = leave.asked() => break,
-        };
-        let Some(notification) = notification else { break };
-        match notification.event() {
-            Event::Registration(RegistrationEvent::DidSucceed { .. }) => failure = None,
-            Event::Registration(RegistrationEvent::DidFail { code, reason, retry_after, .. }) => {
-                let status = if *code == 0 { String::new() } else { format!("{code} ") };
-                failure = Some(format!("the registration failed: {status}{reason}"));
-                // Another try follows, unless this one can't be mended by trying.
-                if retry_after.is_none() {
-                    break;
-                }
-            }
-            Event::Registration(RegistrationEvent::DidEnd { .. }) => break,
-            _ => {}
+    keep(agent, "registration", leave, |event| match event {
+        Event::Registration(RegistrationEvent::DidSucceed { .. }) => Some(Turn::Holds),
+        Event::Registration(RegistrationEvent::DidFail { code, reason, retry_after, .. }) => {
+            Some(Turn::failed(*code, reason, *retry_after))
         }
-    }
-    agent.application.stop().await;
-    failure.map_or(Ok(()), |reason| Err(Failure::Failed(reason)))
+        Event::Registration(RegistrationEvent::DidEnd { .. }) => Some(Turn::Over),
+        _ => None,
+    })
+    .await
 }
 
 /// Starts what the options say.
