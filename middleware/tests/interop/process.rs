@@ -175,11 +175,22 @@ pub(crate) fn free_port() -> u16 {
     panic!("every port from {} on is taken", BLOCKS.start * BLOCK);
 }
 
-/// Waits until somebody has bound that UDP port. Linux is asked, since to try it would be to take it for a moment.
+/// Waits until somebody has bound that UDP port. Linux is asked, since to try it would be to take it for a moment;
+/// elsewhere what a keep-alive of SIP meets there tells.
 pub(crate) fn wait_until_bound(port: u16) {
-    let bound =
+    let listed =
         || ["udp", "udp6"].iter().any(|kind| takes(&read(Path::new("/proc/net").join(kind).as_path()), port));
+    let bound = || if cfg!(target_os = "linux") { listed() } else { !refuses(port) };
     assert!(until(PATIENCE, bound), "nobody has UDP port {port}");
+}
+
+/// Whether the system says of a datagram that nobody is there.
+fn refuses(port: u16) -> bool {
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+    let kept_alive = socket.connect(("127.0.0.1", port)).and_then(|()| socket.send(b"\r\n\r\n"));
+    let answer = kept_alive.and_then(|_| socket.recv(&mut [0; 64]));
+    answer.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 /// Whether this table of Linux, of /proc/net, has a socket at that port that waits for whoever comes: one of TCP
