@@ -134,6 +134,77 @@ fn every_dependency_builds_with_the_rust_that_we_promise() {
     assert!(newer.is_empty(), "newer than {ours:?}: {newer:#?}");
 }
 
+/// What `./dev deny` asks of licences, banned packages and sources, on machines without cargo-deny too.
+#[test]
+fn every_dependency_is_one_that_deny_toml_allows() {
+    let text = std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
+    let rules: toml_edit::DocumentMut = text.parse().expect("deny.toml is TOML");
+    let list = |table: &str, key: &str| rules[table][key].as_array().expect("a list");
+    let licences: Vec<String> =
+        list("licenses", "allow").iter().filter_map(|one| Some(one.as_str()?.to_owned())).collect();
+    let name = |rule: &toml_edit::Value| Some(rule.as_inline_table()?.get("name")?.as_str()?.to_owned());
+    let banned: Vec<String> = list("bans", "deny").iter().filter_map(name).collect();
+    assert!(licences.len() > 5 && !banned.is_empty());
+    let workspace = Workspace::read();
+    for (id, package) in &workspace.packages {
+        let licence = package["license"].as_str().unwrap_or_default();
+        assert!(is_allowed(licence, &licences), "{id}: {licence:?}");
+        assert!(!banned.iter().any(|name| package["name"] == name.as_str()), "{id} is banned");
+        let is_ours = workspace.member_ids.contains(id);
+        let source = package["source"].as_str();
+        assert!(
+            source.map_or(is_ours, |source| source.starts_with("registry+")),
+            "{id} comes from {source:?}"
+        );
+    }
+}
+
+/// Whether an SPDX expression leaves a choice that is allowed.
+fn is_allowed(expression: &str, licences: &[String]) -> bool {
+    let part = |separator| split(expression, separator);
+    match (part(" OR "), part("/"), part(" AND ")) {
+        (any, ..) if any.len() > 1 => any.iter().any(|one| is_allowed(one, licences)),
+        (_, any, _) if any.len() > 1 => any.iter().any(|one| is_allowed(one, licences)),
+        (.., all) if all.len() > 1 => all.iter().all(|one| is_allowed(one, licences)),
+        _ => match expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+            Some(within) => is_allowed(within, licences),
+            None => licences.iter().any(|licence| licence == expression),
+        },
+    }
+}
+
+/// At a separator outside of parentheses.
+fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
+    let (mut parts, mut depth, mut from) = (Vec::new(), 0, 0);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if depth == 0 && at >= from && text[at..].starts_with(separator) => {
+                parts.push(&text[from..at]);
+                from = at + separator.len();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[from..]);
+    parts
+}
+
+#[test]
+fn licences_are_read_as_spdx_has_them() {
+    let licences = ["MIT", "Apache-2.0 WITH LLVM-exception", "Unicode-3.0"].map(str::to_owned);
+    for allowed in ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR GPL-3.0) AND Unicode-3.0"] {
+        assert!(is_allowed(allowed, &licences), "{allowed}");
+    }
+    for refused in
+        ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR GPL-3.0) AND GPL-2.0", "GPL-3.0 OR MIT AND ISC"]
+    {
+        assert!(!is_allowed(refused, &licences), "{refused}");
+    }
+    assert!(is_allowed("Apache-2.0 WITH LLVM-exception OR GPL-3.0", &licences));
+}
+
 #[test]
 fn every_member_shares_version_edition_licence_and_lints() {
     let workspace = Workspace::read();
