@@ -11,6 +11,7 @@ mod clock;
 mod commander;
 mod diagnosis;
 mod dial;
+mod listening;
 mod media;
 mod network;
 pub(crate) mod reach;
