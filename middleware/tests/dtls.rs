@@ -1,5 +1,8 @@
 //! DTLS-SRTP under attack: an application calls a peer that is played here, socket by socket.
 
+#[path = "support/pace.rs"]
+mod pace;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +10,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use pace::listen;
 use rtp_srtp::dtls::{Association, Event, Fingerprint, Hash, Identity, Output, Role, Timing};
 use rtp_srtp::srtp::{SrtpReceiver, SrtpSender};
 use rtp_srtp::{RtpHeader, demux};
@@ -250,11 +254,6 @@ async fn wait_for(notifications: &mut NotificationStream, is_it: impl Fn(&Sessio
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("it happens")
-}
-
-async fn listen(time: Duration) {
-    // What is listened to takes as long as it takes.
-    assert!(tokio::time::timeout(time, std::future::pending::<()>()).await.is_err());
 }
 
 async fn call(application: &Application, peer: &Peer) -> Session {
