@@ -5,6 +5,7 @@
 mod dns;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -38,22 +39,32 @@ fn now() -> Instant {
 /// Two addresses, each with two ports, as RFC 5780 §6 wants them; or one.
 async fn serve(both: bool, mut config: Config) -> Running {
     config.peers.loopback = true;
-    let ips = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
-    let first = UdpSocket::bind((ips[0], 0)).await.expect("a free port");
-    let one = first.local_addr().expect("an address").port();
-    let mut sockets = vec![first];
-    if both {
-        let third = UdpSocket::bind((ips[1], 0)).await.expect("a free port");
-        let two = third.local_addr().expect("an address").port();
-        sockets.push(UdpSocket::bind((ips[0], two)).await.expect("it is free on the other address too"));
-        sockets.push(UdpSocket::bind((ips[1], one)).await.expect("it is free on the other address too"));
-        sockets.push(third);
-        config.behaviour = Some(((ips[0], one).into(), (ips[1], two).into()));
-    }
+    let sockets = if both { four().await } else { vec![bind(HERE, 0).await.expect("a free port")] };
     let addresses: Vec<_> = sockets.iter().map(|it| it.local_addr().expect("an address")).collect();
+    config.behaviour = both.then(|| (addresses[0], addresses[3]));
     let server = Server::new(config, [7; 32]);
     let task = tokio::spawn(run(sockets, addresses.clone(), server));
     Running { addresses, task }
+}
+
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const THERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+async fn bind(address: Ipv4Addr, port: u16) -> io::Result<UdpSocket> {
+    UdpSocket::bind((address, port)).await
+}
+
+/// Each of two ports on each of two addresses. What is free on one may be somebody's on the other.
+async fn four() -> Vec<UdpSocket> {
+    for _ in 0..100 {
+        let (first, last) =
+            (bind(HERE, 0).await.expect("a free port"), bind(THERE, 0).await.expect("a free port"));
+        let port = |socket: &UdpSocket| socket.local_addr().expect("an address").port();
+        if let (Ok(second), Ok(third)) = (bind(HERE, port(&last)).await, bind(THERE, port(&first)).await) {
+            return vec![first, second, third, last];
+        }
+    }
+    panic!("no two ports are free on both addresses")
 }
 
 async fn run(sockets: Vec<UdpSocket>, addresses: Vec<SocketAddr>, mut server: Server) {

@@ -2,8 +2,11 @@
 
 #[path = "support/dns.rs"]
 mod dns;
+#[path = "interop/process.rs"]
+#[allow(dead_code, reason = "shared with the interop tests, which use all of it")]
+mod process;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -219,9 +222,7 @@ async fn half_open_connections_keep_nobody_out() {
 async fn servers_are_found_by_the_dns() {
     let mut bob = Party::start("127.0.0.1", Transport::Tcp, TlsConfiguration::default()).await;
     let live = bob.application.addresses()[0].1.port();
-    // Bound and closed again: nobody is there.
-    let dead =
-        TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let dead = process::free_port();
     let zone = vec![
         ("example.test", dns::naptr(10, "SIPS+D2T", "_sips._tcp.example.test")),
         ("example.test", dns::naptr(20, "SIP+D2T", "_sip._tcp.example.test")),

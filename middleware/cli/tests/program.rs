@@ -1,6 +1,9 @@
 //! The program as scripts and people run it: its lines, its exit codes, how it leaves.
 #![expect(clippy::disallowed_methods, reason = "how long leaving takes is measured")]
 
+#[path = "../../tests/interop/process.rs"]
+#[allow(dead_code, reason = "shared with the interop tests, which use all of it")]
+mod process;
 #[allow(dead_code, reason = "shared with the blasts")]
 mod support;
 
@@ -214,8 +217,7 @@ fn a_missing_sound_device_is_no_failure() {
 /// What was opened before the device was missed is free again: a port of one's own is had every time.
 #[test]
 fn a_missing_sound_device_leaves_the_port() {
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let port = port.expect("a free port").port().to_string();
+    let port = process::free_port().to_string();
     for _ in 0..5 {
         let options =
             ["listen", "--bind", "127.0.0.1", "--port", &port, "--json", "--device", "no such card"];
