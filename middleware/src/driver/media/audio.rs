@@ -104,8 +104,8 @@ impl AudioTask {
             stream.settle();
             let (rtp, rtcp) = stream.sockets();
             let (for_relay, deadline) = (stream.relayed(), stream.deadline());
+            // In no order: whoever floods a socket keeps nothing else waiting.
             tokio::select! {
-                biased;
                 command = commands.recv() => match command {
                     Some(command) => stream.obey(command),
                     None => break,
