@@ -55,7 +55,7 @@ pub(super) type Tell = Box<dyn Fn(MediaEvent) + Send>;
 
 /// A running audio stream.
 pub(super) struct AudioTask {
-    stream: AudioStream,
+    stream: Box<AudioStream>,
     inbox: Inbox,
     commands: mpsc::UnboundedReceiver<AudioCommand>,
     inputs: Option<IceInputs>,
@@ -93,7 +93,7 @@ impl AudioTask {
         let (link, inputs) = ice.unzip();
         let inputs = inputs.filter(|_| parameters.ice.is_some());
         let (stream, inbox) = AudioStream::new(sockets, link.map(Box::new), ends, parameters, identity);
-        Self { stream, inbox, commands, inputs }
+        Self { stream: Box::new(stream), inbox, commands, inputs }
     }
 
     /// Runs until its commands end, and says goodbye.

@@ -20,10 +20,10 @@ use crate::driver::clock;
 use crate::driver::media::changes::{Changes, Told, changes};
 use crate::driver::media::sockets::PACKET;
 
-/// Bytes of datagrams that may wait for the media thread: more than a quarter of a second of all but the largest.
-const BYTES: usize = 8 * 1024;
+/// Bytes of datagrams that may wait for the media thread: half a second of G.711, and two ticks of the largest there are.
+const BYTES: usize = 4 * 1024;
 /// And how many, since a peer may send any number of short ones.
-const DATAGRAMS: usize = 64;
+const DATAGRAMS: usize = 32;
 
 /// What the task tells.
 enum Change {
@@ -198,9 +198,9 @@ mod tests {
         let datagram = |number: u16| vec![number.to_le_bytes()[0]; 1_000 - usize::from(number)];
         for round in 0..3 {
             (0..20).for_each(|number| intake.push(from(number), now, &datagram(number)));
-            let expected: Vec<_> = (0..8).map(|number| (number, datagram(number))).collect();
+            let expected: Vec<_> = (0..4).map(|number| (number, datagram(number))).collect();
             assert_eq!(taken(&mut feed), expected);
-            assert_eq!(feed.dropped(), 12 * (round + 1));
+            assert_eq!(feed.dropped(), 16 * (round + 1));
         }
     }
 

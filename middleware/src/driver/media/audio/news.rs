@@ -21,11 +21,11 @@ pub(super) enum News {
     /// It pressed a key.
     Digit(char),
     /// After a collision another source of ours sends.
-    Source(Box<RtpSender>),
+    Source(RtpSender),
     /// A compound of ours is due, in the clear.
     Report(Vec<u8>),
     /// A datagram that is not media: component, from where, when.
-    Aside(Box<(u16, SocketAddr, Instant, Vec<u8>)>),
+    Aside(u16, SocketAddr, Instant, Vec<u8>),
 }
 
 /// Both ends of what is left to the task.
@@ -37,7 +37,8 @@ pub(super) fn outlet() -> (Outlet, Inbox) {
 
 /// The media thread's end.
 pub(super) struct Outlet {
-    news: mpsc::UnboundedSender<News>,
+    // In boxes: the queue has room for 32 from the first on.
+    news: mpsc::UnboundedSender<Box<News>>,
     /// How many datagrams the task has not taken yet.
     waiting: Arc<AtomicUsize>,
 }
@@ -45,20 +46,20 @@ pub(super) struct Outlet {
 impl Outlet {
     pub(super) fn tell(&self, news: News) {
         // The task is gone when the stream is.
-        let _ = self.news.send(news);
+        let _ = self.news.send(Box::new(news));
     }
 
     pub(super) fn put_aside(&self, component: u16, from: SocketAddr, at: Instant, datagram: &[u8]) {
         if self.waiting.load(Ordering::Relaxed) < ASIDE {
             self.waiting.fetch_add(1, Ordering::Relaxed);
-            self.tell(News::Aside(Box::new((component, from, at, datagram.to_vec()))));
+            self.tell(News::Aside(component, from, at, datagram.to_vec()));
         }
     }
 }
 
 /// The task's end.
 pub(super) struct Inbox {
-    news: mpsc::UnboundedReceiver<News>,
+    news: mpsc::UnboundedReceiver<Box<News>>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -66,7 +67,7 @@ impl Inbox {
     /// The next thing; never, once the media thread has let go of the stream.
     pub(super) async fn next(&mut self) -> News {
         match self.news.recv().await {
-            Some(news) => self.taken(news),
+            Some(news) => self.taken(*news),
             None => std::future::pending().await,
         }
     }
@@ -74,11 +75,11 @@ impl Inbox {
     /// What there is already.
     pub(super) fn try_next(&mut self) -> Option<News> {
         let news = self.news.try_recv().ok()?;
-        Some(self.taken(news))
+        Some(self.taken(*news))
     }
 
     fn taken(&self, news: News) -> News {
-        if matches!(news, News::Aside(_)) {
+        if matches!(news, News::Aside(..)) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         news

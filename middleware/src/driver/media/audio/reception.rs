@@ -288,7 +288,7 @@ impl Reception {
     fn renumber(&self, before: u32) {
         let sender = self.session.sender();
         if sender.ssrc() != before {
-            self.outlet.tell(News::Source(Box::new(sender.clone())));
+            self.outlet.tell(News::Source(sender.clone()));
         }
     }
 

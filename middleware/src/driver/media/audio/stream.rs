@@ -376,8 +376,7 @@ impl AudioStream {
     /// What the media thread tells.
     pub(super) fn take(&mut self, news: News) {
         match news {
-            News::Aside(left) => {
-                let (component, from, at, mut datagram) = *left;
+            News::Aside(component, from, at, mut datagram) => {
                 self.arrived(at, component, from, &mut datagram);
             }
             News::Heard(from) => {
